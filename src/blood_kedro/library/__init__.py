@@ -1,0 +1,1 @@
+"""How things are computed. Nothing in here imports Kedro or MLflow."""

@@ -1,0 +1,35 @@
+"""Axis-aligned boxes. Everywhere inside: `(N, 4) float64`, `x_min, y_min, x_max, y_max`, px, half-open."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Boxes = npt.NDArray[np.float64]
+BOX_COLUMNS = ["x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+
+
+def area(boxes: Boxes) -> npt.NDArray[np.float64]:
+    """Area in px^2, `(N,)`."""
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), np.float64)
+
+
+def intersection(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
+    """Pairwise intersection area in px^2, `(len(a), len(b))`."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=2), np.float64)
+
+
+def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
+    """Pairwise intersection over union, `(len(a), len(b))`; 0 where both boxes are empty."""
+    inter = intersection(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - inter
+    return np.asarray(np.divide(inter, union, out=np.zeros_like(inter), where=union > 0), np.float64)
+
+
+def covered_share(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
+    """Share of each box of `a` that its best partner in `b` covers, `(len(a),)`; 0 where `b` is empty."""
+    if len(a) == 0 or len(b) == 0:
+        return np.zeros(len(a))
+    return np.asarray(intersection(a, b).max(axis=1) / np.maximum(area(a), 1e-9), np.float64)

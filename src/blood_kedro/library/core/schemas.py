@@ -1,0 +1,123 @@
+"""Schemas of the tables that pass between pipelines (checked when a dataset saves and when it loads)."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from blood_kedro.library.core.taxonomy import PARENT
+
+BOX_ORIGINS = ("annotated", "point", "image", "fitted", "simulated")
+SPLITS = ("train", "val", "test")
+REJECT_KINDS = ("image", "label_file", "annotation", "litter")
+REJECT_ACTIONS = ("dropped", "merged", "repaired", "noted")
+
+
+class _Table(pa.DataFrameModel):
+    class Config:
+        strict = True
+        coerce = True
+        ordered = False
+
+
+class ImageIndex(_Table):
+    """One row per readable image of a source. `image_id` is `<source>/<relative stem>`; sizes as viewed."""
+
+    image_id: Series[str] = pa.Field(unique=True)
+    source: Series[str]
+    path: Series[str] = pa.Field(description="absolute, or relative to the source's folder")
+    width_px: Series[int] = pa.Field(gt=0)
+    height_px: Series[int] = pa.Field(gt=0)
+    sha256: Series[str] = pa.Field(str_length={"min_value": 64, "max_value": 64})
+    group_id: Series[str] = pa.Field(nullable=True, description="patient, slide or smear where known")
+    official_split: Series[str] = pa.Field(nullable=True, isin=SPLITS)
+
+
+class _Annotation(_Table):
+    annotation_id: Series[str] = pa.Field(unique=True)
+    image_id: Series[str]
+    label_raw: Series[str]
+    label: Series[str] = pa.Field(isin=list(PARENT))
+    x_min_px: Series[float]
+    y_min_px: Series[float]
+    x_max_px: Series[float]
+    y_max_px: Series[float]
+    box_origin: Series[str] = pa.Field(isin=BOX_ORIGINS)
+    ignore: Series[bool]
+
+
+class RawAnnotations(_Annotation):
+    """Annotations as a source gives them, px of the original image.
+
+    A point has x_min = x_max and y_min = y_max; an image-level label (`box_origin` image) spans the image.
+    `row` is the line or object number in the label file, from 1.
+    """
+
+    row: Series[int]
+
+    @pa.dataframe_check(error="x_min_px <= x_max_px and y_min_px <= y_max_px")
+    def not_inverted(cls, table: pd.DataFrame) -> Series[bool]:
+        """Boxes may be points here, but never inverted."""
+        return (table["x_min_px"] <= table["x_max_px"]) & (table["y_min_px"] <= table["y_max_px"])
+
+
+class Annotations(_Annotation):
+    """Annotations with real boxes, px of the standardized canvas, half-open."""
+
+    @pa.dataframe_check(error="x_min_px < x_max_px and y_min_px < y_max_px")
+    def not_empty(cls, table: pd.DataFrame) -> Series[bool]:
+        """Every box has an area."""
+        return (table["x_min_px"] < table["x_max_px"]) & (table["y_min_px"] < table["y_max_px"])
+
+
+class Masks(_Table):
+    """Instance masks, COCO run-length encoded in px of the original image; one row per annotation."""
+
+    annotation_id: Series[str] = pa.Field(unique=True)
+    image_id: Series[str]
+    height_px: Series[int]
+    width_px: Series[int]
+    rle_counts: Series[str]
+
+
+class Rejects(_Table):
+    """What was not taken as found: `dropped`, `merged` into another row, `repaired`, or only `noted`."""
+
+    source: Series[str]
+    path: Series[str]
+    row: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    kind: Series[str] = pa.Field(isin=REJECT_KINDS)
+    action: Series[str] = pa.Field(isin=REJECT_ACTIONS)
+    reason: Series[str]
+
+
+class UnifiedIndex(ImageIndex):
+    """The merged corpus: one row per image of it, after duplicates were merged (Algorithm 2)."""
+
+    global_id: Series[int] = pa.Field(unique=True, gt=0)
+    file_name: Series[str] = pa.Field(unique=True)
+    duplicate_group: Series[str]
+    split: Series[str] = pa.Field(isin=SPLITS)
+
+
+class DuplicatePairs(_Table):
+    """Pairs of images that show the same field. `shift_*` moves image a onto image b, px of the thumbnail frame."""
+
+    image_a: Series[str]
+    image_b: Series[str]
+    kind: Series[str] = pa.Field(isin=["same_pixels", "near_hash", "shifted_field"])
+    similarity: Series[float]
+    overlap_share: Series[float]
+
+
+def empty(schema: type[pa.DataFrameModel]) -> pd.DataFrame:
+    """A table of no rows with the columns and dtypes of a schema."""
+    return schema.empty()
+
+
+def conform(schema: type[pa.DataFrameModel], rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Rows as a table with the columns and dtypes of a schema (columns may be missing when there are no rows)."""
+    if not rows:
+        return empty(schema)
+    return schema.validate(pd.DataFrame(rows, columns=list(schema.to_schema().columns)))

@@ -1,0 +1,131 @@
+"""The one hierarchy of blood-cell classes, and how the labels of every source map into it.
+
+A class is named once, here. A label may be coarse (`rbc`, when a source does not tell shapes apart) or fine
+(`teardrop`); `is_a` and `roll_up` relate the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from blood_kedro.library.core.errors import UnknownLabelError
+
+# child -> parent; the roots have None
+PARENT: dict[str, str | None] = {
+    "wbc": None,
+    "lymphocyte": "wbc",
+    "monocyte": "wbc",
+    "eosinophil": "wbc",
+    "basophil": "wbc",
+    "neutrophil": "wbc",
+    "band_neutrophil": "neutrophil",
+    "segmented_neutrophil": "neutrophil",
+    "immature_granulocyte": "wbc",
+    "promyelocyte": "immature_granulocyte",
+    "myelocyte": "immature_granulocyte",
+    "metamyelocyte": "immature_granulocyte",
+    "erythroblast": None,
+    "rbc": None,
+    "normal_rbc": "rbc",
+    "macrocyte": "rbc",
+    "microcyte": "rbc",
+    "spherocyte": "rbc",
+    "target_cell": "rbc",
+    "stomatocyte": "rbc",
+    "ovalocyte": "rbc",
+    "elliptocyte": "rbc",
+    "teardrop": "rbc",
+    "burr_cell": "rbc",
+    "schistocyte": "rbc",
+    "sickle_cell": "rbc",
+    "hypochromia": "rbc",
+    "uncategorized": "rbc",
+    "platelet": None,
+}
+
+# One number per class, the same in every file that this project writes.
+CLASS_IDS = {name: number for number, name in enumerate(PARENT, start=1)}
+
+COARSE = ("rbc", "wbc", "platelet")
+
+# The 24 classes of paper 000, Table IV, in its order (left column, right column, failing classes).
+PAPER_000 = (
+    "lymphocyte", "neutrophil", "eosinophil", "erythroblast", "immature_granulocyte", "monocyte",
+    "segmented_neutrophil", "rbc", "platelet", "normal_rbc", "target_cell", "spherocyte", "macrocyte",
+    "elliptocyte", "sickle_cell", "schistocyte", "teardrop", "burr_cell", "ovalocyte", "basophil", "microcyte",
+    "hypochromia", "stomatocyte", "uncategorized",
+)  # fmt: skip
+
+# The eight shapes of paper 003 that are single or overlapping red cells, as far as they are taxonomy classes.
+PAPER_003 = {
+    "normal_rbc": "rounded_rbc",
+    "ovalocyte": "ovalocyte",
+    "elliptocyte": "ovalocyte",
+    "teardrop": "teardrop",
+    "burr_cell": "burr_cell",
+    "schistocyte": "fragmented_rbc",
+}
+
+SOURCE_LABELS: dict[str, dict[str, str]] = {
+    "bccd": {"RBC": "rbc", "WBC": "wbc", "Platelets": "platelet"},
+    "chula": {
+        "0": "normal_rbc", "1": "macrocyte", "2": "microcyte", "3": "spherocyte", "4": "target_cell",
+        "5": "stomatocyte", "6": "ovalocyte", "7": "teardrop", "8": "burr_cell", "9": "schistocyte",
+        "10": "uncategorized", "11": "hypochromia", "12": "elliptocyte",
+    },
+    "pbc": {
+        "BA": "basophil", "BNE": "band_neutrophil", "EO": "eosinophil", "ERB": "erythroblast",
+        "IG": "immature_granulocyte", "LY": "lymphocyte", "MMY": "metamyelocyte", "MO": "monocyte",
+        "MY": "myelocyte", "NEUTROPHIL": "neutrophil", "PLATELET": "platelet", "PMY": "promyelocyte",
+        "SNE": "segmented_neutrophil",
+    },
+    "synthetic": {name: name for name in PARENT},
+}  # fmt: skip
+
+
+def ancestors(label: str) -> tuple[str, ...]:
+    """The label itself and everything above it, nearest first.
+
+    Raises:
+        UnknownLabelError: the label is not in the taxonomy.
+    """
+    if label not in PARENT:
+        raise UnknownLabelError("unknown class", got=repr(label), expected=f"one of {', '.join(PARENT)}")
+    chain = [label]
+    while (parent := PARENT[chain[-1]]) is not None:
+        chain.append(parent)
+    return tuple(chain)
+
+
+def is_a(label: str, ancestor: str) -> bool:
+    """Whether every cell of class `label` is also an `ancestor` (a class is its own ancestor)."""
+    return ancestor in ancestors(label)
+
+
+def roll_up(label: str, view: Iterable[str]) -> str | None:
+    """The nearest class of `view` at or above `label`, or None where the view has no place for it."""
+    wanted = set(view)
+    return next((name for name in ancestors(label) if name in wanted), None)
+
+
+def coarse(label: str) -> str:
+    """Roll up to rbc, wbc or platelet.
+
+    An erythroblast counts as `wbc` here: it is a nucleated cell, and neither BCCD nor any three-class labeller
+    sets it apart (an analyser's white count contains nucleated red cells until it is corrected for them).
+    """
+    return "wbc" if label == "erythroblast" else str(ancestors(label)[-1])
+
+
+def from_source(source: str, label_raw: str, where: str = "") -> str:
+    """The taxonomy class of a source's own label.
+
+    Raises:
+        UnknownLabelError: the source has no such label; `where` names the file.
+    """
+    known = SOURCE_LABELS[source]
+    if label_raw not in known:
+        raise UnknownLabelError(
+            f"unknown label {label_raw!r} of source {source!r}", where=where, expected=f"one of {', '.join(known)}"
+        )
+    return known[label_raw]

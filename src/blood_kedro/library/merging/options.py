@@ -1,0 +1,33 @@
+"""Settings of merging."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DuplicateOptions(BaseModel):
+    """When two images count as the same field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hash_distance: int = Field(4, ge=0, description="perceptual hashes at most this many bits apart")
+    min_similarity: float = Field(0.8, gt=0, le=1, description="correlation of the overlapping parts")
+    min_overlap: float = Field(0.1, gt=0, le=1, description="share of the frame that overlaps")
+    background_tolerance: float = Field(15, gt=0, description="background colours may differ by this many levels")
+    exhaustive_limit: int = Field(1000, ge=0, description="search small overlaps too in sources up to this size")
+    same_point_px: float = Field(15, ge=0, description="labels of identical images closer than this are one cell")
+
+
+class MergingOptions(BaseModel):
+    """Algorithm 2 of paper 000, duplicates and the split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    view: Literal["full", "paper_000"] = "paper_000"
+    min_class_count: int = Field(3, ge=0, description="classes with fewer labelled cells are removed")
+    split: Literal["grouped", "paper", "official"] = "grouped"
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    test_fraction: float = Field(0.0, ge=0, lt=1)
+    duplicates: DuplicateOptions = DuplicateOptions()

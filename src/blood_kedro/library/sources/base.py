@@ -1,0 +1,92 @@
+"""What every source adapter produces, and the list of what it could not take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.imaging.read import is_litter
+
+
+@dataclass(frozen=True)
+class RawLabel:
+    """One label of one image, in px of the image as viewed.
+
+    `box_xyxy_px` is the box; a point has `x_min == x_max`; None means that the whole image has the label.
+    `row` is the line or object number in the label file, from 1.
+    """
+
+    label_raw: str
+    row: int
+    box_xyxy_px: tuple[float, float, float, float] | None
+    rle_counts: str | None = None
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """One image of a source with its labels; `path` is relative to the source's folder."""
+
+    path: Path
+    labels: tuple[RawLabel, ...]
+    labels_path: Path | None
+    group_id: str | None = None
+    official_split: str | None = None
+    labelled_size_px: tuple[int, int] | None = None
+
+
+@dataclass
+class Rejects:
+    """Collects what was not taken as found. `strict` turns the first dropped row into an error."""
+
+    source: str
+    strict: bool = False
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, path: Path | str, kind: str, action: str, reason: str, row: int | None = None) -> None:
+        """Record one reject.
+
+        Raises:
+            BadInputError: `on_bad_input: raise` is set and something would be dropped.
+        """
+        # Adapters give paths relative to the source's folder, so that two machines list the same rejects.
+        name = path.as_posix() if isinstance(path, Path) else path
+        if self.strict and action == "dropped":
+            raise BadInputError(
+                reason,
+                where=f"{self.source}: {name}" + (f", row {row}" if row is not None else ""),
+                remedy="mend the file, or set on_bad_input: reject",
+            )
+        self.rows.append(
+            {"source": self.source, "path": name, "row": row, "kind": kind, "action": action, "reason": reason}
+        )
+
+
+def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: Rejects) -> dict[str, Path]:
+    """Files of a folder by name without suffix, numbers in numeric order; a second file of a name is a reject."""
+    if not folder.is_dir():
+        return {}
+    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.relative_to(folder))]
+    files.sort(key=lambda p: (not p.stem.isdigit(), int(p.stem) if p.stem.isdigit() else 0, p.name))
+    by_stem: dict[str, Path] = {}
+    for path in files:
+        if path.stem in by_stem:
+            kind = "label_file" if suffixes <= {".txt", ".xml"} else "image"
+            rejects.add(path.relative_to(root), kind, "dropped", f"second file of the name of {by_stem[path.stem].name}")
+        else:
+            by_stem[path.stem] = path
+    return by_stem
+
+
+class SourceAdapter(Protocol):
+    """Reads the published layout of one source."""
+
+    name: str
+    how_to_get: str
+    licence: str
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield the images of `folder` in a fixed order; put what cannot be used into `rejects`."""
+        ...

@@ -1,0 +1,56 @@
+"""BCCD: fields with VOC boxes of RBC, WBC and Platelets (github.com/Shenggan/BCCD_Dataset)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.imaging.read import SUFFIXES
+from blood_kedro.library.sources.base import RawImage, Rejects, files_by_stem
+from blood_kedro.library.sources.voc import VocFile, read_voc
+
+
+class Bccd:
+    """Layout: `BCCD/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`."""
+
+    name = "bccd"
+    licence = "MIT"
+    how_to_get = "git clone https://github.com/Shenggan/BCCD_Dataset and point raw_root's bccd/ at it"
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield every image that has a readable VOC file, in order of name."""
+        root = folder / "BCCD" if (folder / "BCCD").is_dir() else folder
+        images = files_by_stem(root / "JPEGImages", SUFFIXES, folder, rejects)
+        labels = files_by_stem(root / "Annotations", {".xml"}, folder, rejects)
+        if not images:
+            raise SourceNotFoundError(
+                "source bccd holds no image", where=str(root / "JPEGImages"), remedy=self.how_to_get
+            )
+        splits = _official_splits(root / "ImageSets" / "Main")
+        for stem in sorted(labels.keys() - images.keys()):
+            rejects.add(labels[stem].relative_to(folder), "label_file", "dropped", "label file without image")
+        for stem, image in images.items():
+            shown = image.relative_to(folder)
+            if stem not in labels:
+                rejects.add(shown, "image", "dropped", "image without label file")
+                continue
+            labels_shown = labels[stem].relative_to(folder)
+            try:
+                voc: VocFile = read_voc(labels[stem], labels_shown, rejects)
+            except BadInputError as error:
+                rejects.add(labels_shown, "label_file", "dropped", error.what)
+                rejects.add(shown, "image", "dropped", "its label file cannot be read")
+                continue
+            yield RawImage(
+                shown, voc.labels, labels_shown, official_split=splits.get(stem), labelled_size_px=voc.size_px
+            )
+
+
+def _official_splits(folder: Path) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        path = folder / f"{split}.txt"
+        if path.is_file():
+            splits.update({stem.strip(): split for stem in path.read_text().split() if stem.strip()})
+    return splits

@@ -1,0 +1,218 @@
+"""From the files of one source to its tables: image index, raw annotations, masks, rejects."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from blood_kedro.library.core import boxes as boxlib
+from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
+from blood_kedro.library.core.schemas import ImageIndex, Masks, RawAnnotations, conform
+from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
+from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects, SourceAdapter
+
+# Two boxes of one class that share this much are one cell labelled twice (BCCD has seven such pairs).
+NEAR_IDENTICAL_IOU = 0.9
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """The four tables of one source, each in the schema of the same name."""
+
+    index: pd.DataFrame
+    annotations: pd.DataFrame
+    masks: pd.DataFrame
+    rejects: pd.DataFrame
+
+
+def ingest(adapter: SourceAdapter, folder: Path, *, strict: bool, limit: int | None = None) -> SourceTables:
+    """Read, verify and tabulate one source.
+
+    Args:
+        adapter: reader of the source's layout.
+        folder: the source's folder.
+        strict: raise at the first thing that would be dropped instead of listing it.
+        limit: read only the first images (for trying things out); None reads all.
+
+    Raises:
+        SourceNotFoundError: the folder is missing, empty, or holds nothing usable.
+        BadInputError: `strict` and something would be dropped.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        state = "missing" if not folder.is_dir() else "empty"
+        raise SourceNotFoundError(
+            f"source {adapter.name} is configured, but its folder is {state}",
+            where=str(folder.absolute()),
+            remedy=f"{adapter.how_to_get}; or set sources.{adapter.name}.enabled=false",
+        )
+    rejects = Rejects(adapter.name, strict)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and is_litter(path.relative_to(folder)):
+            rejects.add(path.relative_to(folder), "litter", "noted", f"not part of the set: {_litter_reason(path)}")
+    raw_images = list(adapter.scan(folder, rejects))[:limit]
+    index: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    masks: list[dict[str, object]] = []
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter lock
+        for raw, outcome in zip(raw_images, pool.map(lambda r: _inspect(folder / r.path), raw_images), strict=True):
+            facts = _accept(raw, outcome, rejects)
+            if facts is None:
+                continue
+            image_id = f"{adapter.name}/{raw.path.with_suffix('').as_posix()}"
+            labels = _clean(adapter.name, raw, facts, rejects)
+            index.append(_index_row(adapter.name, image_id, raw, facts))
+            for label in labels:
+                annotations.append(_annotation_row(adapter.name, image_id, label, facts))
+                if label.rle_counts is not None:
+                    masks.append(_mask_row(image_id, label, facts))
+    if not index:
+        raise SourceNotFoundError(
+            f"source {adapter.name} holds no usable image ({len(rejects.rows)} rejects)",
+            where=str(folder.absolute()),
+            got="; ".join(str(row["reason"]) for row in rejects.rows[:3]),
+            remedy=adapter.how_to_get,
+        )
+    return SourceTables(
+        conform(ImageIndex, index),
+        conform(RawAnnotations, annotations),
+        conform(Masks, masks),
+        conform(RejectsSchema, rejects.rows),
+    )
+
+
+def _litter_reason(path: Path) -> str:
+    try:
+        inspect_image(path)
+    except BadInputError as error:
+        return f"hidden or system file, {error.what}"
+    return "hidden or system file"
+
+
+def _inspect(path: Path) -> ImageFacts | str:
+    try:
+        return inspect_image(path)
+    except BadInputError as error:
+        return error.what
+
+
+def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> ImageFacts | None:
+    if isinstance(outcome, str):
+        rejects.add(raw.path, "image", "dropped", outcome)
+        return None
+    size = (outcome.width_px, outcome.height_px)
+    if raw.labelled_size_px is not None and raw.labelled_size_px != size:
+        claimed = "x".join(map(str, raw.labelled_size_px))
+        reason = f"label file is for a {claimed} image, this one is {size[0]}x{size[1]} as viewed"
+        rejects.add(raw.path, "image", "dropped", reason)
+        return None
+    for reason in outcome.repairs:
+        rejects.add(raw.path, "image", "repaired", reason)
+    for reason in outcome.notes:
+        rejects.add(raw.path, "image", "noted", reason)
+    return outcome
+
+
+def _clean(source: str, raw: RawImage, facts: ImageFacts, rejects: Rejects) -> list[RawLabel]:
+    shown = raw.labels_path or raw.path
+    labels = []
+    for label in raw.labels:
+        try:
+            taxonomy.from_source(source, label.label_raw, shown.as_posix())
+        except UnknownLabelError as error:
+            rejects.add(shown, "annotation", "dropped", error.what, label.row)
+            continue
+        inside = _clip(label, facts, shown, rejects)
+        if inside is not None:
+            labels.append(inside)
+    return _merge_near_identical(labels, shown, rejects)
+
+
+def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> RawLabel | None:
+    if label.box_xyxy_px is None:
+        return label
+    x_min, y_min, x_max, y_max = label.box_xyxy_px
+    if not np.isfinite(label.box_xyxy_px).all():
+        rejects.add(shown, "annotation", "dropped", "position is not a number", label.row)
+        return None
+    clipped = (max(x_min, 0.0), max(y_min, 0.0), min(x_max, facts.width_px), min(y_max, facts.height_px))
+    outside = clipped[0] > clipped[2] or clipped[1] > clipped[3]
+    is_point = x_min == x_max and y_min == y_max
+    if outside or (not is_point and (clipped[0] == clipped[2] or clipped[1] == clipped[3])):
+        reason = f"outside the image: {x_min:g}, {y_min:g}, {x_max:g}, {y_max:g} in {facts.width_px}x{facts.height_px}"
+        rejects.add(shown, "annotation", "dropped", reason, label.row)
+        return None
+    if clipped == label.box_xyxy_px:
+        return label
+    rejects.add(shown, "annotation", "repaired", "box reached outside the image and was cut at its border", label.row)
+    return replace(label, box_xyxy_px=clipped)
+
+
+def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: Rejects) -> list[RawLabel]:
+    kept: list[RawLabel] = []
+    for label in labels:
+        twin = next((k for k in kept if _near_identical(k, label)), None)
+        if twin is None:
+            kept.append(label)
+        else:
+            reason = f"near-identical to row {twin.row} of the same class (IoU > {NEAR_IDENTICAL_IOU})"
+            rejects.add(shown, "annotation", "merged", reason, label.row)
+    return kept
+
+
+def _near_identical(a: RawLabel, b: RawLabel) -> bool:
+    if a.label_raw != b.label_raw or a.box_xyxy_px is None or b.box_xyxy_px is None:
+        return False
+    pair = np.array([a.box_xyxy_px, b.box_xyxy_px], np.float64)
+    if (pair[:, 0] == pair[:, 2]).all():  # two points
+        return bool(a.box_xyxy_px == b.box_xyxy_px)
+    return bool(boxlib.iou(pair[:1], pair[1:])[0, 0] > NEAR_IDENTICAL_IOU)
+
+
+def _index_row(source: str, image_id: str, raw: RawImage, facts: ImageFacts) -> dict[str, object]:
+    return {
+        "image_id": image_id,
+        "source": source,
+        "path": raw.path.as_posix(),
+        "width_px": facts.width_px,
+        "height_px": facts.height_px,
+        "sha256": facts.sha256,
+        "group_id": None if raw.group_id is None else f"{source}/{raw.group_id}",
+        "official_split": raw.official_split,
+    }
+
+
+def _annotation_id(image_id: str, label: RawLabel) -> str:
+    return f"{image_id}#{label.row}"
+
+
+def _annotation_row(source: str, image_id: str, label: RawLabel, facts: ImageFacts) -> dict[str, object]:
+    box = label.box_xyxy_px or (0.0, 0.0, float(facts.width_px), float(facts.height_px))
+    is_point = label.box_xyxy_px is not None and box[0] == box[2] and box[1] == box[3]
+    annotated = "simulated" if source == "synthetic" else "annotated"
+    origin = "image" if label.box_xyxy_px is None else "point" if is_point else annotated
+    return {
+        "annotation_id": _annotation_id(image_id, label),
+        "image_id": image_id,
+        "label_raw": label.label_raw,
+        "label": taxonomy.from_source(source, label.label_raw),
+        **dict(zip(boxlib.BOX_COLUMNS, box, strict=True)),
+        "box_origin": origin,
+        "ignore": False,
+        "row": label.row,
+    }
+
+
+def _mask_row(image_id: str, label: RawLabel, facts: ImageFacts) -> dict[str, object]:
+    return {
+        "annotation_id": _annotation_id(image_id, label),
+        "image_id": image_id,
+        "height_px": facts.height_px,
+        "width_px": facts.width_px,
+        "rle_counts": label.rle_counts,
+    }

@@ -1,0 +1,35 @@
+"""PBC (Acevedo et al. 2020): one nucleated cell or platelet per image, its class in folder and file name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.imaging.read import SUFFIXES, is_litter
+from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects
+
+
+class Pbc:
+    """Layout: `PBC_dataset_normal_DIB/<class>/<PREFIX>_<id>.jpg`; the prefix tells the subtype.
+
+    Ids repeat across folders, so an image is named by its whole relative path.
+    """
+
+    name = "pbc"
+    licence = "CC BY 4.0 (publisher's page; the copy carries no licence file)"
+    how_to_get = "download Mendeley Data snkd93bnjr (PBC_dataset_normal_DIB.zip) and unpack it into raw_root's pbc/"
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield every image, in order of path; its label spans the whole image."""
+        root = folder / "PBC_dataset_normal_DIB" if (folder / "PBC_dataset_normal_DIB").is_dir() else folder
+        found = False
+        for path in sorted(root.rglob("*")):
+            shown = path.relative_to(folder)
+            if not path.is_file() or path.suffix.lower() not in SUFFIXES or is_litter(shown):
+                continue
+            found = True
+            prefix = path.stem.rpartition("_")[0] or path.stem
+            yield RawImage(shown, (RawLabel(prefix, 1, None),), shown)
+        if not found:
+            raise SourceNotFoundError("source pbc holds no image", where=str(root), remedy=self.how_to_get)

@@ -1,0 +1,82 @@
+"""Standardize all images of a source: in parallel, streamed, and resumable after a kill.
+
+Each finished image is one line in a journal beside the images. The next call skips images whose line names
+the same input and settings, so an interrupted run continues where it stopped and ends with the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from blood_kedro.library.standardization.job import ImageJob, run_job
+
+JOURNAL = "journal.jsonl"
+_BATCH = 8
+
+
+def standardize_images(jobs: list[ImageJob], folder: Path, workers: int) -> Iterator[dict[str, Any]]:
+    """Write `folder/images/*` and yield one record per job, in order of the jobs.
+
+    Args:
+        jobs: the images; file names must differ.
+        folder: the source's standardized folder; `images/` and the journal lie in it.
+        workers: number of processes, 0 for every core.
+    """
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    _remove_strangers(images, {job.file_name for job in jobs})
+    finished = _finished(folder / JOURNAL, jobs, images)
+    todo = [job for job in jobs if job.image_id not in finished]
+    with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+        for record in _run(todo, images, workers or os.cpu_count() or 1):
+            journal.write(json.dumps(record) + "\n")
+            journal.flush()
+            finished[record["image_id"]] = record
+    for job in jobs:
+        yield finished[job.image_id]
+
+
+def _run(jobs: list[ImageJob], images: Path, workers: int) -> Iterable[dict[str, Any]]:
+    if workers == 1 or len(jobs) <= _BATCH:
+        return (run_job(job, images) for job in jobs)
+    batches = [jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]
+    results = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
+        delayed(_run_batch)(batch, images) for batch in batches
+    )
+    return (record for batch in results for record in batch)
+
+
+def _run_batch(jobs: list[ImageJob], images: Path) -> list[dict[str, Any]]:
+    return [run_job(job, images) for job in jobs]
+
+
+def _finished(journal: Path, jobs: list[ImageJob], images: Path) -> dict[str, dict[str, Any]]:
+    if not journal.is_file():
+        return {}
+    keys = {job.image_id: job.key for job in jobs}
+    done: dict[str, dict[str, Any]] = {}
+    for line in journal.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the line that a kill cut short
+        same = keys.get(record["image_id"]) == record["key"]
+        if same and record["error"] is None and (images / record["file_name"]).is_file():
+            done[record["image_id"]] = record
+    # Rewritten without what is stale or cut short, so that the journal never outgrows its source.
+    temporary = journal.with_suffix(".part")
+    temporary.write_text("".join(json.dumps(record) + "\n" for record in done.values()), encoding="utf-8")
+    temporary.replace(journal)
+    return done
+
+
+def _remove_strangers(images: Path, wanted: set[str]) -> None:
+    for path in images.iterdir():
+        if path.name not in wanted:
+            path.unlink()
