@@ -1,0 +1,1 @@
+"""How things are stored: catalog datasets that kedro-datasets does not have."""

@@ -1,0 +1,65 @@
+"""Folders: of images that a node has written, and of a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io.core import AbstractDataset, DatasetError
+
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
+
+
+class ImageFolderDataset(AbstractDataset[Path, Path]):
+    """A folder of images. Images are streamed into it by the node, so what is saved and loaded is its path.
+
+    Saving checks that the node wrote where the catalog says; loading that the folder is there and holds something
+    (unless `must_exist` is false: the folders of sources are checked by ingestion, which knows how to get them).
+    """
+
+    def __init__(self, *, filepath: str, must_exist: bool = True, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self._must_exist = must_exist
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The folder."""
+        if not self._must_exist:
+            return self._filepath
+        if not self._filepath.is_dir() or not any(self._filepath.iterdir()):
+            raise DatasetError(f"{self._filepath} is missing or empty: run the pipeline that makes it first")
+        return self._filepath
+
+    def save(self, data: Path) -> None:
+        """Check that this is the folder the node wrote."""
+        if data.absolute() != self._filepath.absolute():
+            raise DatasetError(f"the node wrote {data}, the catalog says {self._filepath}: make them agree")
+        self.load()
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):
+    """A trained model: `weights.safetensors` and `config.json`, renamed into place as one folder."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> ModelBundle:
+        """The bundle; a partial folder is refused."""
+        return load_bundle(self._filepath)
+
+    def save(self, data: ModelBundle) -> None:
+        """Replace the folder."""
+        save_bundle(data, self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -1,0 +1,122 @@
+"""Images and boxes for a detector, in an order and with augmentations that depend only on seed and epoch.
+
+That is what lets a killed training continue and end with the same weights (facts-versions.md, section 5).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision import tv_tensors
+
+from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.detection.transforms import augmentation, preprocessing
+
+Sample = tuple[Tensor, dict[str, Tensor]]
+
+
+class DetectionData(Dataset[Sample]):
+    """Images of a COCO json.
+
+    An item is `(image, target)`: image `(3, H, W) float32` in 0..1; target holds `boxes` `(N, 4) float32` xyxy px,
+    `labels` `(N,) int64` (category ids, from 1) and `image_id`. Ignore regions (`iscrowd`) are left out: plain
+    Faster R-CNN, like paper 000, takes what is not labelled for background.
+
+    Args:
+        coco: content of a COCO json.
+        images: folder of its files.
+        augment: name of the augmentation; its random part only acts where items are asked for by epoch.
+        seed: decides the random part.
+    """
+
+    def __init__(self, coco: dict[str, Any], images: Path, augment: str, seed: int) -> None:
+        self.records, self.folder, self.seed = coco["images"], images, seed
+        self.prepare, self.augment = preprocessing(augment), augmentation(augment)
+        self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in coco["annotations"]:
+            if not annotation.get("iscrowd"):
+                self.annotations[annotation["image_id"]].append(annotation)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.records)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> Sample:
+        """Item by index (as for validation), or by `(epoch, index)` with random augmentation."""
+        epoch, index = item if isinstance(item, tuple) else (None, item)
+        record = self.records[index]
+        path = self.folder / record["file_name"]
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if pixels is None:
+            raise FileNotFoundError(f"image of the unified corpus cannot be read: {path}; run merging again")
+        rows = self.annotations[record["id"]]
+        boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        canvas = (pixels.shape[0], pixels.shape[1])
+        image: Tensor = tv_tensors.Image(self.prepare(torch.from_numpy(pixels).permute(2, 0, 1)))
+        wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)  # type: ignore[call-overload]
+        if epoch is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_for(self.seed, "augment", epoch, index))
+                image, wrapped = self.augment(image, wrapped)
+        target = {
+            "boxes": wrapped.as_subclass(Tensor),
+            "labels": torch.tensor([row["category_id"] for row in rows], dtype=torch.int64),
+            "image_id": torch.tensor(record["id"]),
+        }
+        return image.as_subclass(Tensor).to(torch.float32) / 255, target
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields `(epoch, index)`: a permutation that depends on seed and epoch alone. Lightning calls `set_epoch`."""
+
+    def __init__(self, data: Sized, seed: int, images_per_epoch: int | None, epoch: int = 0) -> None:
+        self.size, self.seed, self.epoch = len(data), seed, epoch
+        self.count = min(images_per_epoch or self.size, self.size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Images per epoch."""
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Indices of this epoch."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)[: self.count]
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+def collate(batch: list[Sample]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Images differ in nothing but content, targets in length: keep both as lists."""
+    return [image for image, _ in batch], [target for _, target in batch]
+
+
+def eval_loader(data: DetectionData, batch_size: int, workers: int) -> DataLoader[Sample]:
+    """Every image once, in order, without augmentation."""
+    return DataLoader(data, batch_size, shuffle=False, collate_fn=collate, num_workers=workers)
+
+
+def channel_statistics(
+    data: DetectionData, seed: int, sample: int = 300
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per RGB channel, images in 0..1, over a seeded sample, one image at a time."""
+    chosen = np.random.default_rng((seed, 1)).permutation(len(data))[:sample]
+    total, squares, pixels = np.zeros(3), np.zeros(3), 0
+    for index in chosen:
+        image = data[int(index)][0].double()
+        total += image.sum(dim=(1, 2)).numpy()
+        squares += (image**2).sum(dim=(1, 2)).numpy()
+        pixels += image.shape[1] * image.shape[2]
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
+    return tuple(float(v) for v in mean), tuple(float(v) for v in std)

@@ -1,0 +1,91 @@
+"""Build Faster R-CNN from options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from blood_kedro.library.detection.options import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torchvision.models.detection import FasterRCNN
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Stride-4 first level for ResNets, stride-16 first level for MobileNet: its anchors share one size list.
+_DEFAULT_ANCHORS = {
+    "resnet50_fpn": (32, 64, 128, 256, 512),
+    "resnet18_fpn": (32, 64, 128, 256, 512),
+    "mobilenet_v3_fpn": (32, 64, 128, 256, 512),
+}
+
+
+def build_network(
+    options: Network,
+    num_classes: int,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    *,
+    frozen_norm: bool = False,
+) -> FasterRCNN:
+    """Faster R-CNN with random weights.
+
+    Args:
+        options: architecture.
+        num_classes: classes including background (25 in paper 000).
+        mean, std: normalisation of images in 0..1, applied once, by the network's own transform.
+        frozen_norm: batch-norm layers with fixed statistics, as torchvision uses for pre-trained weights.
+    """
+    from torch import nn
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    norm: type[nn.Module] = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+    network = FasterRCNN(
+        _backbone(options, norm),
+        num_classes,
+        min_size=options.input_px,
+        max_size=options.input_px,
+        image_mean=list(mean),
+        image_std=list(std),
+        rpn_anchor_generator=_anchors(options),
+        rpn_pre_nms_top_n_train=options.proposals_train,
+        rpn_pre_nms_top_n_test=options.proposals_test,
+        rpn_post_nms_top_n_train=options.proposals_train,
+        rpn_post_nms_top_n_test=options.proposals_test,
+        box_batch_size_per_image=options.roi_samples,
+        box_detections_per_img=options.detections_per_image,
+    )
+    if options.representation != 1024:
+        network.roi_heads.box_head = TwoMLPHead(256 * 7 * 7, options.representation)
+        network.roi_heads.box_predictor = FastRCNNPredictor(options.representation, num_classes)
+    return network
+
+
+def _backbone(options: Network, norm: type[nn.Module]) -> nn.Module:
+    from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
+
+    if options.backbone == "mobilenet_v3_fpn":
+        return mobilenet_backbone(
+            backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=norm, trainable_layers=6
+        )
+    name = options.backbone.removesuffix("_fpn")
+    return resnet_fpn_backbone(backbone_name=name, weights=None, norm_layer=norm, trainable_layers=5)
+
+
+def _anchors(options: Network) -> nn.Module:
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    sizes = options.anchor_sizes_px or _DEFAULT_ANCHORS[options.backbone]
+    levels = (sizes,) * 3 if options.backbone == "mobilenet_v3_fpn" else tuple((size,) for size in sizes)
+    return AnchorGenerator(levels, ((0.5, 1.0, 2.0),) * len(levels))
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Layers that keep running statistics."""
+    from torch import nn
+
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]

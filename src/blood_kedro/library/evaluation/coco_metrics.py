@@ -1,0 +1,161 @@
+"""COCO detection metrics by pycocotools, with ignore regions and bootstrap intervals over images."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from blood_kedro.library.core import taxonomy
+
+# Order of pycocotools' own summary.
+_SUMMARY = {
+    "map": 0, "map_50": 1, "map_75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "mar_100": 8,
+}  # fmt: skip
+_INTERVALS = ("map", "map_50", "map_75", "mar_100")
+
+
+def detection_metrics(
+    truth: dict[str, Any], results: list[dict[str, Any]], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Metrics of one detector on one split.
+
+    A detection on an ignore region (a visible cell that nobody labelled) is neither right nor wrong, for every class
+    that the cell may have. AP is averaged over the classes that occur in the split; an undefined value is None.
+
+    Args:
+        truth: COCO json; ignore regions have `iscrowd: 1` and their coarse class in `label`.
+        results: COCO results.
+        resamples: bootstrap resamples of images for the 95% percentile intervals; 0 leaves them out.
+        seed: of the bootstrap.
+
+    Returns:
+        `map, map_50, map_75, map_small, map_medium, map_large, mar_100`, `interval_95` (for AP, AP50, AP75 and AR100),
+        `ap_50_per_class`, `ap_per_class`, `objects_per_class`, the coarse `map_50_coarse` and
+        `ap_50_per_class_coarse`, and the sample sizes `images`, `objects`, `ignore_regions`.
+    """
+    fine = _evaluate(_with_ignores(truth), results)
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    coarse_truth, coarse_results, coarse_names = _coarse_view(truth, results)
+    coarse = _evaluate(_with_ignores(coarse_truth), coarse_results)
+    objects = [a for a in truth["annotations"] if not a["iscrowd"]]
+    counts = {name: sum(a["category_id"] == number for a in objects) for number, name in names.items()}
+    return {
+        **{name: _number(fine.stats[position]) for name, position in _SUMMARY.items()},
+        "interval_95": _intervals(fine, resamples, seed),
+        "ap_per_class": _per_class(fine, names, None),
+        "ap_50_per_class": _per_class(fine, names, 0),
+        "objects_per_class": counts,
+        "map_coarse": _number(coarse.stats[0]),
+        "map_50_coarse": _number(coarse.stats[1]),
+        "ap_50_per_class_coarse": _per_class(coarse, coarse_names, 0),
+        "images": len(truth["images"]),
+        "objects": len(objects),
+        "ignore_regions": len(truth["annotations"]) - len(objects),
+        "detections": len(results),
+    }
+
+
+def _with_ignores(truth: dict[str, Any]) -> dict[str, Any]:
+    """Repeat each ignore region for every class the cell may have: COCO matches within one class only."""
+    annotations = []
+    for annotation in truth["annotations"]:
+        if not annotation["iscrowd"]:
+            annotations.append(annotation)
+            continue
+        label = annotation["label"]
+        for category in truth["categories"]:
+            name = category["name"]
+            if taxonomy.is_a(name, label) or taxonomy.is_a(label, name):
+                annotations.append({**annotation, "category_id": category["id"]})
+    numbered = [{**annotation, "id": number} for number, annotation in enumerate(annotations, start=1)]
+    return {**truth, "annotations": numbered}
+
+
+def _coarse_view(
+    truth: dict[str, Any], results: list[dict[str, Any]]
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, str]]:
+    number_of = {name: number for number, name in enumerate(taxonomy.COARSE, start=1)}
+    to_coarse = {c["id"]: number_of[taxonomy.coarse(c["name"])] for c in truth["categories"]}
+    annotations = [
+        {**a, "category_id": number_of[taxonomy.coarse(a["label"])], "label": taxonomy.coarse(a["label"])}
+        for a in truth["annotations"]
+    ]
+    categories = [{"id": number, "name": name} for name, number in number_of.items()]
+    coarse_results = [{**r, "category_id": to_coarse[r["category_id"]]} for r in results]
+    return {**truth, "annotations": annotations, "categories": categories}, coarse_results, dict(
+        zip(number_of.values(), number_of, strict=True)
+    )
+
+
+def _evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> COCOeval:
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        api = COCO()
+        api.dataset = copy.deepcopy(truth)
+        api.createIndex()
+        detections = COCO()
+        detections.dataset = {
+            "images": truth["images"],
+            "categories": truth["categories"],
+            "annotations": [
+                {**r, "id": number, "area": r["bbox"][2] * r["bbox"][3], "iscrowd": 0}
+                for number, r in enumerate(results, start=1)
+            ],
+        }
+        detections.createIndex()
+        evaluation = COCOeval(api, detections, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def _per_class(evaluation: COCOeval, names: dict[int, str], iou_index: int | None) -> dict[str, float | None]:
+    # precision: (IoU thresholds, recalls, classes, areas, max detections); -1 where a class has no object
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    chosen = precision if iou_index is None else precision[iou_index : iou_index + 1]
+    values = {}
+    for position, category in enumerate(evaluation.params.catIds):
+        defined = chosen[:, :, position][chosen[:, :, position] > -1]
+        values[names[category]] = float(defined.mean()) if defined.size else None
+    return values
+
+
+def _intervals(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, list[float | None]]:
+    """Percentile bootstrap over images: matches are computed once, only their accumulation is repeated."""
+    if not resamples:
+        return {}
+    images = len(evaluation.params.imgIds)
+    table = np.array(evaluation.evalImgs, object).reshape(-1, images)
+    rng = np.random.default_rng(seed)
+    draws: dict[str, list[float]] = {name: [] for name in _INTERVALS}
+    again = copy.copy(evaluation)
+    again.params = again._paramsEval = copy.deepcopy(evaluation._paramsEval)
+    for _ in range(resamples):
+        chosen = rng.integers(0, images, images)
+        again.evalImgs = table[:, chosen].ravel().tolist()
+        with contextlib.redirect_stdout(io.StringIO()):
+            again.accumulate(again.params)
+            again.summarize()
+        for name in _INTERVALS:
+            draws[name].append(float(again.stats[_SUMMARY[name]]))
+    return {name: _percentiles(np.array(values)) for name, values in draws.items()}
+
+
+def _percentiles(values: npt.NDArray[np.float64]) -> list[float | None]:
+    defined = values[values > -1]
+    if not defined.size:
+        return [None, None]
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def _number(value: float) -> float | None:
+    """pycocotools says -1 where a metric is undefined (no object of that size)."""
+    return None if value < 0 else float(value)

@@ -1,0 +1,110 @@
+"""report.html: one self-contained page, published tables beside measured ones."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import pandas as pd
+from blood_kedro.library.core.taxonomy import PAPER_000
+from blood_kedro.library.reporting import published
+from blood_kedro.library.reporting.results import Results
+
+METRIC_NAMES = {
+    "map": "AP (IoU .50:.95)", "map_50": "AP50", "map_75": "AP75", "map_small": "AP small", "map_medium": "AP medium",
+    "map_large": "AP large", "mar_100": "AR (100 detections)",
+}  # fmt: skip
+SPLIT_NAMES = {
+    "grouped": "grouped (duplicates and slides kept whole)",
+    "paper": "paper (plain random)",
+    "official": "official lists where a source has them",
+}
+
+
+def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes, parameters: dict[str, Any]) -> str:
+    """Render the page.
+
+    Args:
+        summary: content of summary.json.
+        results: saved results; absent sections are left out.
+        loss_figure: PNG.
+        parameters: the run's parameters, printed at the end.
+    """
+    environment = Environment(
+        loader=PackageLoader("blood_kedro.library.reporting", "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": _number, "png": _png}
+    shown = {name: parts for name, parts in results.regimens.items() if "metrics" in parts}
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        unified=results.unified,
+        sources=results.sources,
+        regimens=shown,
+        histories={name: parts["history"] for name, parts in results.regimens.items() if "history" in parts},
+        composition=_composition(results),
+        per_class=_per_class(shown),
+        metric_names=METRIC_NAMES,
+        split_names=SPLIT_NAMES,
+        rejects=_rejects(results),
+        stale=_stale(summary, shown),
+        published=published,
+        loss_figure=loss_figure,
+        parameters=json.dumps(parameters, indent=1, default=str),
+    )
+
+
+def _composition(results: Results) -> list[dict[str, Any]]:
+    """Table I rows: published beside ours; a source that only one side has leaves the other side empty."""
+    ours = {}
+    if "composition_table" in results.unified:
+        ours = results.unified["composition_table"].set_index("source").to_dict("index")
+    names = [*dict.fromkeys([*(n for n in published.COMPOSITION if n != "total"), *ours])]
+    names = [name for name in names if name != "total"] + ["total"]
+    return [{"source": name, "published": published.COMPOSITION.get(name), "ours": ours.get(name)} for name in names]
+
+
+def _per_class(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Table IV rows in the paper's order, then classes that only our corpus has."""
+    measured = {name: parts["metrics"] for name, parts in regimens.items()}
+    extra = [c for m in measured.values() for c in m["ap_50_per_class"] if c not in PAPER_000]
+    return [
+        {
+            "class": label,
+            "published": published.AP_50_PER_CLASS.get(label),
+            "ours": {name: m["ap_50_per_class"].get(label) for name, m in measured.items()},
+            "objects": next((m["objects_per_class"].get(label, 0) for m in measured.values()), 0),
+        }
+        for label in [*PAPER_000, *dict.fromkeys(extra)]
+    ]
+
+
+def _rejects(results: Results) -> pd.DataFrame:
+    tables = [
+        parts[key]
+        for parts in results.sources.values()
+        for key in ("rejects", "standardization_rejects")
+        if key in parts
+    ]
+    if "merging_rejects" in results.unified:
+        tables.append(results.unified["merging_rejects"])
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def _stale(summary: dict[str, Any], regimens: dict[str, dict[str, Any]]) -> list[str]:
+    """Regimens that were measured on other data than the corpus this report describes."""
+    now = summary.get("unified", {}).get("data_fingerprint")
+    return [name for name, parts in regimens.items() if parts["metrics"]["data_fingerprint"] != now]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    """A figure, or a dash where it is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _png(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -1,0 +1,1 @@
+"""What runs: wiring (`pipeline.py`) and thin nodes (`nodes.py`)."""

@@ -1,0 +1,120 @@
+"""Nodes of detection training: they adapt the catalog and MLflow to `library/detection`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from blood_kedro import tracking
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.detection.options import Pretraining, Regimen
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[ModelBundle, pd.DataFrame]:
+    """Train a coarse detector on generated smears, as a start for regimens that cannot have COCO weights."""
+    from blood_kedro.library.core.taxonomy import COARSE, coarse
+    from blood_kedro.library.smears.field import SmearOptions
+    from blood_kedro.library.smears.write import write_smears
+
+    folder = work_folder / "smears"
+    # Another seed than the `synthetic` source: no generated field is both pre-trained on and judged by.
+    write_smears(folder, SmearOptions.model_validate(pretraining.smears), seed + 1)
+    coco = json.loads((folder / "annotations.json").read_text())
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    number_of = {name: number for number, name in enumerate(COARSE, start=1)}
+    for annotation in coco["annotations"]:
+        annotation["category_id"] = number_of[coarse(names[annotation["category_id"]])]
+    coco["categories"] = [{"id": number, "name": name} for name, number in number_of.items()]
+    held_out = len(coco["images"]) // 10 or 1
+    train, val = ({**coco, "images": part} for part in (coco["images"][:-held_out], coco["images"][-held_out:]))
+    model, history, _ = _fit(train, val, folder / "images", work_folder / "fit", pretraining.regimen, None)
+    return model, history
+
+
+def train(
+    coco_train: dict[str, Any],
+    coco_val: dict[str, Any],
+    images: Path,
+    work_folder: Path,
+    regimen: Regimen,
+    pretrained: ModelBundle | None = None,
+) -> tuple[ModelBundle, pd.DataFrame, str]:
+    """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
+    return _fit(coco_train, coco_val, images, work_folder, regimen, pretrained)
+
+
+def _fit(
+    coco_train: dict[str, Any],
+    coco_val: dict[str, Any],
+    images: Path,
+    work_folder: Path,
+    regimen: Regimen,
+    pretrained: ModelBundle | None,
+) -> tuple[ModelBundle, pd.DataFrame, str]:
+    from blood_kedro.library.detection.fit import fit
+
+    def log_epoch(row: dict[str, float]) -> None:
+        tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+
+    with tracking.child_run(regimen.name, {"regimen": regimen.name}) as run_id:
+        tracking.log_parameters(regimen.model_dump(mode="json"))
+        trained = fit(regimen, coco_train, coco_val, images, work_folder, pretrained=pretrained, on_epoch=log_epoch)
+        tracking.log_parameters(
+            {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
+        )
+        tracking.log_detector(trained.bundle)
+    return trained.bundle, pd.DataFrame(trained.history), run_id
+
+
+def predict(model: ModelBundle, coco_val: dict[str, Any], images: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Detections on the validation split, and their speed."""
+    from blood_kedro.library.detection.predict import predict as detect
+
+    results, images_per_second = detect(model, coco_val, images)
+    return results, {"predict_images_per_second": images_per_second}
+
+
+def score(
+    coco_val: dict[str, Any],
+    predictions: list[dict[str, Any]],
+    speed: dict[str, Any],
+    model: ModelBundle,
+    run_id: str,
+    unified_summary: dict[str, Any],
+    evaluation: dict[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """COCO metrics, logged to the regimen's own run; what they were measured on travels with them."""
+    from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+
+    metrics = detection_metrics(coco_val, predictions, resamples=evaluation["resamples"], seed=seed)
+    with tracking.reopened(run_id):
+        tracking.log_metrics({f"val_{name}": value for name, value in metrics.items()} | speed)
+    return {
+        **metrics,
+        **speed,
+        "mlflow_run_id": run_id,
+        "weights_origin": model.config["weights_origin"],
+        "regimen": model.config["regimen"],
+        "train_images": model.config["train_images"],
+        "data_fingerprint": unified_summary["data_fingerprint"],
+    }
+
+
+def draw(
+    coco_val: dict[str, Any], predictions: list[dict[str, Any]], images: Path, run_id: str
+) -> tuple[Figure, Figure]:
+    """Predictions over ground truth (paper 000, Fig. 2) and failure cases (Fig. 3), also logged to MLflow."""
+    from blood_kedro.library.detection.figures import failures_figure, predictions_figure
+
+    drawn = predictions_figure(coco_val, predictions, images), failures_figure(coco_val, predictions, images)
+    with tracking.reopened(run_id):
+        for figure, name in zip(drawn, ("predictions.png", "failures.png"), strict=True):
+            tracking.log_figure(figure, name)
+    return drawn

@@ -1,0 +1,72 @@
+"""Wiring of detection training: one namespace per regimen, one template for all."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from blood_kedro import configured
+from blood_kedro.pipelines.detection_training.nodes import draw, predict, pretrain, score, train
+
+_SHARED = {"coco_train", "coco_val", "unified_images", "unified_summary"}
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Train, predict and score every enabled regimen."""
+    names = configured.regimens()
+    regimens = [_regimen(name, configured.starts_from_generated_smears(name)) for name in names]
+    if any(configured.starts_from_generated_smears(name) for name in names):
+        regimens.insert(0, _pretraining())
+    return sum(regimens, Pipeline([]))
+
+
+def _pretraining() -> Pipeline:
+    node = Node(pretrain, ["work_folder", "params:pretraining", "params:seed"], ["model", "history"], name="pretrain")
+    return Pipeline(
+        [node], namespace="pretraining", parameters={p: p for p in ("params:pretraining", "params:seed")}
+    )
+
+
+def _regimen(name: str, from_generated_smears: bool) -> Pipeline:
+    training_inputs = ["coco_train", "coco_val", "unified_images", "work_folder", "params:regimen"]
+    inputs = set(_SHARED)
+    mapping = {}
+    if from_generated_smears:
+        training_inputs.append("pretrained")
+        mapping = {"pretrained": "pretraining.model"}
+    template = Pipeline(
+        [
+            Node(train, training_inputs, ["model", "history", "run_id"], name="train"),
+            Node(
+                predict,
+                ["model", "coco_val", "unified_images"],
+                ["predictions", "speed"],
+                name="predict",
+                tags=["inference"],
+            ),
+            Node(
+                score,
+                [
+                    "coco_val", "predictions", "speed", "model", "run_id", "unified_summary", "params:evaluation",
+                    "params:seed",
+                ],
+                "metrics",
+                name="score",
+            ),
+            Node(
+                draw,
+                ["coco_val", "predictions", "unified_images", "run_id"],
+                ["predictions_figure", "failures_figure"],
+                name="draw",
+            ),
+        ]
+    )  # fmt: skip
+    return Pipeline(
+        template,
+        namespace=name,
+        inputs={dataset: dataset for dataset in inputs} | mapping,
+        parameters={
+            "params:regimen": f"params:regimens.{name}",
+            "params:evaluation": "params:evaluation",
+            "params:seed": "params:seed",
+        },
+    )

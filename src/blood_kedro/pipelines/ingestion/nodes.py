@@ -1,0 +1,37 @@
+"""Nodes of ingestion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from blood_kedro.library.smears.field import SmearOptions
+from blood_kedro.library.smears.write import write_smears
+from blood_kedro.library.sources.ingest import ingest
+from blood_kedro.library.sources.registry import adapter
+
+
+def generate_smears(raw_folder: Path, smears: dict[str, Any], seed: int) -> Path:
+    """Write the generated smears, unless the folder already holds them."""
+    write_smears(raw_folder, SmearOptions(**smears), seed)
+    return raw_folder
+
+
+def ingest_source(
+    raw_folder: Path, source: dict[str, Any], on_bad_input: str
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Read one source: image index, raw annotations, masks, rejects, and a summary of them."""
+    reader = adapter(source["adapter"])
+    tables = ingest(reader, raw_folder, strict=on_bad_input == "raise", limit=source.get("limit"))
+    summary = {
+        "images": len(tables.index),
+        "annotations": len(tables.annotations),
+        "rejected": int((tables.rejects["action"] == "dropped").sum()),
+        "rejects_per_action": tables.rejects.groupby(["kind", "action"]).size().rename("n").reset_index()
+        .to_dict("records"),
+        "licence": reader.licence,
+        "annotations_per_class": tables.annotations["label"].value_counts().to_dict(),
+    }  # fmt: skip
+    return tables.index, tables.annotations, tables.masks, tables.rejects, summary

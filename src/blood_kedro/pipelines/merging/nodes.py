@@ -1,0 +1,45 @@
+"""Nodes of merging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from blood_kedro.library.core.hashing import table_fingerprint
+from blood_kedro.library.merging.merge import class_table, composition, merge_sources, to_coco
+from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.standardization.standardize import from_csv
+
+
+def merge(
+    unified_folder: Path, merging: MergingOptions, seed: int, **standardized: Any  # noqa: ANN401 - see pipeline.py
+) -> tuple[Path, pd.DataFrame, pd.DataFrame, list[str], pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Algorithm 2. `standardized` holds `<source>__annotations`, `<source>__metadata` and `<source>__images`."""
+    sources = [name.removesuffix("__images") for name in standardized if name.endswith("__images")]
+    merged = merge_sources(
+        {name: from_csv(standardized[f"{name}__annotations"]) for name in sources},
+        {name: standardized[f"{name}__metadata"] for name in sources},
+        {name: standardized[f"{name}__images"].parent for name in sources},
+        unified_folder,
+        merging,
+        seed,
+    )
+    fingerprint = table_fingerprint(merged.index.drop(columns="path"), merged.annotations)
+    summary = {**merged.summary, "data_fingerprint": fingerprint}
+    images = unified_folder / "images"
+    return images, merged.index, merged.annotations, merged.classes, merged.pairs, merged.rejects, summary
+
+
+def describe(index: pd.DataFrame, annotations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Table I and the class table."""
+    return composition(index, annotations), class_table(index, annotations)
+
+
+def coco_per_split(
+    index: pd.DataFrame, annotations: pd.DataFrame, classes: list[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """COCO json of train, val and test."""
+    train, val, test = (to_coco(index, annotations, classes, split) for split in ("train", "val", "test"))
+    return train, val, test

@@ -1,0 +1,44 @@
+"""Wiring of merging."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from blood_kedro import configured
+from blood_kedro.pipelines.merging.nodes import coco_per_split, describe, merge
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """One corpus out of every enabled source."""
+    parts = ("images", "annotations", "metadata")
+    standardized = {f"{name}__{part}": f"{name}.{part}" for name in configured.sources() for part in parts}
+    return Pipeline(
+        [
+            Node(
+                merge,
+                {
+                    "unified_folder": "unified_folder",
+                    "merging": "params:merging",
+                    "seed": "params:seed",
+                    **standardized,
+                },
+                [
+                    "unified_images", "unified_index", "unified_annotations", "unified_classes", "duplicate_pairs",
+                    "merging_rejects", "unified_summary",
+                ],
+                name="merge",
+            ),
+            Node(
+                describe,
+                ["unified_index", "unified_annotations"],
+                ["composition_table", "class_table"],
+                name="describe_unified",
+            ),
+            Node(
+                coco_per_split,
+                ["unified_index", "unified_annotations", "unified_classes"],
+                ["coco_train", "coco_val", "coco_test"],
+                name="coco_per_split",
+            ),
+        ]
+    )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Nodes of reporting."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from blood_kedro.library.reporting.figures import loss_figure
+from blood_kedro.library.reporting.page import render_report
+from blood_kedro.library.reporting.results import collect
+from blood_kedro.library.reporting.summary import build_summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_losses(**histories: Any) -> Figure:  # noqa: ANN401 - one table per regimen, see pipeline.py
+    """Training and validation loss over epochs (paper 000, Fig. 1)."""
+    return loss_figure(collect(histories).regimens)
+
+
+def summarize(run_record: dict[str, Any], **results: Any) -> dict[str, Any]:  # noqa: ANN401
+    """summary.json, for machines."""
+    finished = {key: value for key, value in run_record.items() if key != "started"}
+    return build_summary({**finished, "seconds": time.time() - run_record["started"]}, collect(results))
+
+
+def write_report(
+    summary: dict[str, Any],
+    loss_figure: bytes,
+    parameters: dict[str, Any],
+    **results: Any,  # noqa: ANN401
+) -> str:
+    """report.html, for people."""
+    return render_report(summary, collect(results), loss_figure, parameters)

@@ -1,0 +1,43 @@
+"""Wiring of reporting: reads saved results only; what is not there yet is left out.
+
+A new pipeline adds its results by one entry in `_results`, and a section in `library/reporting`.
+"""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from blood_kedro import configured
+from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_report
+
+_PER_SOURCE = ("ingestion_summary", "boxes_summary", "rejects", "standardization_rejects")
+_PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure")
+_UNIFIED = ("unified_summary", "composition_table", "class_table", "merging_rejects")
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Loss figure, summary.json and report.html."""
+    results = _results()
+    histories = {key: dataset for key, dataset in results.items() if key.endswith("__history")}
+    return Pipeline(
+        [
+            Node(draw_losses, histories, "loss_figure", name="draw_losses"),
+            Node(summarize, {"run_record": "run_record", **results}, "summary", name="summarize"),
+            Node(
+                write_report,
+                {"summary": "summary", "loss_figure": "loss_figure", "parameters": "parameters", **results},
+                "report",
+                name="write_report",
+            ),
+        ]
+    )
+
+
+def _results() -> dict[str, str]:
+    """Argument name of the nodes to dataset: `<section>__<namespace>__<part>`."""
+    found = {f"unified__{part}": part for part in _UNIFIED}
+    for source in configured.sources():
+        found |= {f"source__{source}__{part}": f"{source}.{part}" for part in _PER_SOURCE}
+    for regimen in configured.regimens():
+        found |= {f"regimen__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
+    return found

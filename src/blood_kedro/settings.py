@@ -1,0 +1,39 @@
+"""Kedro settings: hooks, and how configuration is found and merged."""
+
+import os
+
+# Before anything imports MLflow. It accepts only the word "true" (facts-versions.md, section 10).
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Models are code plus safetensors: refuse pickles also when loading.
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+from pathlib import Path  # noqa: E402
+
+from kedro.config import OmegaConfigLoader  # noqa: E402
+from kedro.utils import find_kedro_project  # noqa: E402
+
+from blood_kedro.hooks import ConfiguredNames, MlflowRunGuard, RunRecord, StaleRuns  # noqa: E402
+
+
+def absolute(path: str) -> str:
+    """A path of configuration, relative to the project, as an absolute one (notebooks run elsewhere)."""
+    root = find_kedro_project(Path.cwd()) or Path.cwd()
+    return str((Path(root) / path).absolute())
+
+
+def from_environment(name: str, default: str) -> str:
+    """An environment variable, or a default."""
+    return os.environ.get(name) or default
+
+
+# Hooks of a later entry run first. The guard's order is set by tryfirst/trylast, not by this tuple.
+HOOKS = (ConfiguredNames(), MlflowRunGuard(), RunRecord(), StaleRuns())
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    # An environment changes single keys; without "soft" it would replace whole top-level entries.
+    "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
+    "custom_resolvers": {"absolute": absolute, "from_environment": from_environment},
+}

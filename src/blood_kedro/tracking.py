@@ -1,0 +1,104 @@
+"""MLflow for nodes that train: child runs, metrics and models. The only place besides hooks.py that knows MLflow."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
+
+_SERVING = Path(__file__).parent / "serving"
+
+
+@contextmanager
+def child_run(name: str, tags: dict[str, str] | None = None) -> Iterator[str]:
+    """Open a run below the active one and yield its id; an exception leaves it FAILED, an interrupt KILLED."""
+    import mlflow
+
+    with _closing_as_killed(), mlflow.start_run(run_name=name, nested=True, tags=tags) as run:
+        yield run.info.run_id
+
+
+@contextmanager
+def reopened(run_id: str) -> Iterator[None]:
+    """Continue a child run, also one of an earlier session."""
+    import mlflow
+
+    with _closing_as_killed(), mlflow.start_run(run_id=run_id, nested=True):
+        yield
+
+
+@contextmanager
+def _closing_as_killed() -> Iterator[None]:
+    """MLflow calls everything FAILED; what was stopped on purpose is KILLED."""
+    import mlflow
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        last = mlflow.last_active_run()
+        if last is not None:
+            mlflow.MlflowClient().set_terminated(last.info.run_id, "KILLED")
+        raise
+
+
+def log_parameters(values: dict[str, Any]) -> None:
+    """Log nested options flat, with dots."""
+    import mlflow
+
+    mlflow.log_params(dict(_flat(values)))
+
+
+def log_metrics(values: dict[str, Any], step: int | None = None) -> None:
+    """Log every finite number of a nested dictionary, keys joined by dots."""
+    import mlflow
+
+    numbers = {
+        name: float(value)
+        for name, value in _flat(values)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    mlflow.log_metrics(numbers, step=step)
+
+
+def log_figure(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib is imported lazily
+    """Log a matplotlib figure as an artifact."""
+    import mlflow
+
+    mlflow.log_figure(figure, name)
+
+
+def log_detector(bundle: ModelBundle) -> None:
+    """Log a detector from code plus safetensors: no pickle is written or needed to load it."""
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))]),
+        outputs=Schema([ColSpec("long", "image"), ColSpec("string", "label"), ColSpec("double", "score")]
+                       + [ColSpec("double", name) for name in ("x_min_px", "y_min_px", "x_max_px", "y_max_px")]),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        save_bundle(bundle, Path(folder) / "bundle")
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(_SERVING / "detector.py"),
+            artifacts={"bundle": str(Path(folder) / "bundle")},
+            code_paths=[str(_SERVING.parent)],
+            signature=signature,
+            pip_requirements=["torch", "torchvision", "safetensors", "pydantic", "pandas", "opencv-python-headless"],
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
