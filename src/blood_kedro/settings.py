@@ -6,13 +6,22 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Models are code plus safetensors: refuse pickles also when loading.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
+import warnings  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from kedro.config import OmegaConfigLoader  # noqa: E402
 from kedro.utils import find_kedro_project  # noqa: E402
 
 from blood_kedro.hooks import ConfiguredNames, MlflowRunGuard, RunRecord, StaleRuns  # noqa: E402
+
+# Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
+warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
+# Lightning's own use of a torch internal, and MLflow's wish for type hints on a model whose signature is explicit.
+warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+warnings.filterwarnings("ignore", message=".*[Tt]ype hint.*")
+warnings.filterwarnings("ignore", message=".*num_workers.*")
 
 
 def absolute(path: str) -> str:

@@ -109,7 +109,6 @@ def fit(
         "classes": classes,
         "image_mean": list(mean),
         "image_std": list(std),
-        "frozen_norm": regimen.initialization.kind == "coco",
         "weights_origin": start.origin,
         "data_fingerprint": fingerprint([train, val]),
         "train_images": len(train["images"]),

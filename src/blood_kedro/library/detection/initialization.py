@@ -82,7 +82,14 @@ def _coco(
         raise ConfigurationError(
             "COCO weights exist for backbone resnet50_fpn only", got=options.backbone, where="network.backbone"
         )
-    network = build_network(options, num_classes, mean, std, frozen_norm=True)
+    if options.norm != "frozen_batch":
+        raise ConfigurationError(
+            "COCO weights were trained with frozen batch norm",
+            where="network.norm",
+            got=options.norm,
+            expected="frozen_batch",
+        )
+    network = build_network(options, num_classes, mean, std)
     if initialization.path:
         weights = _file_weights(Path(initialization.path))
         origin = f"COCO weights from file {Path(initialization.path).name}"

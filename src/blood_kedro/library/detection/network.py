@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from blood_kedro.library.detection.options import Network
@@ -14,12 +14,8 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Stride-4 first level for ResNets, stride-16 first level for MobileNet: its anchors share one size list.
-_DEFAULT_ANCHORS = {
-    "resnet50_fpn": (32, 64, 128, 256, 512),
-    "resnet18_fpn": (32, 64, 128, 256, 512),
-    "mobilenet_v3_fpn": (32, 64, 128, 256, 512),
-}
+# torchvision's own, one size for each of five levels.
+_DEFAULT_ANCHORS_PX = (32, 64, 128, 256, 512)
 
 
 def build_network(
@@ -27,8 +23,6 @@ def build_network(
     num_classes: int,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    *,
-    frozen_norm: bool = False,
 ) -> FasterRCNN:
     """Faster R-CNN with random weights.
 
@@ -36,16 +30,12 @@ def build_network(
         options: architecture.
         num_classes: classes including background (25 in paper 000).
         mean, std: normalisation of images in 0..1, applied once, by the network's own transform.
-        frozen_norm: batch-norm layers with fixed statistics, as torchvision uses for pre-trained weights.
     """
-    from torch import nn
     from torchvision.models.detection import FasterRCNN
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-    from torchvision.ops.misc import FrozenBatchNorm2d
 
-    norm: type[nn.Module] = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
     network = FasterRCNN(
-        _backbone(options, norm),
+        _backbone(options),
         num_classes,
         min_size=options.input_px,
         max_size=options.input_px,
@@ -65,9 +55,22 @@ def build_network(
     return network
 
 
-def _backbone(options: Network, norm: type[nn.Module]) -> nn.Module:
+def _norm_layer(name: str) -> Callable[[int], nn.Module]:
+    from torch import nn
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    layers: dict[str, Callable[[int], nn.Module]] = {
+        "batch": nn.BatchNorm2d,
+        "frozen_batch": FrozenBatchNorm2d,
+        "group": lambda channels: nn.GroupNorm(8, channels),
+    }
+    return layers[name]
+
+
+def _backbone(options: Network) -> nn.Module:
     from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
 
+    norm = _norm_layer(options.norm)
     if options.backbone == "mobilenet_v3_fpn":
         return mobilenet_backbone(
             backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=norm, trainable_layers=6
@@ -79,7 +82,8 @@ def _backbone(options: Network, norm: type[nn.Module]) -> nn.Module:
 def _anchors(options: Network) -> nn.Module:
     from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-    sizes = options.anchor_sizes_px or _DEFAULT_ANCHORS[options.backbone]
+    sizes = options.anchor_sizes_px or _DEFAULT_ANCHORS_PX
+    # MobileNet's pyramid has three levels (stride 16 and 32 twice): each looks for every size.
     levels = (sizes,) * 3 if options.backbone == "mobilenet_v3_fpn" else tuple((size,) for size in sizes)
     return AnchorGenerator(levels, ((0.5, 1.0, 2.0),) * len(levels))
 

@@ -32,10 +32,13 @@ class Initialization(_Frozen):
 class Network(_Frozen):
     """Faster R-CNN. `input_px` is the side to which the 512 px canvas is resized inside the network.
 
-    The defaults of the last four are torchvision's; smaller ones make a CPU run feasible.
+    `norm`: `batch` is torchvision's for random weights, `frozen_batch` its choice for pre-trained ones; `group` (8
+    groups) is what training from scratch with few images per batch needs (He et al. 2019, Rethinking ImageNet
+    pre-training, section 3.1). The defaults of the last four are torchvision's; smaller ones make a CPU run feasible.
     """
 
     backbone: Literal["resnet50_fpn", "resnet18_fpn", "mobilenet_v3_fpn"] = "resnet50_fpn"
+    norm: Literal["batch", "frozen_batch", "group"] = "batch"
     input_px: int = Field(512, ge=64)
     anchor_sizes_px: tuple[int, ...] | None = None
     proposals_train: int = Field(2000, gt=0)

@@ -23,7 +23,6 @@ def load_detector(bundle: ModelBundle) -> FasterRCNN:
         len(config["classes"]) + 1,
         config["image_mean"],
         config["image_std"],
-        frozen_norm=config["frozen_norm"],
     )
     network.load_state_dict(bundle.weights)
     return network.eval()

@@ -1,0 +1,63 @@
+# `make run` and `make test` are all a newcomer needs: each sets up .venv on first use.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ENV ?= base
+RAW ?= data/01_raw
+UV_VERSION := 0.13.8
+
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+.PHONY: help install run real test lint types format viz mlflow report bench docs lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP) ## set up .venv from requirements.lock
+
+run: $(STAMP) ## the demo: every pipeline on generated smears, no download, no GPU
+	$(BIN)/kedro run
+
+real: $(STAMP) ## every pipeline on real data: make real RAW=<folder with bccd/ chula/ pbc/>
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(STAMP) ## put code into the house style
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+viz: $(STAMP) ## lineage in the browser
+	KEDRO_ENV=$(ENV) $(BIN)/kedro viz run
+
+mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns.db}"
+
+report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
+	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
+
+bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images)
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/bench.py
+
+docs: $(STAMP) ## the documentation as a site, in build/docs
+	$(BIN)/mkdocs build --strict --site-dir build/docs
+
+lock: $(STAMP) ## pin again after a change of pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean: ## remove what runs have made (not data/01_raw)
+	rm -rf data/0[2-8]*/* mlruns mlruns.db* build .viz

@@ -1,0 +1,48 @@
+"""No network, no writing outside tmp_path, and fixtures that generate what they need."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+SHARED_DATA = PROJECT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family == socket.AF_UNIX or (isinstance(address, tuple) and address[0] in {"127.0.0.1", "::1"}):
+            return connect(self, address)  # type: ignore[arg-type]
+        raise OSError(f"tests do not reach the network: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real smears beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real smears at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project's configuration in an empty folder: runs write there only."""
+    return copy_project(tmp_path / "project")
+
+
+def copy_project(folder: Path) -> Path:
+    """Configuration without code (the package is installed) and without data."""
+    folder.mkdir(parents=True)
+    shutil.copytree(PROJECT / "conf", folder / "conf")
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copyfile(PROJECT / name, folder / name)
+    (folder / "src").mkdir()
+    return folder
