@@ -138,13 +138,18 @@ def _load(network: FasterRCNN, weights: dict[str, Tensor], origin: str) -> None:
     Raises:
         ConfigurationError: a layer is missing or has another shape.
     """
-    kept = {name: value for name, value in weights.items() if not name.startswith(_CLASS_LAYERS)}
     own = network.state_dict()
+    # Files of batch-norm networks carry batch counters, which frozen layers do not have and nobody needs.
+    kept = {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith(_CLASS_LAYERS) and (name in own or not name.endswith("num_batches_tracked"))
+    }
     wrong = [name for name, value in kept.items() if name not in own or own[name].shape != value.shape]
     absent = [
         name
         for name in own
-        if name not in kept and not name.startswith(_CLASS_LAYERS) and "num_batches_tracked" not in name
+        if name not in kept and not name.startswith(_CLASS_LAYERS) and not name.endswith("num_batches_tracked")
     ]
     if wrong or absent:
         raise ConfigurationError(

@@ -20,7 +20,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "unified_folder": "unified_folder",
                     "merging": "params:merging",
                     "seed": "params:seed",
-                    **standardized,
+                    **{argument: argument for argument in standardized},
                 },
                 [
                     "unified_images", "unified_index", "unified_annotations", "unified_classes", "duplicate_pairs",
@@ -40,5 +40,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 ["coco_train", "coco_val", "coco_test"],
                 name="coco_per_split",
             ),
-        ]
+        ],
+        inputs=standardized,
     )  # fmt: skip

@@ -18,18 +18,20 @@ _UNIFIED = ("unified_summary", "composition_table", "class_table", "merging_reje
 def create_pipeline(**_: object) -> Pipeline:
     """Loss figure, summary.json and report.html."""
     results = _results()
-    histories = {key: dataset for key, dataset in results.items() if key.endswith("__history")}
+    every = {argument: argument for argument in results}
+    histories = {argument: argument for argument in results if argument.endswith("__history")}
     return Pipeline(
         [
             Node(draw_losses, histories, "loss_figure", name="draw_losses"),
-            Node(summarize, {"run_record": "run_record", **results}, "summary", name="summarize"),
+            Node(summarize, {"run_record": "run_record", **every}, "summary", name="summarize"),
             Node(
                 write_report,
-                {"summary": "summary", "loss_figure": "loss_figure", "parameters": "parameters", **results},
+                {"summary": "summary", "loss_figure": "loss_figure", "parameters": "parameters", **every},
                 "report",
                 name="write_report",
             ),
-        ]
+        ],
+        inputs=results,
     )
 
 

@@ -1,0 +1,53 @@
+"""Imports go down only: pipelines -> library, datasets -> library.core; topics meet in shared topics alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "blood_kedro"
+SHARED_TOPICS = {"core", "imaging", "evaluation", "training"}
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_direction(path: Path) -> None:
+    parts = path.relative_to(SOURCE).parts
+    for name in imported(path):
+        root = name.split(".")[0]
+        inner = name.split(".")[1:] if root == "blood_kedro" else []
+        if parts[0] == "library":
+            assert root not in {"kedro", "kedro_datasets", "kedro_mlflow", "mlflow"}, name
+            assert not inner or inner[0] == "library", name
+            if inner and parts[1] != inner[1]:
+                assert inner[1] in SHARED_TOPICS, f"{path} imports topic {name}"
+                if parts[1] in SHARED_TOPICS:
+                    assert inner[1] == "core", f"{path} imports {name}"
+        if parts[0] == "datasets" and inner:
+            assert inner[:2] == ["library", "core"] or inner[0] == "datasets", name
+        if root == "mlflow":
+            assert parts[0] in {"hooks.py", "tracking.py", "serving"}, f"{path} imports mlflow"
+
+
+def test_listing_pipelines_does_not_import_what_is_slow() -> None:
+    code = (
+        "import sys; import blood_kedro.pipelines.detection_training.nodes, blood_kedro.pipelines.merging.nodes,"
+        " blood_kedro.pipelines.reporting.nodes, blood_kedro.hooks;"
+        " print([m for m in ('torch', 'torchvision', 'lightning', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

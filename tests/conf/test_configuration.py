@@ -1,0 +1,121 @@
+"""Configuration and code say the same, in every environment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import configure_project, settings
+
+from blood_kedro import configured
+from blood_kedro.library.detection.options import Pretraining, Regimen
+from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.smears.cells import CELLS
+from blood_kedro.library.smears.field import SmearOptions
+from blood_kedro.library.sources.registry import SOURCES
+from blood_kedro.library.standardization.options import StandardizationOptions
+from tests.conftest import PROJECT
+
+ENVIRONMENTS = ("base", "laptop", "paper")
+
+
+def load(environment: str, what: str = "parameters") -> dict[str, Any]:
+    configure_project("blood_kedro")
+    loader = OmegaConfigLoader(conf_source=str(PROJECT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
+    return dict(loader[what])
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_parameters_are_valid_options(environment: str) -> None:
+    parameters = load(environment)
+    StandardizationOptions(**parameters["standardization"])
+    MergingOptions(**parameters["merging"])
+    Pretraining(**parameters["pretraining"])
+    SmearOptions.model_validate(parameters["pretraining"]["smears"])
+    smears = SmearOptions(**parameters["sources"]["synthetic"]["smears"])
+    assert set(smears.cells_per_field) <= set(CELLS)
+    for name, entry in parameters["regimens"].items():
+        assert Regimen(**entry).name == name
+    for name, entry in parameters["sources"].items():
+        assert entry["adapter"] in SOURCES
+        assert name in parameters["standardization"]["sources"]
+
+
+def test_paper_environment_is_what_the_paper_says() -> None:
+    parameters = load("paper")
+    first, second = (Regimen(**parameters["regimens"][name]) for name in ("regimen_1", "regimen_2"))
+    for regimen in (first, second):
+        options = regimen.optimizer
+        assert (options.lr, options.momentum, options.weight_decay) == (0.005, 0.9, 0.0005)
+        assert (options.gamma, options.step_epochs, options.warmup_steps, regimen.epochs) == (0.1, 7, 0, 25)
+        assert (regimen.network.backbone, regimen.network.input_px) == ("resnet50_fpn", 512)
+        assert (regimen.network.roi_samples, regimen.network.proposals_train) == (512, 2000)
+        assert regimen.images_per_epoch is None
+    assert (first.initialization.kind, first.augmentation, first.optimizer.clip_norm) == ("random", "paper_r1", None)
+    assert (second.initialization.kind, second.augmentation, second.optimizer.clip_norm) == ("coco", "paper_r2", 1.0)
+    assert (first.normalization, second.normalization) == ("training_set", "imagenet")
+    assert parameters["standardization"]["boxes"] == "paper"
+    assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "paper_000")
+
+
+def test_environments_change_single_keys() -> None:
+    base, laptop = load("base"), load("laptop")
+    assert laptop["regimens"]["regimen_1"]["epochs"] != base["regimens"]["regimen_1"]["epochs"]
+    assert laptop["regimens"]["regimen_1"]["augmentation"] == base["regimens"]["regimen_1"]["augmentation"]
+    assert laptop["regimens"]["regimen_1"]["network"]["norm"] == "group"
+
+
+def test_regimens_of_base_and_laptop_need_no_download() -> None:
+    for environment in ("base", "laptop"):
+        kinds = {entry["initialization"]["kind"] for entry in load(environment)["regimens"].values()}
+        assert kinds == {"random", "generated_smears"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str) -> None:
+    """A factory would quietly accept a typo; so every dataset must match one, with a name that configuration has."""
+    from blood_kedro.pipeline_registry import register_pipelines
+
+    parameters = load(environment)
+    configured.set_from(parameters)
+    patterns = [name for name in load(environment, "catalog") if not name.startswith("_")]
+    known = {*parameters["sources"], *parameters["regimens"], "pretraining"}
+    used = set()
+    for dataset in register_pipelines()["__default__"].datasets():
+        if dataset.startswith(("params:", "parameters")) or dataset == "run_record":
+            continue
+        matching = [p for p in patterns if re.fullmatch(re.sub(r"\\{\w+\\}", r"([^.]+)", re.escape(p)), dataset)]
+        assert matching, f"{dataset} is not in the catalog"
+        used |= set(matching)
+        if "." in dataset:
+            assert dataset.split(".")[0] in known, dataset
+    assert set(patterns) - used <= {"synthetic.target_folder", "synthetic.raw_folder"}
+
+
+def test_namespaces_follow_the_configuration() -> None:
+    from blood_kedro.pipeline_registry import register_pipelines
+
+    parameters = load("base")
+    parameters["regimens"]["third"] = {**parameters["regimens"]["regimen_1"], "name": "third"}
+    parameters["sources"]["bccd"]["enabled"] = True
+    configured.set_from(parameters)
+    pipelines = register_pipelines()
+    assert set(pipelines) == {
+        "__default__", "ingestion", "standardization", "merging", "detection_training", "reporting",
+    }  # fmt: skip
+    names = {node.name for node in pipelines["__default__"].nodes}
+    assert {"third.train", "bccd.ingest", "synthetic.ingest", "pretraining.pretrain"} <= names
+    inference = pipelines["detection_training"].only_nodes_with_tags("inference")
+    assert {node.name for node in inference.nodes} == {f"{r}.predict" for r in ("regimen_1", "regimen_2", "third")}
+
+
+def test_repository_holds_no_pictures_of_data_and_no_registry() -> None:
+    lock = (PROJECT / "requirements.lock").read_text()
+    assert "://" not in lock
+    assert "--index" not in lock
+    assert lock.count("--hash=sha256:") > 500
+    assert (PROJECT / ".telemetry").read_text() == "consent: false\n"
+    assert not [p for p in Path(PROJECT / "tests").rglob("*.jpg")]

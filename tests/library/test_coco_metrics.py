@@ -1,0 +1,95 @@
+"""Detection metrics on hand-made cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+
+CLASSES = ("rbc", "teardrop", "basophil", "platelet")
+
+
+def truth(*cells: tuple[int, str, list[float], bool]) -> dict[str, Any]:
+    ids = {name: number for number, name in enumerate(CLASSES, start=1)}
+    return {
+        "images": [{"id": n} for n in sorted({cell[0] for cell in cells})],
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+        "annotations": [
+            {"id": k, "image_id": image, "category_id": ids[label], "bbox": box, "area": box[2] * box[3],
+             "iscrowd": int(ignore), "label": label}
+            for k, (image, label, box, ignore) in enumerate(cells, start=1)
+        ],
+    }  # fmt: skip
+
+
+def found(image: int, label: str, box: list[float], score: float) -> dict[str, Any]:
+    return {"image_id": image, "category_id": CLASSES.index(label) + 1, "bbox": box, "score": score}
+
+
+A, B, C = [10.0, 10, 40, 40], [100.0, 100, 40, 40], [200.0, 200, 40, 40]
+
+
+def metrics(gt: dict[str, Any], results: list[dict[str, Any]], resamples: int = 0) -> dict[str, Any]:
+    return detection_metrics(gt, results, resamples=resamples, seed=0)
+
+
+def test_perfect_detector() -> None:
+    got = metrics(truth((1, "rbc", A, False)), [found(1, "rbc", A, 0.9)])
+    assert got["map"] == pytest.approx(1)
+    assert got["mar_100"] == pytest.approx(1)
+    assert got["ap_50_per_class"] == {"rbc": pytest.approx(1), "teardrop": None, "basophil": None, "platelet": None}
+    assert got["map_large"] is None  # 40x40 is of medium size
+    assert got["map_medium"] == pytest.approx(1)
+
+
+def test_half_of_the_cells_found_is_ap_of_about_a_half() -> None:
+    gt = truth((1, "rbc", A, False), (1, "rbc", B, False))
+    # recall 0.5 at precision 1: 51 of 101 recall points
+    assert metrics(gt, [found(1, "rbc", A, 0.9)])["map_50"] == pytest.approx(51 / 101)
+
+
+def test_loose_box_counts_at_50_and_not_at_75() -> None:
+    got = metrics(truth((1, "rbc", A, False)), [found(1, "rbc", [10, 10, 40, 60], 0.9)])  # IoU 2/3
+    assert got["map_50"] == pytest.approx(1)
+    assert got["map_75"] == pytest.approx(0)
+    assert got["map"] == pytest.approx(0.4)  # thresholds .50 .55 .60 .65 of ten
+
+
+def test_nothing_found_is_zero_and_not_undefined() -> None:
+    assert metrics(truth((1, "rbc", A, False)), [])["map"] == 0
+
+
+def test_detection_on_an_unlabelled_cell_is_not_punished_whatever_red_class_it_has() -> None:
+    cells = ((1, "rbc", A, False), (1, "teardrop", B, False))
+    results = [found(1, "rbc", A, 0.5), found(1, "teardrop", B, 0.5), found(1, "rbc", C, 0.9),
+               found(1, "teardrop", C, 0.9)]  # fmt: skip
+    punished = metrics(truth(*cells), results)
+    assert punished["map_50"] == pytest.approx(0.5)
+    spared = metrics(truth(*cells, (1, "rbc", C, True)), results)
+    assert spared["map_50"] == pytest.approx(1)
+    assert spared["map_50_coarse"] == pytest.approx(1)
+    assert spared["objects"] == 2
+    assert spared["ignore_regions"] == 1
+
+
+def test_white_cell_claimed_on_an_unlabelled_red_one_is_punished() -> None:
+    gt = truth((1, "basophil", A, False), (1, "rbc", C, True))
+    results = [found(1, "basophil", A, 0.5), found(1, "basophil", C, 0.9)]
+    assert metrics(gt, results)["map_50"] == pytest.approx(0.5)
+
+
+def test_coarse_view_forgives_the_wrong_shape() -> None:
+    got = metrics(truth((1, "teardrop", A, False)), [found(1, "rbc", A, 0.9)])
+    assert got["map_50"] == 0
+    assert got["ap_50_per_class_coarse"] == {"rbc": pytest.approx(1), "wbc": None, "platelet": None}
+
+
+def test_interval_holds_the_value_and_is_seeded() -> None:
+    cells = [(n, "rbc", A, False) for n in range(1, 41)]
+    results = [found(n, "rbc", A, 0.9) for n in range(1, 41, 2)]
+    got = metrics(truth(*cells), results, resamples=50)
+    low, high = got["interval_95"]["map_50"]
+    assert 0.3 < low < got["map_50"] < high < 0.7
+    assert metrics(truth(*cells), results, resamples=50)["interval_95"] == got["interval_95"]

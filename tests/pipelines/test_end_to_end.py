@@ -1,0 +1,223 @@
+"""The whole of `kedro run` in `base`, in an empty folder: results, tracking, states of runs, continuing after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import copy_project
+
+pytestmark = pytest.mark.slow
+
+QUICK = (
+    "sources.synthetic.smears.slides=6,sources.synthetic.smears.fields_per_slide=2,pretraining.smears.slides=2,"
+    "pretraining.smears.fields_per_slide=2,pretraining.regimen.epochs=1,regimens.regimen_1.epochs=1,"
+    "regimens.regimen_2.epochs=1,evaluation.resamples=5"
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "kedro", "run", *arguments]
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "BLOOD_KEDRO_RAW"}}
+    return {**kept, "DO_NOT_TRACK": "true", "GIT_CEILING_DIRECTORIES": "/"}
+
+
+def kedro_run(
+    folder: Path, *arguments: str, check: bool = True, raw: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    variables = environment() | ({} if raw is None else {"BLOOD_KEDRO_RAW": str(raw)})
+    done = subprocess.run(
+        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=800, env=variables, check=False
+    )
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "data/08_reporting/summary.json").read_text())
+
+
+def runs_of(folder: Path) -> list[Any]:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlruns.db'}")
+    experiment = client.get_experiment_by_name("blood-kedro")
+    return client.search_runs([experiment.experiment_id])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_project(tmp_path_factory.mktemp("demo") / "project")
+    kedro_run(folder, "--params", QUICK)
+    return folder
+
+
+def test_results_are_complete_and_agree(demo: Path) -> None:
+    summary = summary_of(demo)
+    assert set(summary) == {"run", "sources", "unified", "regimens"}
+    assert summary["run"]["env"] == "base"
+    assert summary["sources"]["synthetic"]["images"] == 12
+    assert set(summary["regimens"]) == {"regimen_1", "regimen_2"}
+    for name, regimen in summary["regimens"].items():
+        assert regimen["epochs"] == len(regimen["train_loss"]) == len(regimen["val_loss"]) == 1
+        assert regimen["seconds_per_epoch"] > 0
+        saved = json.loads((demo / f"data/08_reporting/{name}/metrics.json").read_text())
+        assert saved["map_50"] == regimen["map_50"]
+    assert "generated smears" in summary["regimens"]["regimen_2"]["weights_origin"]
+    assert summary["unified"]["groups_crossing_splits"] == 0
+
+
+def test_saved_metrics_are_those_of_the_saved_predictions(demo: Path) -> None:
+    from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+
+    truth = json.loads((demo / "data/05_model_input/unified/coco_val.json").read_text())
+    results = json.loads((demo / "data/07_model_output/regimen_1/coco_results.json").read_text())
+    again = detection_metrics(truth, results, resamples=0, seed=0)
+    assert again["map"] == summary_of(demo)["regimens"]["regimen_1"]["map"]
+
+
+def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: Path) -> None:
+    page = (demo / "data/08_reporting/report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    for title in ("Table I", "Table III", "Table IV", "Table V", "Tables VI and VII", "Figure 1", "Figure 2", "Figure 3"):
+        assert title in page
+    assert '<td class="pub">0.2618</td>' in page
+    assert page.count("data:image/png;base64") == 5
+    assert "as measured here" in page
+
+
+def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
+    runs = {run.info.run_name: run for run in runs_of(demo) if "mlflow.parentRunId" in run.data.tags}
+    parents = [run for run in runs_of(demo) if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    assert set(runs) == {"pretraining", "regimen_1", "regimen_2"}
+    assert {run.info.status for run in runs_of(demo)} == {"FINISHED"}
+    child = runs["regimen_1"]
+    assert child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+    assert child.info.run_id == summary_of(demo)["regimens"]["regimen_1"]["mlflow_run_id"]
+    assert child.data.params["optimizer.lr"] == "0.01"
+    assert {"train_loss", "val_loss", "val_loss_classifier", "lr", "val_map", "val_map_50_coarse"} <= set(
+        child.data.metrics
+    )
+
+
+def test_logged_model_is_pickle_free_and_predicts(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.chdir(demo)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
+    run_id = summary_of(demo)["regimens"]["regimen_1"]["mlflow_run_id"]
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+    assert model.metadata.signature is not None
+    files = [path for path in demo.rglob("artifacts/**/*") if path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin"}]
+    assert not files
+    table = model.predict(np.full((1, 64, 80, 3), 200, np.uint8))
+    assert table.columns.tolist() == ["image", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+    with pytest.raises(mlflow.exceptions.MlflowException):
+        model.predict(np.zeros((1, 64, 80, 3)))
+
+
+def test_reporting_alone_and_before_anything_ran(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    kedro_run(folder, "--pipelines=reporting")
+    assert set(summary_of(folder)) == {"run"}
+    kedro_run(folder, "--pipelines=ingestion,reporting", "--params", QUICK)
+    assert set(summary_of(folder)) == {"run", "sources"}
+
+
+def test_missing_source_names_the_folder_and_how_to_get_it(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    done = kedro_run(folder, "--pipelines=ingestion", "--params", "sources.bccd.enabled=true", check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert str(folder / "data/01_raw/bccd") in output
+    assert "git clone" in output
+    assert {run.info.status for run in runs_of(folder)} == {"FAILED"}
+
+
+def test_bad_parameter_stops_before_any_node(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path / "project")
+    done = kedro_run(folder, "--params", "regimens.regimen_1.epochs=many", check=False)
+    assert done.returncode != 0
+    assert "regimen_1" in done.stdout + done.stderr
+    assert not (folder / "data/02_intermediate").exists()
+
+
+def start_training(folder: Path) -> subprocess.Popen[str]:
+    """A run that is in mid-training when this returns."""
+    process = subprocess.Popen(
+        command("--params", QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+    )  # fmt: skip
+    deadline = time.time() + 300
+    while not list((folder / "data/06_models/.work/regimen_1").glob("*/resume.ckpt")):
+        assert process.poll() is None, process.communicate()[0][-3000:]
+        assert time.time() < deadline
+        time.sleep(0.1)
+    return process
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_stopped_run_is_left_killed(tmp_path: Path, sent: signal.Signals) -> None:
+    folder = copy_project(tmp_path / "project")
+    process = start_training(folder)
+    process.send_signal(sent)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode != 0, output[-2000:]
+    states = {run.info.run_name: run.info.status for run in runs_of(folder) if "mlflow.parentRunId" in run.data.tags}
+    parent = next(run for run in runs_of(folder) if "mlflow.parentRunId" not in run.data.tags)
+    assert states["regimen_1"] == "KILLED", (states, output[-2000:])
+    assert states["pretraining"] == "FINISHED"
+    assert parent.info.status == "KILLED"
+
+
+def test_kill_9_in_mid_epoch_continues_and_ends_with_the_same_result(tmp_path: Path) -> None:
+    cut, whole = copy_project(tmp_path / "cut"), copy_project(tmp_path / "whole")
+    process = start_training(cut)
+    process.kill()
+    process.communicate()
+    three = QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")
+    resumed = kedro_run(cut, "--params", three)
+    assert "regimen_1 continues from" in resumed.stdout
+    kedro_run(whole, "--params", three)
+    assert figures(summary_of(cut)) == figures(summary_of(whole))
+    states = sorted(run.info.status for run in runs_of(cut) if "mlflow.parentRunId" not in run.data.tags)
+    assert states == ["FINISHED", "KILLED"]
+
+
+def figures(value: Any) -> Any:
+    """Everything in a summary but times, speeds and ids."""
+    skipped = {"mlflow_run_id", "seconds", "seconds_per_epoch", "images_per_second", "predict_images_per_second"}
+    if isinstance(value, dict):
+        return {k: figures(v) for k, v in value.items() if k not in skipped}
+    return [figures(v) for v in value] if isinstance(value, list) else value
+
+
+def test_two_sessions_in_one_process_keep_their_runs_apart(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for _ in range(2):
+        bootstrap_project(project)
+        with KedroSession.create(project_path=project) as session:
+            session.run(pipeline_names=["reporting"])
+    runs = runs_of(project)
+    assert len(runs) == 2
+    assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
+    assert {run.info.status for run in runs} == {"FINISHED"}

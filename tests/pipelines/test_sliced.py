@@ -1,0 +1,70 @@
+"""Pipelines sliced and run in memory: ingestion to COCO on a broken source and a generated one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from blood_kedro import configured
+from blood_kedro.datasets.folder import ImageFolderDataset
+from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.standardization.options import StandardizationOptions
+from blood_kedro.pipelines import ingestion, merging, standardization
+from tests.fixtures.trees import Bccd
+
+SMEARS = {
+    "slides": 4, "fields_per_slide": 2, "width_px": 160, "height_px": 120,
+    "cells_per_field": {"normal_rbc": 6, "platelet": 2},
+}  # fmt: skip
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> DataCatalog:
+    parameters = {
+        "seed": 1, "on_bad_input": "reject",
+        "sources": {"synthetic": {"enabled": True, "adapter": "synthetic", "smears": SMEARS},
+                    "bccd": {"enabled": True, "adapter": "bccd"}, "pbc": {"enabled": False, "adapter": "pbc"}},
+    }  # fmt: skip
+    configured.set_from(parameters)
+    tree = Bccd(tmp_path / "raw")
+    for n in range(4):
+        tree.add(f"i{n}", [("RBC", 2, 3, 20, 30), ("Blob", 1, 1, 9, 9)], seed=n)
+    folders = {
+        "bccd.raw_folder": tmp_path / "raw", "synthetic.target_folder": tmp_path / "smears",
+        "synthetic.standardized_folder": tmp_path / "std/synthetic", "bccd.standardized_folder": tmp_path / "std/bccd",
+        "unified_folder": tmp_path / "unified",
+    }  # fmt: skip
+    return DataCatalog(
+        {name: ImageFolderDataset(filepath=str(path), must_exist=False) for name, path in folders.items()}
+        | {
+            "params:seed": MemoryDataset(1),
+            "params:on_bad_input": MemoryDataset("reject"),
+            "params:sources.synthetic": MemoryDataset(parameters["sources"]["synthetic"]),
+            "params:sources.synthetic.smears": MemoryDataset(SMEARS),
+            "params:sources.bccd": MemoryDataset(parameters["sources"]["bccd"]),
+            "params:standardization": MemoryDataset(StandardizationOptions(workers=1, boxes="paper")),
+            "params:merging": MemoryDataset(MergingOptions(view="full", min_class_count=2, val_fraction=0.25)),
+        }
+    )
+
+
+def test_from_files_to_coco(catalog: DataCatalog) -> None:
+    whole = ingestion.create_pipeline() + standardization.create_pipeline() + merging.create_pipeline()
+    wanted = {"coco_train", "coco_val", "unified_summary", "bccd.rejects", "composition_table"}
+    for name in wanted:
+        catalog[name] = MemoryDataset()
+    SequentialRunner().run(whole, catalog)
+    found = {name: catalog.load(name) for name in wanted}
+    assert len(found["bccd.rejects"]) == 4
+    assert found["unified_summary"]["images"] == 12
+    assert found["unified_summary"]["groups_crossing_splits"] == 0
+    table = found["composition_table"].set_index("source")
+    assert table.loc["bccd"].tolist() == [4, 4]
+    sides = [{i["image_id"] for i in found[f"coco_{split}"]["images"]} for split in ("train", "val")]
+    assert not sides[0] & sides[1]
+    assert len(sides[0] | sides[1]) == 12
+    slides = [{i.split("_field")[0] for i in side if i.startswith("synthetic")} for side in sides]
+    assert not slides[0] & slides[1]

@@ -1,0 +1,115 @@
+"""The real smears beside the checkout: facts that must hold, fitted boxes against eyes, a very short training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
+from blood_kedro.library.sources.ingest import SourceTables, ingest
+from blood_kedro.library.sources.registry import SOURCES
+from blood_kedro.library.standardization.options import StandardizationOptions
+from blood_kedro.library.standardization.standardize import standardize_source
+from tests.conf.test_configuration import load
+from tests.conftest import copy_project
+from tests.pipelines.test_end_to_end import QUICK, kedro_run, summary_of
+
+pytestmark = pytest.mark.slow
+BY_EYE = Path(__file__).parents[1] / "reference" / "boxes_by_eye.csv"
+
+
+@pytest.fixture(scope="module")
+def tables(shared_data: Path) -> dict[str, SourceTables]:
+    return {name: ingest(SOURCES[name], shared_data / name, strict=False) for name in ("bccd", "chula", "pbc")}
+
+
+def test_bccd_facts(tables: dict[str, SourceTables]) -> None:
+    bccd = tables["bccd"]
+    assert len(bccd.index) == 364
+    assert bccd.index["official_split"].value_counts().to_dict() == {"train": 205, "val": 87, "test": 72}
+    zero = bccd.rejects["reason"].str.contains("zero-area").sum()
+    twice = bccd.rejects["reason"].str.contains("near-identical").sum()
+    assert (zero, twice) == (2, 7)
+    assert len(bccd.annotations) + zero + twice == 4888
+    assert bccd.annotations["label"].value_counts().to_dict() == {"rbc": 4155 - 9, "wbc": 372, "platelet": 361}
+    assert bccd.annotations[BOX_COLUMNS].min().min() == 0
+    assert bccd.annotations["x_max_px"].max() == 640
+
+
+def test_chula_facts(tables: dict[str, SourceTables]) -> None:
+    chula = tables["chula"]
+    assert (len(chula.index), len(chula.annotations)) == (621, 22106)
+    counts = chula.annotations["label"].value_counts()
+    assert (counts["teardrop"], counts["burr_cell"], counts["uncategorized"], len(counts)) == (307, 785, 184, 13)
+    assert chula.rejects["reason"].str.contains("content is PNG").sum() == 32
+    assert (chula.rejects["action"] == "dropped").sum() == 9  # 7 without a label file, 2 with an empty one
+
+
+def test_pbc_facts(tables: dict[str, SourceTables]) -> None:
+    pbc = tables["pbc"]
+    assert len(pbc.index) == 1607
+    assert pbc.rejects["path"].tolist() == ["PBC_dataset_normal_DIB/neutrophil/.DS_169665.jpg"]
+    assert "not an image" in pbc.rejects["reason"].iloc[0]
+
+
+def test_fitted_boxes_agree_with_boxes_drawn_by_eye(
+    tables: dict[str, SourceTables], shared_data: Path, tmp_path: Path
+) -> None:
+    """60 cells drawn by eye before any fit was seen: 40 PBC (5 of each folder), 20 Chula. docs/decisions/0003."""
+    eye = pd.read_csv(BY_EYE)
+    options = StandardizationOptions(**load("base")["standardization"])
+    scores: dict[str, list[float]] = {}
+    for source, drawn in eye.groupby("source"):
+        index = tables[source].index
+        index = index[index["path"].isin(drawn["path"])]
+        annotations = tables[source].annotations
+        annotations = annotations[annotations["image_id"].isin(index["image_id"])]
+        done = standardize_source(
+            index, annotations, shared_data / source, tmp_path / source, options, seed=0, strict=True
+        )
+        fitted = done.annotations.set_index("annotation_id")
+        where = {facts["path"]: facts for facts in done.metadata.values()}
+        for row in drawn.itertuples():
+            facts = where[row.path]
+            number = 1 if np.isnan(row.row) else int(row.row)
+            box = fitted.loc[f"{facts['image_id']}#{number}"]
+            pad_x, pad_y = facts["padding_px"]
+            x, y = (box["x"] - pad_x) / facts["scale"], (box["y"] - pad_y) / facts["scale"]
+            got = np.array([[x, y, x + box["w"] / facts["scale"], y + box["h"] / facts["scale"]]], np.float64)
+            want = np.array([[row.x_min_px, row.y_min_px, row.x_max_px, row.y_max_px]], np.float64)
+            scores.setdefault(source, []).append(float(iou(got, want)[0, 0]))
+    means = {source: np.mean(values) for source, values in scores.items()}
+    assert means["pbc"] >= 0.88, means
+    assert means["chula"] >= 0.80, means
+    assert np.mean(sum(scores.values(), [])) >= 0.88, means
+
+
+def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, tmp_path: Path) -> None:
+    """Ingestion, standardization and merging of a real source by the pipelines; facts-data.md, section 2."""
+    folder = copy_project(tmp_path / "project")
+    only = "sources.chula.enabled=false,sources.pbc.enabled=false,standardization.boxes=paper"
+    kedro_run(
+        folder, "--env=laptop", "--pipelines=ingestion,standardization,merging,reporting", "--params", only,
+        raw=shared_data,
+    )  # fmt: skip
+    unified = summary_of(folder)["unified"]
+    assert sum(unified["duplicate_pairs"].values()) >= 45
+    assert unified["split_leaks"]["official"]["pairs_crossing_splits"] >= 31
+    assert unified["groups_crossing_splits"] == 0
+
+
+def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) -> None:
+    """All five pipelines with all three sources, cut to a few images each."""
+    folder = copy_project(tmp_path / "project")
+    cut = ",".join(
+        [QUICK, *(f"sources.{name}.limit=24" for name in ("bccd", "chula", "pbc")),
+         *(f"regimens.{r}.images_per_epoch=8,regimens.{r}.val_loss_images=4" for r in ("regimen_1", "regimen_2"))]
+    )  # fmt: skip
+    kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)
+    summary = summary_of(folder)
+    assert set(summary["sources"]) == {"bccd", "chula", "pbc"}
+    assert summary["unified"]["images"] >= 70
+    assert {"map", "map_50", "ap_50_per_class", "map_50_coarse"} <= set(summary["regimens"]["regimen_2"])
