@@ -56,7 +56,7 @@ bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder>
 docs: $(STAMP) ## the documentation as a site, in build/docs
 	$(BIN)/mkdocs build --strict --site-dir build/docs
 
-lock: $(STAMP) ## pin again after a change of pyproject.toml
+lock: ## pin again after a change of pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean: ## remove what runs have made (not data/01_raw)

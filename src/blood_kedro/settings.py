@@ -8,13 +8,13 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-import warnings  # noqa: E402
-from pathlib import Path  # noqa: E402
+import warnings
+from pathlib import Path
 
-from kedro.config import OmegaConfigLoader  # noqa: E402
-from kedro.utils import find_kedro_project  # noqa: E402
+from kedro.config import OmegaConfigLoader
+from kedro.utils import find_kedro_project
 
-from blood_kedro.hooks import ConfiguredNames, MlflowRunGuard, RunRecord, StaleRuns  # noqa: E402
+from blood_kedro.hooks import ConfiguredNames, MlflowRunGuard, RunRecord, StaleRuns
 
 # Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
 warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")

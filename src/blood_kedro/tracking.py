@@ -15,35 +15,33 @@ _SERVING = Path(__file__).parent / "serving"
 
 
 @contextmanager
-def child_run(name: str, tags: dict[str, str] | None = None) -> Iterator[str]:
+def child_run(name: str) -> Iterator[str]:
     """Open a run below the active one and yield its id; an exception leaves it FAILED, an interrupt KILLED."""
-    import mlflow
-
-    with _closing_as_killed(), mlflow.start_run(run_name=name, nested=True, tags=tags) as run:
-        yield run.info.run_id
+    with _run(run_name=name, tags={"regimen": name}) as run_id:
+        yield run_id
 
 
 @contextmanager
 def reopened(run_id: str) -> Iterator[None]:
     """Continue a child run, also one of an earlier session."""
-    import mlflow
-
-    with _closing_as_killed(), mlflow.start_run(run_id=run_id, nested=True):
+    with _run(run_id=run_id):
         yield
 
 
 @contextmanager
-def _closing_as_killed() -> Iterator[None]:
-    """MLflow calls everything FAILED; what was stopped on purpose is KILLED."""
+def _run(**arguments: Any) -> Iterator[str]:  # noqa: ANN401 - those of mlflow.start_run
+    """As mlflow.start_run does it, but what was stopped on purpose is KILLED and not FAILED."""
     import mlflow
 
+    status = "FAILED"
     try:
-        yield
+        yield mlflow.start_run(nested=True, **arguments).info.run_id
+        status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
-        last = mlflow.last_active_run()
-        if last is not None:
-            mlflow.MlflowClient().set_terminated(last.info.run_id, "KILLED")
+        status = "KILLED"
         raise
+    finally:
+        mlflow.end_run(status)
 
 
 def log_parameters(values: dict[str, Any]) -> None:
@@ -79,11 +77,12 @@ def log_detector(bundle: ModelBundle) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
+    columns = {"image": "long", "label": "string", "score": "double"}
+    columns |= dict.fromkeys(("x_min_px", "y_min_px", "x_max_px", "y_max_px"), "double")
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))]),
-        outputs=Schema([ColSpec("long", "image"), ColSpec("string", "label"), ColSpec("double", "score")]
-                       + [ColSpec("double", name) for name in ("x_min_px", "y_min_px", "x_max_px", "y_max_px")]),
-    )  # fmt: skip
+        outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
+    )
     with tempfile.TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.pyfunc.log_model(

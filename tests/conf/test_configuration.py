@@ -118,4 +118,4 @@ def test_repository_holds_no_pictures_of_data_and_no_registry() -> None:
     assert "--index" not in lock
     assert lock.count("--hash=sha256:") > 500
     assert (PROJECT / ".telemetry").read_text() == "consent: false\n"
-    assert not [p for p in Path(PROJECT / "tests").rglob("*.jpg")]
+    assert not list(Path(PROJECT / "tests").rglob("*.jpg"))

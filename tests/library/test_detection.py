@@ -141,7 +141,9 @@ def test_flip_moves_boxes_along(corpus: Any) -> None:
     coco, images = corpus
     data = DetectionData(coco, images, "paper_r2", seed=0)
     plain, target = data[0]
-    flipped = next(data[(epoch, 0)] for epoch in range(20) if not torch.equal(data[(epoch, 0)][1]["boxes"], target["boxes"]))
+    flipped = next(
+        data[(epoch, 0)] for epoch in range(20) if not torch.equal(data[(epoch, 0)][1]["boxes"], target["boxes"])
+    )
     expected = target["boxes"].clone()
     expected[:, [0, 2]] = 64 - target["boxes"][:, [2, 0]]
     assert torch.equal(flipped[1]["boxes"], expected)

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from blood_kedro.library.core.schemas import DuplicatePairs, conform
+from blood_kedro.library.merging.describe import class_table, composition, to_coco
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
-from blood_kedro.library.merging.merge import Merged, class_table, composition, merge_sources, to_coco
+from blood_kedro.library.merging.merge import Merged, merge_sources
 from blood_kedro.library.merging.options import DuplicateOptions, MergingOptions
 from blood_kedro.library.merging.split import leak, split_images
 from blood_kedro.library.merging.thumbnails import make_thumbnails

@@ -1,4 +1,4 @@
-"""The whole of `kedro run` in `base`, in an empty folder: results, tracking, states of runs, continuing after a kill."""
+"""The whole of `kedro run` in `base`: results, tracking, states of runs, continuing after a kill."""
 
 from __future__ import annotations
 
@@ -92,7 +92,16 @@ def test_saved_metrics_are_those_of_the_saved_predictions(demo: Path) -> None:
 def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: Path) -> None:
     page = (demo / "data/08_reporting/report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
-    for title in ("Table I", "Table III", "Table IV", "Table V", "Tables VI and VII", "Figure 1", "Figure 2", "Figure 3"):
+    for title in (
+        "Table I",
+        "Table III",
+        "Table IV",
+        "Table V",
+        "Tables VI and VII",
+        "Figure 1",
+        "Figure 2",
+        "Figure 3",
+    ):
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
     assert page.count("data:image/png;base64") == 5

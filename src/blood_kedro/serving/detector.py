@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class Detector(PythonModel):  # type: ignore[misc]
+class Detector(PythonModel):
     """Input `(N, H, W, 3) uint8` RGB; output one row per cell: image, label, score, box in px of the image."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -16,7 +16,9 @@ class BloodKedroError(Exception):
 
     def __init__(self, what: str, *, where: str = "", got: str = "", expected: str = "", remedy: str = "") -> None:
         parts = [what]
-        parts += [f"{name}: {value}" for name, value in (("where", where), ("got", got), ("expected", expected)) if value]
+        parts += [
+            f"{name}: {value}" for name, value in (("where", where), ("got", got), ("expected", expected)) if value
+        ]
         if remedy:
             parts.append(f"what to do: {remedy}")
         super().__init__("\n  ".join(parts))

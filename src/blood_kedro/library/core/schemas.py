@@ -57,7 +57,7 @@ class RawAnnotations(_Annotation):
     row: Series[int]
 
     @pa.dataframe_check(error="x_min_px <= x_max_px and y_min_px <= y_max_px")
-    def not_inverted(cls, table: pd.DataFrame) -> Series[bool]:
+    def not_inverted(cls, table: pd.DataFrame) -> pd.Series[bool]:
         """Boxes may be points here, but never inverted."""
         return (table["x_min_px"] <= table["x_max_px"]) & (table["y_min_px"] <= table["y_max_px"])
 
@@ -66,7 +66,7 @@ class Annotations(_Annotation):
     """Annotations with real boxes, px of the standardized canvas, half-open."""
 
     @pa.dataframe_check(error="x_min_px < x_max_px and y_min_px < y_max_px")
-    def not_empty(cls, table: pd.DataFrame) -> Series[bool]:
+    def not_empty(cls, table: pd.DataFrame) -> pd.Series[bool]:
         """Every box has an area."""
         return (table["x_min_px"] < table["x_max_px"]) & (table["y_min_px"] < table["y_max_px"])
 

@@ -62,7 +62,7 @@ class DetectionData(Dataset[Sample]):
         boxes[:, 2:] += boxes[:, :2]
         canvas = (pixels.shape[0], pixels.shape[1])
         image: Tensor = tv_tensors.Image(self.prepare(torch.from_numpy(pixels).permute(2, 0, 1)))
-        wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)  # type: ignore[call-overload]
+        wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
         if epoch is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_for(self.seed, "augment", epoch, index))

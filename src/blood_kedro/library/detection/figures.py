@@ -6,13 +6,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from blood_kedro.library.core.boxes import intersection, iou
+from blood_kedro.library.imaging.read import read_rgb
 
 TRUTH, FOUND, IGNORED = "#1a9850", "#d7191c", "#bdbdbd"
 SHOWN_SCORE = 0.5
@@ -63,7 +63,8 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
     for result in results:
         if result["score"] >= SHOWN_SCORE:
             found[result["image_id"]].append(result)
-    missed, merged = {}, {}
+    missed: dict[int, tuple[Any, ...]] = {}
+    merged: dict[int, tuple[Any, ...]] = {}
     for image_id, cells in truth.items():
         boxes = _xyxy([cell["bbox"] for cell in cells])
         predicted = _xyxy([result["bbox"] for result in found[image_id]])
@@ -102,14 +103,16 @@ def _draw(
     axis: Axes, record: dict[str, Any], coco: dict[str, Any], results: list[dict[str, Any]], images: Path
 ) -> None:
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    axis.imshow(cv2.imread(str(images / record["file_name"]), cv2.IMREAD_COLOR_RGB))
+    axis.imshow(read_rgb(images / record["file_name"]))
     for annotation in coco["annotations"]:
         if annotation["image_id"] == record["id"]:
             colour = IGNORED if annotation["iscrowd"] else TRUTH
             _box(axis, annotation["bbox"], colour, "" if annotation["iscrowd"] else names[annotation["category_id"]], 0)
     for result in results:
         if result["image_id"] == record["id"] and result["score"] >= SHOWN_SCORE:
-            _box(axis, result["bbox"], FOUND, f"{names[result['category_id']]} {result['score']:.2f}", result["bbox"][3])
+            _box(
+                axis, result["bbox"], FOUND, f"{names[result['category_id']]} {result['score']:.2f}", result["bbox"][3]
+            )
 
 
 def _box(axis: Axes, box: list[float], colour: str, text: str, text_below_px: float) -> None:

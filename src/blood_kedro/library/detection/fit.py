@@ -42,7 +42,8 @@ def fit(
 
     Args:
         regimen: the recipe.
-        train, val: COCO json contents with the same categories; ids count from 1.
+        train: COCO json content; category ids count from 1.
+        val: the same for validation.
         images: folder of their image files.
         work_folder: keeps the checkpoint to resume from; emptied at the end.
         pretrained: weights of the pre-training on generated smears, where the regimen starts from them.

@@ -42,7 +42,8 @@ def initialize(
         options: architecture.
         initialization: where weights come from.
         num_classes: classes including background.
-        mean, std: normalisation.
+        mean: of each channel, images in 0..1.
+        std: likewise.
         pretrained: the bundle of the pre-training on generated smears, where that is the initialization.
 
     Raises:

@@ -29,7 +29,8 @@ def build_network(
     Args:
         options: architecture.
         num_classes: classes including background (25 in paper 000).
-        mean, std: normalisation of images in 0..1, applied once, by the network's own transform.
+        mean: of each channel, images in 0..1; normalisation is applied once, by the network's own transform.
+        std: likewise.
     """
     from torchvision.models.detection import FasterRCNN
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -72,11 +73,13 @@ def _backbone(options: Network) -> nn.Module:
 
     norm = _norm_layer(options.norm)
     if options.backbone == "mobilenet_v3_fpn":
-        return mobilenet_backbone(
+        backbone: nn.Module = mobilenet_backbone(
             backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=norm, trainable_layers=6
         )
-    name = options.backbone.removesuffix("_fpn")
-    return resnet_fpn_backbone(backbone_name=name, weights=None, norm_layer=norm, trainable_layers=5)
+    else:
+        name = options.backbone.removesuffix("_fpn")
+        backbone = resnet_fpn_backbone(backbone_name=name, weights=None, norm_layer=norm, trainable_layers=5)
+    return backbone
 
 
 def _anchors(options: Network) -> nn.Module:
@@ -85,7 +88,8 @@ def _anchors(options: Network) -> nn.Module:
     sizes = options.anchor_sizes_px or _DEFAULT_ANCHORS_PX
     # MobileNet's pyramid has three levels (stride 16 and 32 twice): each looks for every size.
     levels = (sizes,) * 3 if options.backbone == "mobilenet_v3_fpn" else tuple((size,) for size in sizes)
-    return AnchorGenerator(levels, ((0.5, 1.0, 2.0),) * len(levels))
+    generator: nn.Module = AnchorGenerator(levels, ((0.5, 1.0, 2.0),) * len(levels))
+    return generator
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:

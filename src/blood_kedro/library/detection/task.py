@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -35,7 +36,7 @@ class DetectionTask(L.LightningModule):
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the four losses."""
         losses = self.network(*batch)
         total = torch.stack(list(losses.values())).sum()
@@ -70,7 +71,7 @@ class DetectionTask(L.LightningModule):
         self._counts.clear()
         return means
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD; the rate is StepLR by epoch (times a linear warm-up, where one is set)."""
         options = self.options
         optimizer = torch.optim.SGD(
@@ -96,7 +97,8 @@ class DetectionLoaders(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Starts at the epoch that a resumed run is in: Lightning sets it only after workers were asked."""
-        epoch = 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed
+        progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
+        epoch = 0 if progress is None else progress.processed
         regimen = self.regimen
         return DataLoader(
             self.train,
@@ -119,7 +121,7 @@ class EpochSeed(L.Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seed by epoch."""
         torch.manual_seed(seed_for(self.seed, "epoch", trainer.current_epoch))
 
@@ -133,12 +135,17 @@ class History(L.Callback):
         self._start = self._end = 0.0
         self._images = 0
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
         self._start, self._images = time.perf_counter(), 0
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int  # noqa: ANN401, ARG002
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         """The clock of training stops here: validation is not training time."""
         self._images += len(batch[0])

@@ -21,7 +21,8 @@ def unsharp(image: Tensor, radius_px: float = 2.0, amount: float = 1.0) -> Tenso
 
     values = image.to(torch.float32)
     blurred = functional.gaussian_blur(values, kernel_size=[int(4 * radius_px) | 1] * 2, sigma=[radius_px] * 2)
-    return (values + amount * (values - blurred)).round().clamp(0, 255).to(torch.uint8)
+    sharp: Tensor = values + amount * (values - blurred)
+    return sharp.round().clamp(0, 255).to(torch.uint8)
 
 
 def preprocessing(name: str) -> Callable[[Tensor], Tensor]:

@@ -89,8 +89,10 @@ def _coarse_view(
     ]
     categories = [{"id": number, "name": name} for name, number in number_of.items()]
     coarse_results = [{**r, "category_id": to_coarse[r["category_id"]]} for r in results]
-    return {**truth, "annotations": annotations, "categories": categories}, coarse_results, dict(
-        zip(number_of.values(), number_of, strict=True)
+    return (
+        {**truth, "annotations": annotations, "categories": categories},
+        coarse_results,
+        dict(zip(number_of.values(), number_of, strict=True)),
     )
 
 
@@ -157,5 +159,5 @@ def _percentiles(values: npt.NDArray[np.float64]) -> list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    """pycocotools says -1 where a metric is undefined (no object of that size)."""
+    """A metric, or None: pycocotools says -1 where a metric is undefined (no object of that size)."""
     return None if value < 0 else float(value)

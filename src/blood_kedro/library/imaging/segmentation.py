@@ -102,7 +102,7 @@ def split_instances(mask: BoolMask, cell_px: float, seeds_xy_px: npt.NDArray[np.
                 continue  # the labelled point speaks for this peak
             markers[int(y), int(x)] = len(seeds) + 1 + offset
     for number, (x, y) in enumerate(seeds, start=1):
-        cv2.circle(markers, (int(round(x)), int(round(y))), max(1, round(cell_px / 12)), number, -1)
+        cv2.circle(markers, (round(x), round(y)), max(1, round(cell_px / 12)), number, -1)
     return np.asarray(watershed(-distance, markers, mask=mask), np.int32)
 
 
@@ -171,7 +171,8 @@ def _grabcut_box(rgb: RgbImage, size_px: float) -> Box | None:
     state[radius > 0.95 * size_px] = cv2.GC_BGD
     state[core] = cv2.GC_FGD
     cv2.setRNGSeed(0)  # GrabCut clusters colours with k-means++
-    cv2.grabCut(rgb[..., ::-1].copy(), state, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    unused_rect, models = (0, 0, 0, 0), (np.zeros((1, 65)), np.zeros((1, 65)))
+    cv2.grabCut(rgb[..., ::-1].copy(), state, unused_rect, *models, 3, cv2.GC_INIT_WITH_MASK)
     cell = (state == cv2.GC_FGD) | (state == cv2.GC_PR_FGD)
     cell = ndimage.binary_opening(ndimage.binary_fill_holes(cell), iterations=max(1, round(size_px / 20)))
     labels, count = ndimage.label(cell)

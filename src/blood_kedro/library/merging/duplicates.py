@@ -104,7 +104,10 @@ def _shifted(
         factor = max(thumbnails[i].detail.shape) / side_px
         wraps = [(y, x) for y, x in product((dy, dy - frame[0]), (dx, dx - frame[1]))]
         best = max(
-            (_overlap_correlation(thumbnails[i].detail, thumbnails[j].detail, (y, x), factor, options) for y, x in wraps)
+            (
+                _overlap_correlation(thumbnails[i].detail, thumbnails[j].detail, (y, x), factor, options)
+                for y, x in wraps
+            )
         )
         if best[0] >= options.min_similarity:
             yield i, j, *best

@@ -6,9 +6,9 @@ import base64
 import json
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-import pandas as pd
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.reporting import published
 from blood_kedro.library.reporting.results import Results

@@ -121,7 +121,7 @@ def _stamp(density: npt.NDArray[np.float32], cell: Cell, spot: tuple[float, floa
     """Add a cell's absorbance to the field in place; None where too little of it lies inside."""
     height, width = density.shape[:2]
     h, w = cell.mask.shape
-    top, left = int(round(spot[1])) - h // 2, int(round(spot[0])) - w // 2
+    top, left = round(spot[1]) - h // 2, round(spot[0]) - w // 2
     y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + h, height), min(left + w, width)
     if y0 >= y1 or x0 >= x1:
         return None
@@ -136,9 +136,7 @@ def _stamp(density: npt.NDArray[np.float32], cell: Cell, spot: tuple[float, floa
     return PlacedCell(cell.label, box, mask)
 
 
-def _scan(
-    density: npt.NDArray[np.float32], scanner: Scanner, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
+def _scan(density: npt.NDArray[np.float32], scanner: Scanner, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     height, width = density.shape[:2]
     yy, xx = np.mgrid[:height, :width].astype(np.float32)
     corner = ((xx / width - 0.5) ** 2 + (yy / height - 0.5) ** 2) * 2

@@ -74,7 +74,9 @@ def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: Rejects
     for path in files:
         if path.stem in by_stem:
             kind = "label_file" if suffixes <= {".txt", ".xml"} else "image"
-            rejects.add(path.relative_to(root), kind, "dropped", f"second file of the name of {by_stem[path.stem].name}")
+            rejects.add(
+                path.relative_to(root), kind, "dropped", f"second file of the name of {by_stem[path.stem].name}"
+            )
         else:
             by_stem[path.stem] = path
     return by_stem

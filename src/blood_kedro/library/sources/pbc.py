@@ -20,7 +20,7 @@ class Pbc:
     licence = "CC BY 4.0 (publisher's page; the copy carries no licence file)"
     how_to_get = "download Mendeley Data snkd93bnjr (PBC_dataset_normal_DIB.zip) and unpack it into raw_root's pbc/"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:  # noqa: ARG002
         """Yield every image, in order of path; its label spans the whole image."""
         root = folder / "PBC_dataset_normal_DIB" if (folder / "PBC_dataset_normal_DIB").is_dir() else folder
         found = False

@@ -13,6 +13,7 @@ from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import CLASS_IDS
 from blood_kedro.library.standardization.job import ImageJob
 from blood_kedro.library.standardization.measured import LabelBox
@@ -102,23 +103,24 @@ def _jobs(
     settings = options.sources.get(source, SourceBoxes())
     _require_sizes(source, annotations, settings)
     labels: dict[str, list[LabelBox]] = {}
-    for row in annotations.itertuples(index=False):
-        box = (float(row.x_min_px), float(row.y_min_px), float(row.x_max_px), float(row.y_max_px))
-        labels.setdefault(str(row.image_id), []).append(
-            LabelBox(str(row.annotation_id), str(row.label_raw), str(row.label), box, str(row.box_origin))
+    for row in records(annotations):
+        x_min, y_min, x_max, y_max = (float(row[name]) for name in BOX_COLUMNS)
+        box = LabelBox(
+            row["annotation_id"], row["label_raw"], row["label"], (x_min, y_min, x_max, y_max), row["box_origin"]
         )
+        labels.setdefault(row["image_id"], []).append(box)
     return [
         ImageJob(
-            image_id=str(row.image_id),
-            source_path=raw_folder / str(row.path),
-            file_name=f"{str(row.image_id).partition('/')[2].replace('/', '__')}.png",
-            sha256=str(row.sha256),
-            labels=tuple(labels.get(str(row.image_id), ())),
+            image_id=row["image_id"],
+            source_path=raw_folder / row["path"],
+            file_name=f"{row['image_id'].partition('/')[2].replace('/', '__')}.png",
+            sha256=row["sha256"],
+            labels=tuple(labels.get(row["image_id"], ())),
             settings=settings,
             options=options,
             seed=seed,
         )
-        for row in index.itertuples(index=False)
+        for row in records(index)
     ]
 
 

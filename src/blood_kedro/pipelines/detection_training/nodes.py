@@ -62,7 +62,7 @@ def _fit(
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
-    with tracking.child_run(regimen.name, {"regimen": regimen.name}) as run_id:
+    with tracking.child_run(regimen.name) as run_id:
         tracking.log_parameters(regimen.model_dump(mode="json"))
         trained = fit(regimen, coco_train, coco_val, images, work_folder, pretrained=pretrained, on_epoch=log_epoch)
         tracking.log_parameters(

@@ -21,9 +21,7 @@ def create_pipeline(**_: object) -> Pipeline:
 
 def _pretraining() -> Pipeline:
     node = Node(pretrain, ["work_folder", "params:pretraining", "params:seed"], ["model", "history"], name="pretrain")
-    return Pipeline(
-        [node], namespace="pretraining", parameters={p: p for p in ("params:pretraining", "params:seed")}
-    )
+    return Pipeline([node], namespace="pretraining", parameters={p: p for p in ("params:pretraining", "params:seed")})
 
 
 def _regimen(name: str, from_generated_smears: bool) -> Pipeline:

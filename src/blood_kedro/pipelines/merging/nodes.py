@@ -8,13 +8,17 @@ from typing import Any
 import pandas as pd
 
 from blood_kedro.library.core.hashing import table_fingerprint
-from blood_kedro.library.merging.merge import class_table, composition, merge_sources, to_coco
+from blood_kedro.library.merging.describe import class_table, composition, to_coco
+from blood_kedro.library.merging.merge import merge_sources
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.standardization.standardize import from_csv
 
 
 def merge(
-    unified_folder: Path, merging: MergingOptions, seed: int, **standardized: Any  # noqa: ANN401 - see pipeline.py
+    unified_folder: Path,
+    merging: MergingOptions,
+    seed: int,
+    **standardized: Any,  # noqa: ANN401 - see pipeline.py
 ) -> tuple[Path, pd.DataFrame, pd.DataFrame, list[str], pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Algorithm 2. `standardized` holds `<source>__annotations`, `<source>__metadata` and `<source>__images`."""
     sources = [name.removesuffix("__images") for name in standardized if name.endswith("__images")]

@@ -23,9 +23,6 @@ def create_pipeline(**_: object) -> Pipeline:
         ]
     )
     return sum(
-        (
-            Pipeline(template, namespace=name, parameters={p: p for p in _PARAMETERS})
-            for name in configured.sources()
-        ),
+        (Pipeline(template, namespace=name, parameters={p: p for p in _PARAMETERS}) for name in configured.sources()),
         Pipeline([]),
     )
