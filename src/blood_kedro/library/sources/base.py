@@ -82,6 +82,22 @@ def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: Rejects
     return by_stem
 
 
+def paired(
+    images: dict[str, Path], labels: dict[str, Path], root: Path, rejects: Rejects
+) -> Iterator[tuple[Path, Path]]:
+    """Image and label file of each name that has both; what stands alone becomes a reject.
+
+    An image without a label file is no negative example: such Chula images show about 94 cells each.
+    """
+    for stem in sorted(labels.keys() - images.keys()):
+        rejects.add(labels[stem].relative_to(root), "label_file", "dropped", "label file without image")
+    for stem, image in images.items():
+        if stem in labels:
+            yield image, labels[stem]
+        else:
+            rejects.add(image.relative_to(root), "image", "dropped", "image without label file")
+
+
 class SourceAdapter(Protocol):
     """Reads the published layout of one source."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.imaging.read import SUFFIXES
-from blood_kedro.library.sources.base import RawImage, Rejects, files_by_stem
+from blood_kedro.library.sources.base import RawImage, Rejects, files_by_stem, paired
 from blood_kedro.library.sources.voc import VocFile, read_voc
 
 
@@ -28,22 +28,16 @@ class Bccd:
                 "source bccd holds no image", where=str(root / "JPEGImages"), remedy=self.how_to_get
             )
         splits = _official_splits(root / "ImageSets" / "Main")
-        for stem in sorted(labels.keys() - images.keys()):
-            rejects.add(labels[stem].relative_to(folder), "label_file", "dropped", "label file without image")
-        for stem, image in images.items():
-            shown = image.relative_to(folder)
-            if stem not in labels:
-                rejects.add(shown, "image", "dropped", "image without label file")
-                continue
-            labels_shown = labels[stem].relative_to(folder)
+        for image, label_file in paired(images, labels, folder, rejects):
+            shown, labels_shown = image.relative_to(folder), label_file.relative_to(folder)
             try:
-                voc: VocFile = read_voc(labels[stem], labels_shown, rejects)
+                voc: VocFile = read_voc(label_file, labels_shown, rejects)
             except BadInputError as error:
                 rejects.add(labels_shown, "label_file", "dropped", error.what)
                 rejects.add(shown, "image", "dropped", "its label file cannot be read")
                 continue
             yield RawImage(
-                shown, voc.labels, labels_shown, official_split=splits.get(stem), labelled_size_px=voc.size_px
+                shown, voc.labels, labels_shown, official_split=splits.get(image.stem), labelled_size_px=voc.size_px
             )
 
 

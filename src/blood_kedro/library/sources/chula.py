@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.imaging.read import SUFFIXES
-from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects, files_by_stem
+from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects, files_by_stem, paired
 
 
 class Chula:
@@ -28,16 +28,9 @@ class Chula:
             raise SourceNotFoundError(
                 "source chula holds no image", where=str(folder / "Dataset"), remedy=self.how_to_get
             )
-        for stem in sorted(labels.keys() - images.keys()):
-            rejects.add(labels[stem].relative_to(folder), "label_file", "dropped", "label file without image")
-        for stem, image in images.items():
-            shown = image.relative_to(folder)
-            if stem not in labels:
-                # Such images show about 94 cells each: unlabelled, not cell-free.
-                rejects.add(shown, "image", "dropped", "image without label file")
-                continue
-            labels_shown = labels[stem].relative_to(folder)
-            points = tuple(_points(labels[stem], labels_shown, rejects))
+        for image, label_file in paired(images, labels, folder, rejects):
+            shown, labels_shown = image.relative_to(folder), label_file.relative_to(folder)
+            points = tuple(_points(label_file, labels_shown, rejects))
             if not points:
                 rejects.add(shown, "image", "dropped", "its label file holds no usable point")
                 continue

@@ -31,9 +31,10 @@ def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[Mo
     for annotation in coco["annotations"]:
         annotation["category_id"] = number_of[coarse(names[annotation["category_id"]])]
     coco["categories"] = [{"id": number, "name": name} for name, number in number_of.items()]
-    held_out = len(coco["images"]) // 10 or 1
-    train, val = ({**coco, "images": part} for part in (coco["images"][:-held_out], coco["images"][-held_out:]))
-    model, history, _ = _fit(train, val, folder / "images", work_folder / "fit", pretraining.regimen, None)
+    last = max(image["slide"] for image in coco["images"])  # a whole slide is held out
+    fields = {**coco, "images": [image for image in coco["images"] if image["slide"] != last]}
+    held_out = {**coco, "images": [image for image in coco["images"] if image["slide"] == last]}
+    model, history, _ = train(fields, held_out, folder / "images", work_folder / "fit", pretraining.regimen)
     return model, history
 
 
@@ -46,17 +47,6 @@ def train(
     pretrained: ModelBundle | None = None,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
-    return _fit(coco_train, coco_val, images, work_folder, regimen, pretrained)
-
-
-def _fit(
-    coco_train: dict[str, Any],
-    coco_val: dict[str, Any],
-    images: Path,
-    work_folder: Path,
-    regimen: Regimen,
-    pretrained: ModelBundle | None,
-) -> tuple[ModelBundle, pd.DataFrame, str]:
     from blood_kedro.library.detection.fit import fit
 
     def log_epoch(row: dict[str, float]) -> None:
