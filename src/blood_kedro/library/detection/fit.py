@@ -63,6 +63,8 @@ def fit(
     from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
     from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask, EpochSeed, History
 
+    # Lightning sets its own level when it is imported; its tips and device tables are not this project's log.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     if not train["images"] or not train["categories"]:
         raise ConfigurationError("nothing to train on", where=f"regimen {regimen.name}", got="no training images")
     torch.manual_seed(regimen.seed)

@@ -18,7 +18,6 @@ from blood_kedro.library.core import taxonomy
 _SUMMARY = {
     "map": 0, "map_50": 1, "map_75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "mar_100": 8,
 }  # fmt: skip
-_INTERVALS = ("map", "map_50", "map_75", "mar_100")
 
 
 def detection_metrics(
@@ -130,31 +129,51 @@ def _per_class(evaluation: COCOeval, names: dict[int, str], iou_index: int | Non
 
 
 def _intervals(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, list[float | None]]:
-    """Percentile bootstrap over images: matches are computed once, only their accumulation is repeated."""
+    """Percentile bootstrap over images: matches are computed once, only their accumulation is repeated.
+
+    Every resample averages over the same classes. One that a resample happens to miss counts with its value on all
+    images; left out, it would move the mean (rare classes have the low values).
+    """
     if not resamples:
         return {}
     images = len(evaluation.params.imgIds)
     table = np.array(evaluation.evalImgs, object).reshape(-1, images)
+    measured = _class_values(evaluation.eval)
     rng = np.random.default_rng(seed)
-    draws: dict[str, list[float]] = {name: [] for name in _INTERVALS}
     again = copy.copy(evaluation)
-    again.params = again._paramsEval = copy.deepcopy(evaluation._paramsEval)
+    whole = copy.deepcopy(evaluation._paramsEval)
+    again._paramsEval = whole
+    wanted = copy.deepcopy(whole)  # all sizes together, 100 detections: a tenth of the work
+    wanted.areaRng, wanted.areaRngLbl, wanted.maxDets = whole.areaRng[:1], whole.areaRngLbl[:1], whole.maxDets[-1:]
+    draws: dict[str, list[float]] = {name: [] for name in measured}
     for _ in range(resamples):
-        chosen = rng.integers(0, images, images)
-        again.evalImgs = table[:, chosen].ravel().tolist()
+        again.evalImgs = table[:, rng.integers(0, images, images)].ravel().tolist()
         with contextlib.redirect_stdout(io.StringIO()):
-            again.accumulate(again.params)
-            again.summarize()
-        for name in _INTERVALS:
-            draws[name].append(float(again.stats[_SUMMARY[name]]))
-    return {name: _percentiles(np.array(values)) for name, values in draws.items()}
+            again.accumulate(wanted)
+        for name, values in _class_values(again.eval).items():
+            filled = np.where(np.isnan(values), measured[name], values)
+            if not np.isnan(filled).all():
+                draws[name].append(float(np.nanmean(filled)))
+    return {name: _percentiles(values) for name, values in draws.items()}
 
 
-def _percentiles(values: npt.NDArray[np.float64]) -> list[float | None]:
-    defined = values[values > -1]
-    if not defined.size:
+def _class_values(accumulated: dict[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
+    """AP, AP50, AP75 and AR100 of each class, NaN where a class has no object (thresholds are .50, .55, ... .95)."""
+    precision = accumulated["precision"][:, :, :, 0, -1]
+    recall = accumulated["recall"][:, :, 0, -1]
+    values = {
+        "map": precision.mean(axis=(0, 1)),
+        "map_50": precision[0].mean(axis=0),
+        "map_75": precision[5].mean(axis=0),
+        "mar_100": recall.mean(axis=0),
+    }
+    return {name: np.where(value < 0, np.nan, value) for name, value in values.items()}
+
+
+def _percentiles(values: list[float]) -> list[float | None]:
+    if not values:
         return [None, None]
-    low, high = np.percentile(defined, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5])
     return [float(low), float(high)]
 
 
