@@ -178,6 +178,7 @@ def test_paper_view_rolls_labels_up(tmp_path: Path) -> None:
     labelled = merged.annotations[~merged.annotations["ignore"]]
     assert labelled["label"].tolist() == ["neutrophil", "segmented_neutrophil", "immature_granulocyte"]
     assert merged.summary["removed_classes"][0]["class"] == "wbc"
+    assert len(merged.classes) == 24  # with background, the 25 outputs of the paper's predictor
 
 
 def big_index(groups: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:

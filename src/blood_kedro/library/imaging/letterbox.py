@@ -18,7 +18,7 @@ class Letterbox:
     """Where an image lies on the canvas.
 
     `scale = target / max(width, height)`; new size and padding are floored. The floors use whole numbers:
-    in floating point 363 * (512 / 363) is 511.99..., which would lose a row.
+    in floating point 309 * (512 / 412) is 383.99... instead of 384, which would lose a row.
     """
 
     width_px: int

@@ -61,7 +61,7 @@ def merge_sources(
     images["duplicate_group"] = duplicate_groups(ids, pairs, known)
     images, labels, rejects = merge_identical(images, labels, pairs, options.duplicates.same_point_px)
     labels, removed = _apply_view(labels, options)
-    classes = [name for name in taxonomy.CLASS_IDS if name in set(labels.loc[~labels["ignore"], "label"])]
+    classes = _classes(labels, removed, options)
     images = images.reset_index(drop=True)
     counts = _class_counts(images, labels, classes)
     modes = {mode: split_images(images, counts, options, mode, seed) for mode in MODES}
@@ -102,6 +102,14 @@ def _apply_view(labels: pd.DataFrame, options: MergingOptions) -> tuple[pd.DataF
         for name, count in rare.items()
     ]
     return labels.assign(ignore=labels["ignore"] | labels["label"].isin(rare.index)), removed
+
+
+def _classes(labels: pd.DataFrame, removed: list[dict[str, Any]], options: MergingOptions) -> list[str]:
+    """Classes that a detector has outputs for: those of the paper's view, found or not, else those found."""
+    found = set(labels.loc[~labels["ignore"], "label"])
+    if options.view == "paper_000":
+        found = {*taxonomy.PAPER_000} - {row["class"] for row in removed}
+    return [name for name in taxonomy.CLASS_IDS if name in found]
 
 
 def _class_counts(images: pd.DataFrame, labels: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.detection.options import Pretraining, Regimen
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[ModelBundle, pd.DataFrame]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro.library.reporting.figures import loss_figure
 from blood_kedro.library.reporting.page import render_report
 from blood_kedro.library.reporting.results import collect
 from blood_kedro.library.reporting.summary import build_summary
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_losses(**histories: Any) -> Figure:  # noqa: ANN401 - one table per regimen, see pipeline.py
