@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
+from joblib.externals.loky import get_reusable_executor
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 from PIL import Image
@@ -113,7 +114,7 @@ def peak_memory_mb(copies: int, work: Path) -> float:
             peak = max(peak, sum(p.memory_full_info().uss for p in family) / 2**20)
         except psutil.Error:
             continue  # a worker ended between listing and asking
-        time.sleep(0.05)
+        time.sleep(0.2)
     process.join()
     if process.exitcode:
         raise RuntimeError(f"the measured process failed with {process.exitcode}")
@@ -139,6 +140,7 @@ def _standardize_copies(copies: int, work: Path) -> None:
     )  # fmt: skip
     options = StandardizationOptions(boxes="paper", workers=0)
     standardize_source(index, annotations, raw, work / "out", options, seed=0, strict=True)
+    get_reusable_executor().shutdown()  # a spawned process would wait for idle workers until they time out
 
 
 def training_table(work: Path) -> list[tuple[str, float, float, float]]:
