@@ -53,12 +53,16 @@ def catalog(tmp_path: Path) -> DataCatalog:
 
 def test_from_files_to_coco(catalog: DataCatalog) -> None:
     whole = ingestion.create_pipeline() + standardization.create_pipeline() + merging.create_pipeline()
-    wanted = {"coco_train", "coco_val", "unified_summary", "bccd.rejects", "composition_table"}
+    wanted = {
+        "coco_train", "coco_val", "unified_summary", "bccd.rejects", "bccd.ingestion_summary", "composition_table",
+    }  # fmt: skip
     for name in wanted:
         catalog[name] = MemoryDataset()
     SequentialRunner().run(whole, catalog)
     found = {name: catalog.load(name) for name in wanted}
     assert len(found["bccd.rejects"]) == 4
+    summary = found["bccd.ingestion_summary"]
+    assert (summary["annotations_found"], summary["annotations"], summary["rejected"]) == (8, 4, 4)
     assert found["unified_summary"]["images"] == 12
     assert found["unified_summary"]["groups_crossing_splits"] == 0
     table = found["composition_table"].set_index("source")

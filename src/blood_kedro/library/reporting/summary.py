@@ -6,7 +6,7 @@ from typing import Any
 
 from blood_kedro.library.reporting.results import Results
 
-_SOURCE = ("images", "annotations", "rejected", "licence", "annotations_per_class")
+_SOURCE = ("images", "annotations_found", "annotations", "rejected", "licence", "annotations_per_class")
 _UNIFIED = (
     "images", "annotations", "train_images", "val_images", "test_images", "annotations_per_class", "duplicate_groups",
     "groups_crossing_splits", "ignore_regions", "duplicate_pairs", "split", "split_leaks", "removed_classes",

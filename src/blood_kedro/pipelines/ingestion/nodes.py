@@ -25,8 +25,10 @@ def ingest_source(
     """Read one source: image index, raw annotations, masks, rejects, and a summary of them."""
     reader = adapter(source["adapter"])
     tables = ingest(reader, raw_folder, strict=on_bad_input == "raise", limit=source.get("limit"))
+    lost = (tables.rejects["kind"] == "annotation") & tables.rejects["action"].isin(["dropped", "merged"])
     summary = {
         "images": len(tables.index),
+        "annotations_found": len(tables.annotations) + int(lost.sum()),
         "annotations": len(tables.annotations),
         "rejected": int((tables.rejects["action"] == "dropped").sum()),
         "rejects_per_action": tables.rejects.groupby(["kind", "action"]).size().rename("n").reset_index()
