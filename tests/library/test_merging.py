@@ -18,8 +18,6 @@ from blood_kedro.library.merging.options import DuplicateOptions, MergingOptions
 from blood_kedro.library.merging.split import leak, split_images
 from blood_kedro.library.merging.thumbnails import make_thumbnails
 
-ALL = {name: name for name in ("full",)}
-
 
 class Corpus:
     """Standardized sources under construction: canvases of 512 px without padding."""
