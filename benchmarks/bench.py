@@ -27,7 +27,7 @@ from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.initialization import initialize
 from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.detection.options import Initialization, Regimen
-from blood_kedro.library.smears.field import SmearOptions
+from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
 from blood_kedro.library.sources.ingest import ingest
 from blood_kedro.library.sources.registry import SOURCES

@@ -13,8 +13,8 @@ from kedro.framework.project import configure_project, settings
 from blood_kedro import configured
 from blood_kedro.library.detection.options import Pretraining, Regimen
 from blood_kedro.library.merging.options import MergingOptions
-from blood_kedro.library.smears.cells import CELLS
-from blood_kedro.library.smears.field import SmearOptions
+from blood_kedro.library.smears.kinds import LABELS
+from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.sources.registry import SOURCES
 from blood_kedro.library.standardization.options import StandardizationOptions
 from tests.conftest import PROJECT
@@ -36,7 +36,7 @@ def test_parameters_are_valid_options(environment: str) -> None:
     Pretraining(**parameters["pretraining"])
     SmearOptions.model_validate(parameters["pretraining"]["smears"])
     smears = SmearOptions(**parameters["sources"]["synthetic"]["smears"])
-    assert set(smears.cells_per_field) <= set(CELLS)
+    assert set(smears.cells_per_field) <= set(LABELS)
     for name, entry in parameters["regimens"].items():
         assert Regimen(**entry).name == name
     for name, entry in parameters["sources"].items():

@@ -81,6 +81,31 @@ class Masks(_Table):
     rle_counts: Series[str]
 
 
+class SimulatedTruth(_Table):
+    """What only the simulator knows of a cell: one row per annotation of a generated field, px of the field.
+
+    Cells whose pixels touch are one clump; `clump` counts from 1 in each image. `number` is the cell's own on its
+    smear: parts of one cell in several tiles share it.
+    """
+
+    annotation_id: Series[str] = pa.Field(unique=True)
+    image_id: Series[str]
+    label: Series[str] = pa.Field(isin=list(PARENT))
+    kind: Series[str] = pa.Field(description="family it was drawn from, finer than the label")
+    number: Series[int] = pa.Field(ge=0)
+    centre_x_px: Series[float]
+    centre_y_px: Series[float]
+    area_px2: Series[int] = pa.Field(gt=0)
+    visible_share: Series[float] = pa.Field(gt=0, le=1)
+    overlap_share: Series[float] = pa.Field(ge=0, le=1)
+    clump: Series[int] = pa.Field(gt=0)
+    clump_cells: Series[int] = pa.Field(gt=0)
+    slide: Series[str]
+    scanner: Series[str]
+    seed: Series[int]
+    px_per_um: Series[float] = pa.Field(gt=0)
+
+
 class Rejects(_Table):
     """What was not taken as found: `dropped`, `merged` into another row, `repaired`, or only `noted`."""
 

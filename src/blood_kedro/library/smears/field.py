@@ -1,147 +1,217 @@
-"""Simulated fields: cells placed on a slide, seen through a scanner, with exact truth."""
+"""Simulated fields and whole smears: cells placed on a slide, seen through a scanner, with exact truth."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.smears.cells import CELLS, Cell, Scale
+from blood_kedro.library.smears.artefacts import burn_in
+from blood_kedro.library.smears.cell import HAEMOGLOBIN, LAYERS, Cell, CellStyle, FloatImage
+from blood_kedro.library.smears.kinds import PRECIPITATE, draw, role
+from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.smears.placement import Arrangement, Ground, place
+from blood_kedro.library.smears.scan import scan
+from blood_kedro.library.smears.styles import GLARE_UM, Style, slide_style
+from blood_kedro.library.smears.truth import PlacedCell, Stamp, clumps, cut, overlap_shares
 
-# Raise this whenever the pixels of a given seed change.
-SIMULATOR_VERSION = 1
+# Raise this whenever the pixels or the truth of a given seed change.
+SIMULATOR_VERSION = 2
 
-# A cell of which less than this share lies inside the field is not labelled.
-MIN_VISIBLE_SHARE = 0.25
-
-
-class SmearOptions(BaseModel):
-    """What to simulate. `cells_per_field` gives the mean number of each class in a field."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    slides: int = Field(gt=0)
-    fields_per_slide: int = Field(gt=0)
-    width_px: int = Field(480, ge=64)
-    height_px: int = Field(360, ge=64)
-    px_per_um: float = Field(5.0, gt=0)
-    cells_per_field: dict[str, float]
-    overlap_share: float = Field(0.15, ge=0, le=1, description="share of red cells that may overlap another")
-
-
-@dataclass(frozen=True)
-class Scanner:
-    """How a scanner renders a slide: RGB gain, blur sigma in px, noise sigma in levels, vignetting at corners."""
-
-    name: str
-    gain: tuple[float, float, float]
-    blur_px: float
-    noise: float
-    vignetting: float
-
-
-SCANNERS = (
-    Scanner("bright_neutral", (0.96, 0.95, 0.95), 0.7, 1.5, 0.03),
-    Scanner("warm", (1.00, 0.91, 0.80), 0.9, 2.0, 0.06),
-    Scanner("grey_green", (0.70, 0.74, 0.68), 1.2, 2.5, 0.10),
-    Scanner("violet", (0.90, 0.86, 0.95), 0.8, 2.0, 0.05),
-)
-
-
-@dataclass(frozen=True)
-class PlacedCell:
-    """Truth of one cell, px of the field: half-open box, mask `(H, W) bool` (also where it lies under another)."""
-
-    label: str
-    box_xyxy_px: tuple[float, float, float, float]
-    mask: npt.NDArray[np.bool_]
+# Cells are placed this far beyond the border too, so that the border cuts as many as it would on a slide.
+_MARGIN_UM = 10.0
+# A smear of more cells than this draws each again where it is needed instead of keeping it in memory.
+_KEPT_CELLS = 2000
 
 
 @dataclass(frozen=True)
 class Smear:
-    """One field: `(H, W, 3) uint8` RGB, its cells, and the slide and scanner it came from."""
+    """One field, or one tile of a smear.
+
+    Attributes:
+        rgb: `(H, W, 3) uint8`.
+        cells: truth of every cell of which at least one pixel lies inside.
+        marks: burnt-in marks with their half-open boxes, px.
+        slide: name of the slide, `slide_001` and on.
+        style: the slide's look.
+        px_per_um: pixels per micrometre of this image, magnification included.
+        seed: the seed of this field.
+    """
 
     rgb: npt.NDArray[np.uint8]
     cells: tuple[PlacedCell, ...]
+    marks: tuple[tuple[str, tuple[int, int, int, int]], ...]
     slide: str
-    scanner: str
+    style: Style
+    px_per_um: float
+    seed: int
 
 
-def simulate_field(options: SmearOptions, seed: int, slide: int, field: int) -> Smear:
-    """Simulate one field. Equal arguments and `SIMULATOR_VERSION` give equal bytes, in any order of calls."""
-    on_slide = np.random.default_rng(seed_for(seed, SIMULATOR_VERSION, "slide", slide))
-    scanner = SCANNERS[slide % len(SCANNERS)]
-    scale = Scale(options.px_per_um * on_slide.uniform(0.94, 1.06), on_slide.uniform(0.8, 1.2))
-    rng = np.random.default_rng(seed_for(seed, SIMULATOR_VERSION, "field", slide, field))
-    density = np.zeros((options.height_px, options.width_px, 3), np.float32)
-    taken: list[tuple[float, float, float]] = []
-    placed = []
-    for cell in _draw_cells(options, rng, scale):
-        spot = _find_spot(options, rng, cell, taken)
-        if spot is None:
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell that will be drawn with its middle pixel at `x`, `y`."""
+
+    kind: str
+    seed: int
+    half_px: int
+    x: int = 0
+    y: int = 0
+    kept: Cell | None = field(default=None, compare=False, repr=False)
+
+    def draw(self, style: CellStyle) -> Cell:
+        """The same cell at every call."""
+        return self.kept if self.kept is not None else draw(self.kind, style, np.random.default_rng(self.seed))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every cell of a field or smear, before any pixel is made: tiles of it can be rendered one at a time."""
+
+    options: SmearOptions
+    slide: int
+    style: Style
+    seed: int
+    width_px: int
+    height_px: int
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def cell_style(self) -> CellStyle:
+        """What all its cells share."""
+        return self.style.cells(self.options.px_per_um)
+
+
+def simulate_field(options: SmearOptions, seed: int, slide: int, number: int) -> Smear:
+    """Simulate field `number` of slide `slide` (from 1).
+
+    Equal arguments and `SIMULATOR_VERSION` give equal bytes, in any order of calls.
+    """
+    where = plan(options, seed, slide, number, options.width_px, options.height_px)
+    return render(where, (0, 0, options.width_px, options.height_px))
+
+
+def plan(options: SmearOptions, seed: int, slide: int, number: int, width_px: int, height_px: int) -> Plan:
+    """Choose and place the cells of a field, or of a smear of any size (`cells_per_field` is taken per area)."""
+    style = slide_style(seed, slide, options.styles)
+    field_seed = seed_for(seed, SIMULATOR_VERSION, "field", slide, number)
+    rng = np.random.default_rng(field_seed)
+    cell_style = style.cells(options.px_per_um)
+    margin = _MARGIN_UM * cell_style.px_per_um
+    area = (-margin, -margin, width_px + margin, height_px + margin)
+    fields = (width_px + 2 * margin) * (height_px + 2 * margin) / (options.width_px * options.height_px)
+    crowd = fields * style.density * np.exp(rng.normal(0, options.density_spread))
+    means = {
+        **{k: mean * crowd for k, mean in options.cells_per_field.items()},
+        PRECIPITATE: options.precipitate * fields,
+    }
+    kinds = [kind for kind, mean in means.items() for _ in range(int(rng.poisson(mean)))]
+    keep = len(kinds) <= _KEPT_CELLS
+    drawn = [_planned(kind, seed_for(field_seed, n), cell_style, keep) for n, kind in enumerate(kinds)]
+    is_cell = np.array([kind != PRECIPITATE for kind in kinds], np.bool_)
+    centres = rng.uniform(area[:2], area[2:], (len(kinds), 2))
+    arrangement = Arrangement(options.overlap_share, options.rouleaux_share, options.platelet_clumps)
+    centres[is_cell] = place(
+        np.array([radius for _, radius in drawn])[is_cell],
+        np.array([role(kind) for kind in kinds if kind != PRECIPITATE]),
+        Ground(area),
+        arrangement,
+        rng,
+    )
+    cells = tuple(
+        PlannedCell(cell.kind, cell.seed, cell.half_px, int(x), int(y), cell.kept)
+        for (cell, _), (x, y) in zip(drawn, np.floor(centres), strict=True)
+    )
+    return Plan(options, slide, style, field_seed, width_px, height_px, cells)
+
+
+def render(where: Plan, window: tuple[int, int, int, int]) -> Smear:
+    """The picture and truth of a window `x_min, y_min, x_max, y_max` (px of the plan) of a planned smear."""
+    x_min, y_min, x_max, y_max = window
+    # Blur, defocus and glare reach over the window's border: render that much more and cut it off.
+    scattered = 3 * GLARE_UM if where.style.glare else 1.0
+    reach = int(np.ceil(4 * where.style.blur_px + scattered * where.cell_style.px_per_um))
+    layers, drawn = _stack(where, (x_min - reach, y_min - reach, x_max + reach, y_max + reach))
+    seed = seed_for(where.seed, "window", *window)
+    rng = np.random.default_rng(seed)
+    rgb = scan(layers, where.style, where.cell_style.px_per_um, rng, reach)
+    marks = tuple(
+        (mark, burn_in(rgb, mark, where.cell_style.px_per_um, rng))
+        for mark, probability in where.options.marks.items()
+        if rng.random() < probability
+    )
+    cells = _truth(drawn, window)
+    px_per_um = where.cell_style.px_per_um
+    return Smear(rgb, cells, marks, f"slide_{where.slide:03d}", where.style, px_per_um, where.seed)
+
+
+def tiles(where: Plan, tile_px: int) -> Iterator[tuple[int, int, Smear]]:
+    """Column, row and picture of every tile of a smear; the last column and row hold what remains.
+
+    Cells across a border between tiles show on both sides and carry the same `number` there.
+    """
+    for row, top in enumerate(range(0, where.height_px, tile_px)):
+        for column, left in enumerate(range(0, where.width_px, tile_px)):
+            right, bottom = min(left + tile_px, where.width_px), min(top + tile_px, where.height_px)
+            yield column, row, render(where, (left, top, right, bottom))
+
+
+def _planned(kind: str, seed: int, style: CellStyle, keep: bool) -> tuple[PlannedCell, float]:
+    """A cell without a place, and its radius in px."""
+    cell = draw(kind, style, np.random.default_rng(seed))
+    radius = float(np.sqrt(max(cell.mask.sum(), 1) / np.pi))
+    return PlannedCell(kind, seed, cell.mask.shape[0] // 2, kept=cell if keep else None), radius
+
+
+def _stack(where: Plan, window: tuple[int, int, int, int]) -> tuple[FloatImage, list[tuple[int, PlannedCell, Cell]]]:
+    """Amounts of stain in a window `(H, W, 6) float32`, and the cells that reach into it."""
+    x_min, y_min, x_max, y_max = window
+    layers = np.zeros((y_max - y_min, x_max - x_min, len(LAYERS)), np.float32)
+    thickest = np.zeros(layers.shape[:2], np.float32)
+    drawn = []
+    for number, planned in enumerate(where.cells):
+        left, top = planned.x - planned.half_px - x_min, planned.y - planned.half_px - y_min
+        side = 2 * planned.half_px + 1
+        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + side, len(layers)), min(left + side, layers.shape[1])
+        if y0 >= y1 or x0 >= x1:
             continue
-        taken.append((*spot, _radius_px(cell)))
-        truth = _stamp(density, cell, spot)
-        if truth is not None:
-            placed.append(truth)
-    return Smear(_scan(density, scanner, rng), tuple(placed), f"slide_{slide:03d}", scanner.name)
+        cell = planned.draw(where.cell_style)
+        seen = cell.layers[y0 - top : y1 - top, x0 - left : x1 - left]
+        layers[y0:y1, x0:x1] += seen
+        np.maximum(thickest[y0:y1, x0:x1], seen[..., HAEMOGLOBIN], out=thickest[y0:y1, x0:x1])
+        drawn.append((number, planned, cell))
+    gain = where.style.overlap_gain
+    layers[..., HAEMOGLOBIN] = thickest + gain * (layers[..., HAEMOGLOBIN] - thickest)
+    return layers, drawn
 
 
-def _draw_cells(options: SmearOptions, rng: np.random.Generator, scale: Scale) -> list[Cell]:
-    cells = []
-    for label, mean in options.cells_per_field.items():
-        cells += [CELLS[label](rng, scale) for _ in range(int(rng.poisson(mean)))]
-    # White cells first: they push red cells aside. Larger cells are harder to place later.
-    return sorted(cells, key=lambda cell: -cell.mask.sum())
-
-
-def _radius_px(cell: Cell) -> float:
-    return float(np.sqrt(cell.mask.sum() / np.pi))
-
-
-def _find_spot(
-    options: SmearOptions, rng: np.random.Generator, cell: Cell, taken: list[tuple[float, float, float]]
-) -> tuple[float, float] | None:
-    """A centre that keeps its distance; some red cells may overlap by up to a third of a diameter."""
-    radius = _radius_px(cell)
-    nucleated = float(cell.absorbance.max()) > 0.9
-    closest = 0.66 if not nucleated and rng.random() < options.overlap_share else 1.04
-    for _ in range(60):
-        x, y = rng.uniform(0, options.width_px), rng.uniform(0, options.height_px)
-        if all(np.hypot(x - tx, y - ty) > closest * (radius + tr) for tx, ty, tr in taken):
-            return float(x), float(y)
-    return None
-
-
-def _stamp(density: npt.NDArray[np.float32], cell: Cell, spot: tuple[float, float]) -> PlacedCell | None:
-    """Add a cell's absorbance to the field in place; None where too little of it lies inside."""
-    height, width = density.shape[:2]
-    h, w = cell.mask.shape
-    top, left = round(spot[1]) - h // 2, round(spot[0]) - w // 2
-    y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + h, height), min(left + w, width)
-    if y0 >= y1 or x0 >= x1:
-        return None
-    inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-    density[y0:y1, x0:x1] += cell.absorbance[inside]
-    if cell.mask[inside].sum() < MIN_VISIBLE_SHARE * cell.mask.sum():
-        return None
-    mask = np.zeros((height, width), np.bool_)
-    mask[y0:y1, x0:x1] = cell.mask[inside]
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = (float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1))
-    return PlacedCell(cell.label, box, mask)
-
-
-def _scan(density: npt.NDArray[np.float32], scanner: Scanner, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    height, width = density.shape[:2]
-    yy, xx = np.mgrid[:height, :width].astype(np.float32)
-    corner = ((xx / width - 0.5) ** 2 + (yy / height - 0.5) ** 2) * 2
-    light = np.asarray(scanner.gain, np.float32) * (1 - scanner.vignetting * corner)[..., None]
-    image = 255 * light * np.exp(-density)
-    image = cv2.GaussianBlur(image, (0, 0), scanner.blur_px)
-    image = image + rng.normal(0, scanner.noise, image.shape).astype(np.float32)
-    return np.asarray(np.clip(np.round(image), 0, 255), np.uint8)
+def _truth(drawn: list[tuple[int, PlannedCell, Cell]], window: tuple[int, int, int, int]) -> tuple[PlacedCell, ...]:
+    x_min, y_min, x_max, y_max = window
+    width, height = x_max - x_min, y_max - y_min
+    found: list[tuple[int, PlannedCell, Cell, str, Stamp]] = []
+    for number, planned, cell in drawn:
+        left, top = planned.x - planned.half_px - x_min, planned.y - planned.half_px - y_min
+        stamp = cut(cell.mask, left, top, width, height)
+        if cell.label is not None and stamp is not None:
+            found.append((number, planned, cell, cell.label, stamp))
+    stamps = [stamp for *_, stamp in found]
+    overlaps = overlap_shares(stamps, height, width)
+    clump = clumps(stamps, height, width) if stamps else np.zeros(0, np.int64)
+    sizes = Counter(clump.tolist())
+    return tuple(
+        PlacedCell(
+            kind=cell.kind,
+            label=label,
+            stamp=stamp,
+            centre_xy_px=(planned.x - x_min + 0.5, planned.y - y_min + 0.5),
+            visible_share=float(stamp.mask.sum() / cell.mask.sum()),
+            overlap_share=overlaps[k],
+            clump=int(clump[k]),
+            clump_cells=sizes[int(clump[k])],
+            number=number,
+        )
+        for k, (number, planned, cell, label, stamp) in enumerate(found)
+    )

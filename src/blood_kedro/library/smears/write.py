@@ -1,75 +1,145 @@
-"""Write generated smears to a folder in the layout of the `synthetic` source."""
+"""Write generated smears to a folder in the layout of the `synthetic` source.
+
+`images/*.png` and `annotations.json`: COCO with run-length masks, and on each image and annotation what only a
+simulator knows. A cell of which little lies inside a field is `iscrowd: 1`: nothing is lost, and nobody is asked to
+name a sliver.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TextIO
 
 import cv2
-import numpy as np
 
-from blood_kedro.library.core.files import write_bytes_atomically
+from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.masks import encode_rle
+from blood_kedro.library.core.masks import encode_rle_at
 from blood_kedro.library.core.taxonomy import CLASS_IDS
-from blood_kedro.library.smears.field import SIMULATOR_VERSION, SmearOptions, simulate_field
+from blood_kedro.library.smears.field import SIMULATOR_VERSION, Smear, plan, simulate_field, tiles
+from blood_kedro.library.smears.fit_style import with_fitted_styles
+from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.smears.truth import PlacedCell
+
+# A cell of which less than this share lies inside an image is not to be detected.
+MIN_VISIBLE_SHARE = 0.15
 
 
 def write_smears(folder: Path, options: SmearOptions, seed: int) -> bool:
-    """Generate `images/*.png` and `annotations.json` (COCO with run-length masks, slide and scanner).
+    """Generate all fields of all slides.
 
-    A folder that already holds the smears of these options, seed and simulator version is left as it is.
-    Images are written first and `annotations.json` last, so an interrupted call is simply repeated.
+    A folder that already holds the smears of these options, seed and simulator version is left as it is. Memory does
+    not grow with the number of fields. `annotations.json` comes last, so an interrupted call is simply repeated.
 
     Returns:
         Whether anything was written.
     """
-    made_by = {"seed": seed, "simulator_version": SIMULATOR_VERSION, "options": options.model_dump()}
-    label_file = folder / "annotations.json"
-    wanted = fingerprint(made_by)
-    if label_file.is_file() and json.loads(label_file.read_text())["info"].get("fingerprint") == wanted:
+    made_by = _made_by(options, seed)
+    if _already(folder, made_by):
         return False
-    shutil.rmtree(folder, ignore_errors=True)
-    images: list[dict[str, object]] = []
-    annotations: list[dict[str, object]] = []
-    for slide in range(options.slides):
-        for field in range(options.fields_per_slide):
-            smear = simulate_field(options, seed, slide, field)
-            name = f"{smear.slide}_field_{field:03d}.png"
-            encoded = cv2.imencode(".png", smear.rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-            write_bytes_atomically(folder / "images" / name, encoded.tobytes())
-            images.append(
-                {
-                    "id": len(images) + 1,
-                    "file_name": name,
-                    "width": options.width_px,
-                    "height": options.height_px,
-                    "slide": smear.slide,
-                    "scanner": smear.scanner,
-                }
-            )
-            for cell in smear.cells:
-                x_min, y_min, x_max, y_max = cell.box_xyxy_px
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": len(images),
-                        "category_id": CLASS_IDS[cell.label],
-                        "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
-                        "area": int(np.count_nonzero(cell.mask)),
-                        "iscrowd": 0,
-                        "segmentation": {
-                            "size": [options.height_px, options.width_px],
-                            "counts": encode_rle(cell.mask),
-                        },
-                    }
-                )
-    content = {
-        "info": {"fingerprint": wanted, **made_by},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in CLASS_IDS.items()],
-    }
-    write_bytes_atomically(label_file, json.dumps(content).encode())
+    fitted = with_fitted_styles(options)
+    fields = (
+        (f"slide_{slide:03d}_field_{number:03d}", simulate_field(fitted, seed, slide, number))
+        for slide in range(1, options.slides + 1)
+        for number in range(options.fields_per_slide)
+    )
+    _write(folder, fields, made_by)
     return True
+
+
+def write_tiles(
+    folder: Path, options: SmearOptions, seed: int, slide: int, width_px: int, height_px: int, tile_px: int
+) -> bool:
+    """Generate one smear larger than a field as tiles named `<column>_<row>`, as whole-slide sets publish them.
+
+    Cells that a border cuts show in several tiles with one `number`. A smear of any size is made tile by tile.
+
+    Returns:
+        Whether anything was written.
+    """
+    made_by = _made_by(options, seed) | {"slide": slide, "size_px": [width_px, height_px], "tile_px": tile_px}
+    if _already(folder, made_by):
+        return False
+    whole = plan(with_fitted_styles(options), seed, slide, 0, width_px, height_px)
+    _write(folder, ((f"{column}_{row}", tile) for column, row, tile in tiles(whole, tile_px)), made_by)
+    return True
+
+
+def _made_by(options: SmearOptions, seed: int) -> dict[str, Any]:
+    return {"seed": seed, "simulator_version": SIMULATOR_VERSION, "options": options.model_dump(mode="json")}
+
+
+def _already(folder: Path, made_by: dict[str, Any]) -> bool:
+    path = folder / "annotations.json"
+    if not path.is_file():
+        return False
+    with path.open() as file:  # the fingerprint stands first; the file may be large
+        return f'"fingerprint": "{fingerprint(made_by)}"' in file.read(200)
+
+
+def _write(folder: Path, fields: Iterable[tuple[str, Smear]], made_by: dict[str, Any]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def stream(path: Path) -> None:
+        with path.open("w") as file:
+            _stream(file, folder, fields, made_by)
+
+    write_atomically(folder / "annotations.json", stream)
+
+
+def _stream(file: TextIO, folder: Path, fields: Iterable[tuple[str, Smear]], made_by: dict[str, Any]) -> None:
+    categories = [{"id": number, "name": name} for name, number in CLASS_IDS.items()]
+    file.write(f'{{"info": {json.dumps({"fingerprint": fingerprint(made_by), **made_by})},\n')
+    file.write(f'"categories": {json.dumps(categories)},\n"annotations": [')
+    images: list[dict[str, Any]] = []
+    count = 0
+    for name, smear in fields:
+        encoded = cv2.imencode(".png", smear.rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+        write_bytes_atomically(folder / "images" / f"{name}.png", encoded.tobytes())
+        images.append(_image(len(images) + 1, name, smear))
+        for cell in smear.cells:
+            file.write("\n" if count == 0 else ",\n")
+            count += 1
+            file.write(json.dumps({"id": count, "image_id": len(images), **_annotation(cell, smear)}))
+    file.write('],\n"images": [' + ",\n".join(json.dumps(image) for image in images) + "]}\n")
+
+
+def _image(number: int, name: str, smear: Smear) -> dict[str, Any]:
+    height, width = smear.rgb.shape[:2]
+    return {
+        "id": number,
+        "file_name": f"{name}.png",
+        "width": width,
+        "height": height,
+        "slide": smear.slide,
+        "scanner": smear.style.name,
+        "seed": smear.seed,
+        "px_per_um": smear.px_per_um,
+        "marks": [{"mark": mark, "box_xyxy_px": box} for mark, box in smear.marks],
+    }
+
+
+def _annotation(cell: PlacedCell, smear: Smear) -> dict[str, Any]:
+    height, width = smear.rgb.shape[:2]
+    x_min, y_min, x_max, y_max = cell.box_xyxy_px
+    stamp = cell.stamp
+    return {
+        "category_id": CLASS_IDS[cell.label],
+        "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
+        "area": int(stamp.mask.sum()),
+        "iscrowd": int(cell.visible_share < MIN_VISIBLE_SHARE),
+        "segmentation": {
+            "size": [height, width],
+            "counts": encode_rle_at(stamp.mask, stamp.top, stamp.left, height, width),
+        },
+        "kind": cell.kind,
+        "number": cell.number,
+        "centre": list(cell.centre_xy_px),
+        "visible_share": round(cell.visible_share, 6),
+        "overlap_share": round(cell.overlap_share, 6),
+        "clump": cell.clump,
+        "clump_cells": cell.clump_cells,
+    }

@@ -16,13 +16,14 @@ class RawLabel:
     """One label of one image, in px of the image as viewed.
 
     `box_xyxy_px` is the box; a point has `x_min == x_max`; None means that the whole image has the label.
-    `row` is the line or object number in the label file, from 1.
+    `row` is the line or object number in the label file, from 1. `ignore`: neither object nor background.
     """
 
     label_raw: str
     row: int
     box_xyxy_px: tuple[float, float, float, float] | None
     rle_counts: str | None = None
+    ignore: bool = False
 
 
 @dataclass(frozen=True)

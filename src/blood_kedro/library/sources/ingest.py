@@ -203,7 +203,7 @@ def _annotation_row(source: str, image_id: str, label: RawLabel, facts: ImageFac
         "label": taxonomy.from_source(source, label.label_raw),
         **dict(zip(boxlib.BOX_COLUMNS, box, strict=True)),
         "box_origin": origin,
-        "ignore": False,
+        "ignore": label.ignore,
         "row": label.row,
     }
 

@@ -17,7 +17,7 @@ from blood_kedro.library.detection.options import Pretraining, Regimen
 def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[ModelBundle, pd.DataFrame]:
     """Train a coarse detector on generated smears, as a start for regimens that cannot have COCO weights."""
     from blood_kedro.library.core.taxonomy import COARSE, coarse
-    from blood_kedro.library.smears.field import SmearOptions
+    from blood_kedro.library.smears.options import SmearOptions
     from blood_kedro.library.smears.write import write_smears
 
     folder = work_folder / "smears"

@@ -7,16 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from blood_kedro.library.smears.field import SmearOptions
+from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
 from blood_kedro.library.sources.ingest import ingest
 from blood_kedro.library.sources.registry import adapter
+from blood_kedro.library.sources.synthetic import simulated_truth
 
 
 def generate_smears(raw_folder: Path, smears: dict[str, Any], seed: int) -> Path:
     """Write the generated smears, unless the folder already holds them."""
     write_smears(raw_folder, SmearOptions(**smears), seed)
     return raw_folder
+
+
+def read_truth(raw_folder: Path) -> pd.DataFrame:
+    """What only the simulator knows of its cells: overlap, clumps, centres."""
+    return simulated_truth(raw_folder)
 
 
 def ingest_source(

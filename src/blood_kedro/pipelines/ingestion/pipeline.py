@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro import configured
-from blood_kedro.pipelines.ingestion.nodes import generate_smears, ingest_source
+from blood_kedro.pipelines.ingestion.nodes import generate_smears, ingest_source, read_truth
 
 _TABLES = ["image_index", "raw_annotations", "masks", "rejects", "ingestion_summary"]
 
@@ -21,6 +21,7 @@ def _source(name: str) -> Pipeline:
         nodes = [
             Node(generate_smears, ["target_folder", "params:smears", "params:seed"], "raw_folder", name="generate"),
             *nodes,
+            Node(read_truth, "raw_folder", "simulated_truth", name="truth"),
         ]
     shared = {"params:on_bad_input", "params:seed"} & Pipeline(nodes).inputs()
     mapped = {"params:source": f"params:sources.{name}"}
