@@ -44,6 +44,11 @@ def starts_from_generated_smears(regimen: str) -> bool:
     return bool(initialization.get("kind") == "generated_smears")
 
 
+def pastes_cells(regimen: str) -> bool:
+    """Whether a regimen augments its training images by copy-paste."""
+    return bool(_current()["regimens"][regimen].get("copy_paste"))
+
+
 def _enabled(section: str) -> list[str]:
     return [name for name, entry in (_current().get(section) or {}).items() if entry.get("enabled", True)]
 

@@ -92,14 +92,16 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
         used |= set(matching)
         if "." in dataset:
             assert dataset.split(".")[0] in known, dataset
-    assert set(patterns) - used <= {"synthetic.target_folder", "synthetic.raw_folder"}
+    optional = {"synthetic.target_folder", "synthetic.raw_folder", "synthetic.simulated_truth", "{regimen}.cutouts"}
+    assert set(patterns) - used <= optional
 
 
 def test_namespaces_follow_the_configuration() -> None:
     from blood_kedro.pipeline_registry import register_pipelines
 
     parameters = load("base")
-    parameters["regimens"]["third"] = {**parameters["regimens"]["regimen_1"], "name": "third"}
+    pasting = {"copy_paste": {"classes": ["teardrop"]}}
+    parameters["regimens"]["third"] = {**parameters["regimens"]["regimen_1"], "name": "third", **pasting}
     parameters["sources"]["bccd"]["enabled"] = True
     configured.set_from(parameters)
     pipelines = register_pipelines()
@@ -107,7 +109,8 @@ def test_namespaces_follow_the_configuration() -> None:
         "__default__", "ingestion", "standardization", "merging", "detection_training", "reporting",
     }  # fmt: skip
     names = {node.name for node in pipelines["__default__"].nodes}
-    assert {"third.train", "bccd.ingest", "synthetic.ingest", "pretraining.pretrain"} <= names
+    assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names
+    assert "regimen_1.cells_to_paste" not in names
     inference = pipelines["detection_training"].only_nodes_with_tags("inference")
     assert {node.name for node in inference.nodes} == {f"{r}.predict" for r in ("regimen_1", "regimen_2", "third")}
 

@@ -18,9 +18,10 @@ from blood_kedro.library.detection.data import DetectionData, EpochSampler, chan
 from blood_kedro.library.detection.fit import Fit, fit
 from blood_kedro.library.detection.initialization import initialize
 from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
-from blood_kedro.library.detection.options import Initialization, Network, Optimizer, Regimen
+from blood_kedro.library.detection.options import CopyPaste, Initialization, Network, Optimizer, Regimen
 from blood_kedro.library.detection.predict import load_detector, predict
 from blood_kedro.library.detection.transforms import unsharp
+from blood_kedro.library.smears.cutouts import simulated_cutouts
 
 TINY = Network(
     backbone="resnet18_fpn", norm="group", input_px=64, anchor_sizes_px=(8, 16, 32, 64, 128), proposals_train=50,
@@ -79,6 +80,19 @@ def test_same_seed_same_weights_and_another_seed_others(corpus: Any, tmp_path: P
     torch.rand(17)  # whatever ran before must not matter
     assert weights_equal(first.bundle, run(corpus, tmp_path / "b", epochs=1, augmentation="paper_r2").bundle)
     assert not weights_equal(first.bundle, run(corpus, tmp_path / "c", epochs=1, seed=8).bundle)
+
+
+def test_pasted_cells_take_part_in_training_and_are_recorded(corpus: Any, tmp_path: Path) -> None:
+    coco, images = corpus
+    pasting = CopyPaste(classes=("spherocyte",), per_image=2.0)
+    cells = simulated_cutouts(["spherocyte"], 3, 6.0, seed=1)
+    plain = run(corpus, tmp_path / "plain", epochs=1)
+    pasted = fit(regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "pasted", cutouts=cells)
+    assert pasted.bundle.config["cutouts"] == {"spherocyte (simulated)": 3}
+    assert plain.bundle.config["cutouts"] == {}
+    assert not weights_equal(plain.bundle, pasted.bundle)
+    with pytest.raises(ConfigurationError, match="cannot be pasted"):
+        fit(regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "none")
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -333,6 +333,14 @@ def test_written_smears_read_back_as_a_source(tmp_path: Path) -> None:
     assert write_smears(tmp_path / "s", options, seed=4)
 
 
+def test_files_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"fields_per_slide": 5})
+    for workers in (1, 2):
+        write_smears(tmp_path / str(workers), options, 3, workers)
+    one, two = ({p.relative_to(tmp_path / w): p.read_bytes() for p in (tmp_path / w).rglob("*.*")} for w in "12")
+    assert one == two and len(one) == 11
+
+
 def test_a_large_smear_is_written_as_tiles(tmp_path: Path) -> None:
     assert write_tiles(tmp_path / "t", OPTIONS, 3, 2, 300, 250, 128)
     assert not write_tiles(tmp_path / "t", OPTIONS, 3, 2, 300, 250, 128)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.detection.copy_paste import Paster
 from blood_kedro.library.detection.transforms import augmentation, preprocessing
 
 Sample = tuple[Tensor, dict[str, Tensor]]
@@ -35,9 +36,13 @@ class DetectionData(Dataset[Sample]):
         images: folder of its files.
         augment: name of the augmentation; its random part only acts where items are asked for by epoch.
         seed: decides the random part.
+        paster: pastes cells into images that are asked for by epoch.
     """
 
-    def __init__(self, coco: dict[str, Any], images: Path, augment: str, seed: int) -> None:
+    def __init__(
+        self, coco: dict[str, Any], images: Path, augment: str, seed: int, paster: Paster | None = None
+    ) -> None:
+        self.paster = paster
         self.records, self.folder, self.seed = coco["images"], images, seed
         self.prepare, self.augment = preprocessing(augment), augmentation(augment)
         self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -58,8 +63,13 @@ class DetectionData(Dataset[Sample]):
         if pixels is None:
             raise FileNotFoundError(f"image of the unified corpus cannot be read: {path}; run merging again")
         rows = self.annotations[record["id"]]
+        labels = [row["category_id"] for row in rows]
         boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
+        if self.paster is not None and epoch is not None:
+            pixels, more, pasted = self.paster(np.asarray(pixels, np.uint8), record["id"], epoch)
+            boxes = torch.cat([boxes, torch.from_numpy(more).to(torch.float32)])
+            labels += pasted
         canvas = (pixels.shape[0], pixels.shape[1])
         image: Tensor = tv_tensors.Image(self.prepare(torch.from_numpy(pixels).permute(2, 0, 1)))
         wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
@@ -69,7 +79,7 @@ class DetectionData(Dataset[Sample]):
                 image, wrapped = self.augment(image, wrapped)
         target = {
             "boxes": wrapped.as_subclass(Tensor),
-            "labels": torch.tensor([row["category_id"] for row in rows], dtype=torch.int64),
+            "labels": torch.tensor(labels, dtype=torch.int64),
             "image_id": torch.tensor(record["id"]),
         }
         return image.as_subclass(Tensor).to(torch.float32) / 255, target

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -33,6 +36,7 @@ def fit(
     work_folder: Path,
     *,
     pretrained: ModelBundle | None = None,
+    cutouts: Sequence[Cutout] = (),
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Fit:
     """Train a detector and keep the weights of its last epoch, as paper 000 does.
@@ -47,10 +51,11 @@ def fit(
         images: folder of their image files.
         work_folder: keeps the checkpoint to resume from; emptied at the end.
         pretrained: weights of the pre-training on generated smears, where the regimen starts from them.
+        cutouts: cells for `regimen.copy_paste`.
         on_epoch: called with each history row as soon as the epoch ends.
 
     Raises:
-        ConfigurationError: there is nothing to train on.
+        ConfigurationError: there is nothing to train on, or nothing to paste.
         WeightsNotFoundError: the initialization cannot be had.
         KeyboardInterrupt: the user stopped the training.
     """
@@ -58,6 +63,7 @@ def fit(
     import torch
     from lightning.pytorch.callbacks import ModelCheckpoint
 
+    from blood_kedro.library.detection.copy_paste import Paster
     from blood_kedro.library.detection.data import DetectionData, EpochSampler, channel_statistics
     from blood_kedro.library.detection.initialization import initialize
     from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
@@ -68,7 +74,8 @@ def fit(
     if not train["images"] or not train["categories"]:
         raise ConfigurationError("nothing to train on", where=f"regimen {regimen.name}", got="no training images")
     torch.manual_seed(regimen.seed)
-    train_data = DetectionData(train, images, regimen.augmentation, regimen.seed)
+    paster = None if regimen.copy_paste is None else Paster(train, cutouts, regimen.copy_paste, regimen.seed)
+    train_data = DetectionData(train, images, regimen.augmentation, regimen.seed, paster)
     val_data = DetectionData(_first(val, regimen.val_loss_images), images, regimen.augmentation, regimen.seed)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if regimen.normalization == "training_set":
@@ -79,7 +86,7 @@ def fit(
     images_per_epoch = len(EpochSampler(train_data, regimen.seed, regimen.images_per_epoch))
     task = DetectionTask(start.network, regimen.optimizer, -(-images_per_epoch // regimen.batch_size))
     history = History(on_epoch)
-    identity = fingerprint([_identity(regimen), train, val, start.origin])
+    identity = fingerprint([_identity(regimen), train, val, start.origin, _cells(cutouts)])
     resume = _resume_point(work_folder, identity)
     if resume is not None:
         logger.info("%s continues from %s", regimen.name, resume)
@@ -114,6 +121,7 @@ def fit(
         "image_std": list(std),
         "weights_origin": start.origin,
         "data_fingerprint": fingerprint([train, val]),
+        "cutouts": dict(Counter(f"{c.label} ({_kind(c)})" for c in cutouts)),
         "train_images": len(train["images"]),
         "val_images": len(val["images"]),
     }
@@ -123,6 +131,14 @@ def fit(
 def _identity(regimen: Regimen) -> dict[str, Any]:
     """What decides the result; where and how fast it is computed does not."""
     return regimen.model_dump(mode="json", exclude={"workers", "accelerator", "enabled"})
+
+
+def _cells(cutouts: Sequence[Cutout]) -> list[str]:
+    return [hashlib.sha256(c.absorbance.tobytes()).hexdigest()[:16] for c in cutouts]
+
+
+def _kind(cutout: Cutout) -> str:
+    return "simulated" if cutout.origin == "simulated" else "real"
 
 
 def _first(coco: dict[str, Any], count: int | None) -> dict[str, Any]:

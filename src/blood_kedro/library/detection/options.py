@@ -60,6 +60,20 @@ class Optimizer(_Frozen):
     clip_norm: float | None = None
 
 
+class CopyPaste(_Frozen):
+    """Cells of named classes pasted into training images (paper 000, section V, asks for augmentation of rare classes).
+
+    `source`: `real` cuts them from the training images, `simulated` draws them, `both` does both. `per_image` is the
+    mean number pasted into an image; at most `max_cover` of any cell is covered.
+    """
+
+    classes: tuple[str, ...] = Field(min_length=1)
+    source: Literal["real", "simulated", "both"] = "both"
+    per_image: float = Field(2.0, gt=0)
+    cutouts_per_class: int = Field(150, gt=0)
+    max_cover: float = Field(0.15, ge=0, le=1)
+
+
 class Regimen(_Frozen):
     """One training recipe. `normalization` is applied once, inside the network."""
 
@@ -67,6 +81,7 @@ class Regimen(_Frozen):
     enabled: bool = True
     initialization: Initialization = Initialization()
     augmentation: Literal["paper_r1", "paper_r2", "none"] = "none"
+    copy_paste: CopyPaste | None = None
     normalization: Literal["imagenet", "training_set"] = "imagenet"
     network: Network = Network()
     optimizer: Optimizer = Optimizer()

@@ -113,10 +113,10 @@ def rasterize(outline_um: Points, px_per_um: float) -> Raster:
     distance = cv2.distanceTransform(filled, cv2.DIST_L2, 5)
     cover = cv2.resize(np.clip(distance - 0.5, 0, 1), (side, side), interpolation=cv2.INTER_AREA)
     inside = cv2.resize(np.clip(distance - 1, 0, None), (side, side), interpolation=cv2.INTER_AREA)
-    inside /= fine * px_per_um
+    inside_um = np.asarray(inside, np.float32) / (fine * px_per_um)
     axis = (np.arange(side, dtype=np.float32) - half) / px_per_um
     x_um, y_um = np.meshgrid(axis, axis)
-    return Raster(np.asarray(cover, np.float32), np.asarray(inside, np.float32), x_um, y_um)
+    return Raster(np.asarray(cover, np.float32), inside_um, x_um, y_um)
 
 
 def turned(outline: Points, angle: float) -> Points:

@@ -8,12 +8,15 @@ name a sliver.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import cv2
+from joblib import Parallel, delayed
 
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
@@ -28,25 +31,32 @@ from blood_kedro.library.smears.truth import PlacedCell
 MIN_VISIBLE_SHARE = 0.15
 
 
-def write_smears(folder: Path, options: SmearOptions, seed: int) -> bool:
+# Fields per task of a worker process: short ones cost more in passing on than in drawing.
+_BATCH = 8
+
+
+def write_smears(folder: Path, options: SmearOptions, seed: int, workers: int = 1) -> bool:
     """Generate all fields of all slides.
 
     A folder that already holds the smears of these options, seed and simulator version is left as it is. Memory does
     not grow with the number of fields. `annotations.json` comes last, so an interrupted call is simply repeated.
 
+    Args:
+        folder: written anew, whatever it held.
+        options: what to simulate.
+        seed: decides everything random.
+        workers: number of processes, 0 for every core; the result does not depend on it.
+
     Returns:
         Whether anything was written.
+
+    Raises:
+        BadInputError: `options.like` names images that no style can be fitted to.
     """
     made_by = _made_by(options, seed)
     if _already(folder, made_by):
         return False
-    fitted = with_fitted_styles(options)
-    fields = (
-        (f"slide_{slide:03d}_field_{number:03d}", simulate_field(fitted, seed, slide, number))
-        for slide in range(1, options.slides + 1)
-        for number in range(options.fields_per_slide)
-    )
-    _write(folder, fields, made_by)
+    _write(folder, _fields(with_fitted_styles(options), seed, workers or os.cpu_count() or 1), made_by)
     return True
 
 
@@ -64,8 +74,41 @@ def write_tiles(
     if _already(folder, made_by):
         return False
     whole = plan(with_fitted_styles(options), seed, slide, 0, width_px, height_px)
-    _write(folder, ((f"{column}_{row}", tile) for column, row, tile in tiles(whole, tile_px)), made_by)
+    _write(folder, (_rendered(f"{column}_{row}", tile) for column, row, tile in tiles(whole, tile_px)), made_by)
     return True
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """One image as it goes to disk: PNG bytes, and its entries in `annotations.json` but for their numbers."""
+
+    file_name: str
+    png: bytes
+    image: dict[str, Any]
+    annotations: list[dict[str, Any]]
+
+
+def _rendered(name: str, smear: Smear) -> _Rendered:
+    png = cv2.imencode(".png", smear.rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return _Rendered(f"{name}.png", png, _image(smear), [_annotation(cell, smear) for cell in smear.cells])
+
+
+def _fields(options: SmearOptions, seed: int, workers: int) -> Iterable[_Rendered]:
+    numbers = [(s, n) for s in range(1, options.slides + 1) for n in range(options.fields_per_slide)]
+    batches = [numbers[start : start + _BATCH] for start in range(0, len(numbers), _BATCH)]
+    if workers == 1 or len(batches) == 1:
+        return (field for batch in batches for field in _batch(options, seed, batch))
+    drawn = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
+        delayed(_batch)(options, seed, batch) for batch in batches
+    )
+    return (field for batch in drawn for field in batch)
+
+
+def _batch(options: SmearOptions, seed: int, numbers: list[tuple[int, int]]) -> list[_Rendered]:
+    return [
+        _rendered(f"slide_{slide:03d}_field_{number:03d}", simulate_field(options, seed, slide, number))
+        for slide, number in numbers
+    ]
 
 
 def _made_by(options: SmearOptions, seed: int) -> dict[str, Any]:
@@ -80,7 +123,7 @@ def _already(folder: Path, made_by: dict[str, Any]) -> bool:
         return f'"fingerprint": "{fingerprint(made_by)}"' in file.read(200)
 
 
-def _write(folder: Path, fields: Iterable[tuple[str, Smear]], made_by: dict[str, Any]) -> None:
+def _write(folder: Path, fields: Iterable[_Rendered], made_by: dict[str, Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
     def stream(path: Path) -> None:
@@ -90,28 +133,25 @@ def _write(folder: Path, fields: Iterable[tuple[str, Smear]], made_by: dict[str,
     write_atomically(folder / "annotations.json", stream)
 
 
-def _stream(file: TextIO, folder: Path, fields: Iterable[tuple[str, Smear]], made_by: dict[str, Any]) -> None:
+def _stream(file: TextIO, folder: Path, fields: Iterable[_Rendered], made_by: dict[str, Any]) -> None:
     categories = [{"id": number, "name": name} for name, number in CLASS_IDS.items()]
     file.write(f'{{"info": {json.dumps({"fingerprint": fingerprint(made_by), **made_by})},\n')
     file.write(f'"categories": {json.dumps(categories)},\n"annotations": [')
     images: list[dict[str, Any]] = []
     count = 0
-    for name, smear in fields:
-        encoded = cv2.imencode(".png", smear.rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-        write_bytes_atomically(folder / "images" / f"{name}.png", encoded.tobytes())
-        images.append(_image(len(images) + 1, name, smear))
-        for cell in smear.cells:
+    for field in fields:
+        write_bytes_atomically(folder / "images" / field.file_name, field.png)
+        images.append({"id": len(images) + 1, "file_name": field.file_name, **field.image})
+        for annotation in field.annotations:
             file.write("\n" if count == 0 else ",\n")
             count += 1
-            file.write(json.dumps({"id": count, "image_id": len(images), **_annotation(cell, smear)}))
+            file.write(json.dumps({"id": count, "image_id": len(images), **annotation}))
     file.write('],\n"images": [' + ",\n".join(json.dumps(image) for image in images) + "]}\n")
 
 
-def _image(number: int, name: str, smear: Smear) -> dict[str, Any]:
+def _image(smear: Smear) -> dict[str, Any]:
     height, width = smear.rgb.shape[:2]
     return {
-        "id": number,
-        "file_name": f"{name}.png",
         "width": width,
         "height": height,
         "slide": smear.slide,

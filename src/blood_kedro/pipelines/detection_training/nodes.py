@@ -10,8 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
+from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.detection.options import Pretraining, Regimen
+
+# Simulated cells are drawn this finely; pasting fits them to the scale of each image.
+_CUTOUT_PX_PER_UM = 8.0
 
 
 def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[ModelBundle, pd.DataFrame]:
@@ -22,7 +26,7 @@ def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[Mo
 
     folder = work_folder / "smears"
     # Another seed than the `synthetic` source: no generated field is both pre-trained on and judged by.
-    write_smears(folder, SmearOptions.model_validate(pretraining.smears), seed + 1)
+    write_smears(folder, SmearOptions.model_validate(pretraining.smears), seed + 1, workers=0)
     coco = json.loads((folder / "annotations.json").read_text())
     names = {category["id"]: category["name"] for category in coco["categories"]}
     number_of = {name: number for number, name in enumerate(COARSE, start=1)}
@@ -36,6 +40,20 @@ def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[Mo
     return model, history
 
 
+def cells_to_paste(coco_train: dict[str, Any], images: Path, regimen: Regimen) -> list[Cutout]:
+    """Cut-outs for the regimen's copy-paste: from its training images, from the simulator, or both."""
+    from blood_kedro.library.detection.copy_paste import real_cutouts
+    from blood_kedro.library.smears.cutouts import simulated_cutouts
+
+    options = regimen.copy_paste
+    if options is None:
+        return []
+    cells = [] if options.source == "simulated" else real_cutouts(coco_train, images, options, regimen.seed)
+    if options.source != "real":
+        cells += simulated_cutouts(options.classes, options.cutouts_per_class, _CUTOUT_PX_PER_UM, regimen.seed)
+    return cells
+
+
 def train(
     coco_train: dict[str, Any],
     coco_val: dict[str, Any],
@@ -43,6 +61,7 @@ def train(
     work_folder: Path,
     regimen: Regimen,
     pretrained: ModelBundle | None = None,
+    cutouts: list[Cutout] | None = None,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
     from blood_kedro.library.detection.fit import fit
@@ -52,7 +71,10 @@ def train(
 
     with tracking.child_run(regimen.name) as run_id:
         tracking.log_parameters(regimen.model_dump(mode="json"))
-        trained = fit(regimen, coco_train, coco_val, images, work_folder, pretrained=pretrained, on_epoch=log_epoch)
+        trained = fit(
+            regimen, coco_train, coco_val, images, work_folder,
+            pretrained=pretrained, cutouts=cutouts or [], on_epoch=log_epoch,
+        )  # fmt: skip
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro import configured
-from blood_kedro.pipelines.detection_training.nodes import draw, predict, pretrain, score, train
+from blood_kedro.pipelines.detection_training.nodes import cells_to_paste, draw, predict, pretrain, score, train
 
 _SHARED = {"coco_train", "coco_val", "unified_images", "unified_summary"}
 
@@ -13,7 +13,7 @@ _SHARED = {"coco_train", "coco_val", "unified_images", "unified_summary"}
 def create_pipeline(**_: object) -> Pipeline:
     """Train, predict and score every enabled regimen."""
     names = configured.regimens()
-    regimens = [_regimen(name, configured.starts_from_generated_smears(name)) for name in names]
+    regimens = [_regimen(name) for name in names]
     if any(configured.starts_from_generated_smears(name) for name in names):
         regimens.insert(0, _pretraining())
     return sum(regimens, Pipeline([]))
@@ -24,15 +24,29 @@ def _pretraining() -> Pipeline:
     return Pipeline([node], namespace="pretraining", parameters={p: p for p in ("params:pretraining", "params:seed")})
 
 
-def _regimen(name: str, from_generated_smears: bool) -> Pipeline:
-    training_inputs = ["coco_train", "coco_val", "unified_images", "work_folder", "params:regimen"]
-    inputs = set(_SHARED)
+def _regimen(name: str) -> Pipeline:
+    training_inputs = {
+        "coco_train": "coco_train", "coco_val": "coco_val", "images": "unified_images", "work_folder": "work_folder",
+        "regimen": "params:regimen",
+    }  # fmt: skip
     mapping = {}
-    if from_generated_smears:
-        training_inputs.append("pretrained")
-        mapping = {"pretrained": "pretraining.model"}
+    nodes = []
+    if configured.starts_from_generated_smears(name):
+        training_inputs["pretrained"] = "pretrained"
+        mapping["pretrained"] = "pretraining.model"
+    if configured.pastes_cells(name):
+        training_inputs["cutouts"] = "cutouts"
+        nodes.append(
+            Node(
+                cells_to_paste,
+                ["coco_train", "unified_images", "params:regimen"],
+                "cutouts",
+                name="cells_to_paste",
+            )
+        )
     template = Pipeline(
         [
+            *nodes,
             Node(train, training_inputs, ["model", "history", "run_id"], name="train"),
             Node(
                 predict,
@@ -61,7 +75,7 @@ def _regimen(name: str, from_generated_smears: bool) -> Pipeline:
     return Pipeline(
         template,
         namespace=name,
-        inputs={dataset: dataset for dataset in inputs} | mapping,
+        inputs={dataset: dataset for dataset in _SHARED} | mapping,
         parameters={
             "params:regimen": f"params:regimens.{name}",
             "params:evaluation": "params:evaluation",

@@ -16,7 +16,7 @@ from blood_kedro.library.sources.synthetic import simulated_truth
 
 def generate_smears(raw_folder: Path, smears: dict[str, Any], seed: int) -> Path:
     """Write the generated smears, unless the folder already holds them."""
-    write_smears(raw_folder, SmearOptions(**smears), seed)
+    write_smears(raw_folder, SmearOptions(**smears), seed, workers=0)
     return raw_folder
 
 
