@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import ndimage
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
 from blood_kedro.library.core.masks import decode_rle, encode_rle, encode_rle_at
@@ -15,6 +16,7 @@ from blood_kedro.library.core.taxonomy import PARENT, is_a
 from blood_kedro.library.imaging.measures import measure_red_cells
 from blood_kedro.library.smears import red_cells
 from blood_kedro.library.smears.cell import HAEMOGLOBIN, CellStyle, rasterize
+from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
 from blood_kedro.library.smears.field import Smear, plan, render, simulate_field, tiles
 from blood_kedro.library.smears.fit_style import fit_styles
 from blood_kedro.library.smears.kinds import LABELS, draw
@@ -69,6 +71,7 @@ def test_every_taxonomy_class_can_be_drawn_and_is_labelled_so() -> None:
         assert cell.mask.any() and (cell.layers >= 0).all() and cell.layers.sum() > 0
         border = np.concatenate([cell.mask[0], cell.mask[-1], cell.mask[:, 0], cell.mask[:, -1]])
         assert not border.any(), f"{kind} is cut by its own patch"
+        assert ndimage.label(cell.mask, np.ones((3, 3)))[1] == 1
 
 
 def test_a_cell_that_cannot_be_drawn_is_named() -> None:
@@ -167,6 +170,24 @@ def test_run_length_of_a_patch_is_that_of_the_whole_mask() -> None:
         whole[top : top + 5, left : left + 7] = patch
         assert encode_rle_at(patch, top, left, height, width) == encode_rle(whole)
         assert (decode_rle(encode_rle(whole), height, width) == whole).all()
+
+
+@pytest.mark.parametrize("name", sorted(PAPER_003_KINDS))
+def test_crops_of_the_eight_classes_of_paper_003(name: str) -> None:
+    for kind in PAPER_003_KINDS[name]:
+        crop = simulate_crop(kind, 0, 3, 5)
+        assert crop.rgb.shape == (80, 80, 3) and crop.mask.shape == (80, 80)
+        assert (crop.rgb == simulate_crop(kind, 0, 3, 5).rgb).all()
+        assert (crop.slide, crop.scanner) == ("slide_003", "scanner_2")
+        green = crop.rgb[..., 1].astype(float)
+        assert green[crop.mask].mean() < green[~crop.mask].mean() - 15
+        assert ndimage.label(crop.mask)[1] == 1  # overlapping cells are one region
+        assert np.abs(np.argwhere(crop.mask).mean(axis=0) - 39.5).max() < 12
+    area = {
+        n: np.mean([simulate_crop("+".join(["normal_rbc"] * n), 0, s, 0).mask.sum() for s in range(1, 9)])
+        for n in (1, 2)
+    }
+    assert 1.3 < area[2] / area[1] < 2.0
 
 
 # --- fields

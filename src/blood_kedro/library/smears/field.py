@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.smears.artefacts import burn_in
-from blood_kedro.library.smears.cell import HAEMOGLOBIN, LAYERS, Cell, CellStyle, FloatImage
+from blood_kedro.library.smears.cell import Cell, CellStyle, FloatImage
 from blood_kedro.library.smears.kinds import PRECIPITATE, draw, role
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.placement import Arrangement, Ground, place
 from blood_kedro.library.smears.scan import scan
+from blood_kedro.library.smears.stack import Stack
 from blood_kedro.library.smears.styles import GLARE_UM, Style, slide_style
 from blood_kedro.library.smears.truth import PlacedCell, Stamp, clumps, cut, overlap_shares
 
@@ -167,25 +168,18 @@ def _planned(kind: str, seed: int, style: CellStyle, keep: bool) -> tuple[Planne
 
 
 def _stack(where: Plan, window: tuple[int, int, int, int]) -> tuple[FloatImage, list[tuple[int, PlannedCell, Cell]]]:
-    """Amounts of stain in a window `(H, W, 6) float32`, and the cells that reach into it."""
+    """Amounts of stain in a window `(H, W, 6) float32`, and the cells that may reach into it."""
     x_min, y_min, x_max, y_max = window
-    layers = np.zeros((y_max - y_min, x_max - x_min, len(LAYERS)), np.float32)
-    thickest = np.zeros(layers.shape[:2], np.float32)
+    stack = Stack(y_max - y_min, x_max - x_min)
     drawn = []
     for number, planned in enumerate(where.cells):
-        left, top = planned.x - planned.half_px - x_min, planned.y - planned.half_px - y_min
-        side = 2 * planned.half_px + 1
-        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + side, len(layers)), min(left + side, layers.shape[1])
-        if y0 >= y1 or x0 >= x1:
+        reach = planned.half_px + 1
+        if not (x_min - reach < planned.x < x_max + reach and y_min - reach < planned.y < y_max + reach):
             continue
         cell = planned.draw(where.cell_style)
-        seen = cell.layers[y0 - top : y1 - top, x0 - left : x1 - left]
-        layers[y0:y1, x0:x1] += seen
-        np.maximum(thickest[y0:y1, x0:x1], seen[..., HAEMOGLOBIN], out=thickest[y0:y1, x0:x1])
+        stack.add(cell, planned.x - planned.half_px - x_min, planned.y - planned.half_px - y_min)
         drawn.append((number, planned, cell))
-    gain = where.style.overlap_gain
-    layers[..., HAEMOGLOBIN] = thickest + gain * (layers[..., HAEMOGLOBIN] - thickest)
-    return layers, drawn
+    return stack.layers(where.style.overlap_gain), drawn
 
 
 def _truth(drawn: list[tuple[int, PlannedCell, Cell]], window: tuple[int, int, int, int]) -> tuple[PlacedCell, ...]:

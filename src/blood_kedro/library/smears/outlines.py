@@ -44,7 +44,7 @@ def polygonal(rng: np.random.Generator, axis_ratio: float) -> Points:
     """Rounded corners, as cells have that dried against neighbours."""
     corners = int(rng.integers(4, 7))
     turn = rng.uniform(0, 2 * np.pi)
-    radius = 1 + 0.075 * np.cos(corners * _ANGLES + turn) + wavy(rng, _ANGLES, 0.03, range(2, 5))
+    radius = 1 + 0.045 * np.cos(corners * _ANGLES + turn) + wavy(rng, _ANGLES, 0.03, range(2, 5))
     return _stretched(_polar(radius), axis_ratio)
 
 

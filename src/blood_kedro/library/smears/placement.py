@@ -117,12 +117,12 @@ def _next_group(role: str, arrangement: Arrangement, rng: np.random.Generator) -
     if role == "platelet":
         clumps = arrangement.platelet_clumps
         # A clump holds 4 on average: choose it a quarter as often as its share of platelets asks for.
-        return (int(rng.integers(3, 6)), _clump) if rng.random() < clumps / (4 - 3 * clumps) else (1, _alone)
+        return (int(rng.integers(3, 6)), clump_layout) if rng.random() < clumps / (4 - 3 * clumps) else (1, _alone)
     alone = max(1 - arrangement.clumped - arrangement.stacked, 0)
     weights = np.array([arrangement.clumped / 2.5, arrangement.stacked / 5.5, alone])
     form = rng.choice(3, p=weights / weights.sum())
     if form == 0:
-        return int(rng.choice([2, 3, 4], p=[0.62, 0.26, 0.12])), _clump
+        return int(rng.choice([2, 3, 4], p=[0.62, 0.26, 0.12])), clump_layout
     return (int(rng.integers(3, 9)), _stack) if form == 1 else (1, _alone)
 
 
@@ -130,7 +130,7 @@ def _alone(radii: Positions, rng: np.random.Generator) -> Positions:  # noqa: AR
     return np.zeros((len(radii), 2))
 
 
-def _clump(radii: Positions, rng: np.random.Generator) -> Positions:
+def clump_layout(radii: Positions, rng: np.random.Generator) -> Positions:
     """Each cell overlaps one that is already there, by 5 to 45% of a diameter."""
     offsets = np.zeros((len(radii), 2))
     for k in range(1, len(radii)):

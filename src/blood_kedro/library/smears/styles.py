@@ -113,7 +113,7 @@ SCANNERS: dict[str, Style] = {
         stains=Stains(haemoglobin=(0.21, 0.36, 0.30)), magnification=1.1, overlap_gain=0.6, dust=0.0,
     ),
     "scanner_3": Style(
-        name="scanner_3", light=(226, 226, 234), vignetting=0.04, blur_px=0.8, halo=0.05, colour_fringe=0.5, noise=1.2,
+        name="scanner_3", light=(226, 226, 234), vignetting=0.04, blur_px=0.8, halo=0.02, colour_fringe=0.5, noise=1.2,
         jpeg_quality=85, stains=Stains(haemoglobin=(0.34, 0.60, 0.26)), magnification=0.92, pallor=0.5,
     ),
     "scanner_4": Style(

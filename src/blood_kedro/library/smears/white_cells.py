@@ -144,7 +144,7 @@ def _chromatin(family: WhiteFamily, raster: Raster, style: CellStyle, rng: np.ra
     coarse = smooth_noise(rng, raster.cover.shape, 0.38 * style.px_per_um)
     fine = smooth_noise(rng, raster.cover.shape, 0.16 * style.px_per_um)
     gaps = np.clip(0.7 * coarse + 0.5 * fine - 0.5, 0, 1.6)
-    return np.asarray(np.clip(1.04 + 0.06 * coarse - 1.3 * family.clumping * gaps, 0.25, 1.3), np.float32)
+    return np.asarray(np.clip(1.04 + 0.06 * coarse - 1.8 * family.clumping * gaps, 0.25, 1.3), np.float32)
 
 
 def _vacuoles(family: WhiteFamily, raster: Raster, rng: np.random.Generator) -> FloatImage:
