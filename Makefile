@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz mlflow report bench docs lock clean
+.PHONY: help install run real test lint types format viz mlflow report bench simulator transfer docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,6 +52,14 @@ report: $(STAMP) ## write the report again from saved results (ENV=laptop for re
 
 bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images)
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/bench.py
+
+simulator: $(STAMP) ## contact sheets and comparison with real images, into docs/ (RAW=<folder>)
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/simulator.py
+
+transfer: $(STAMP) ## does pre-training on the simulator help? into docs/simulator_transfer.md (RAW=<folder>)
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop --pipelines=ingestion,standardization,merging \
+		--params=sources.bccd.enabled=false,sources.pbc.enabled=false,merging.val_fraction=0.35
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/transfer.py
 
 docs: $(STAMP) ## the documentation as a site, in build/docs
 	$(BIN)/mkdocs build --strict --site-dir build/docs

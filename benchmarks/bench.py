@@ -101,10 +101,10 @@ def standardization_table(raw: Path, work: Path) -> list[tuple[str, float, float
     return [(name, rate, rate / rates[0][1]) for name, rate in rates]
 
 
-def peak_memory_mb(copies: int, work: Path) -> float:
-    """Peak memory of standardizing `copies` images in a fresh process, its workers included."""
+def peak_memory_mb(target: Callable[[int, Path], None], count: int, work: Path) -> float:
+    """Peak memory of a job over `count` images in a fresh process, its workers included."""
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_standardize_copies, args=(copies, work / f"copies{copies}"))
+    process = context.Process(target=target, args=(count, work / f"{target.__name__}{count}"))
     process.start()
     watched, peak = psutil.Process(process.pid), 0.0
     while process.is_alive():
@@ -141,6 +141,29 @@ def _standardize_copies(copies: int, work: Path) -> None:
     options = StandardizationOptions(boxes="paper", workers=0)
     standardize_source(index, annotations, raw, work / "out", options, seed=0, strict=True)
     get_reusable_executor().shutdown()  # a spawned process would wait for idle workers until they time out
+
+
+def _simulate_small_fields(count: int, work: Path) -> None:
+    options = SmearOptions(
+        slides=25, fields_per_slide=count // 25, width_px=128, height_px=128, cells_per_field={"normal_rbc": 4}
+    )
+    write_smears(work, options, 0, workers=0)
+    get_reusable_executor().shutdown()
+
+
+def simulator_table(work: Path) -> list[tuple[str, float, float]]:
+    """Fields per second, drawn and written with masks and truth, and cells per field."""
+    options = SmearOptions(
+        slides=25, fields_per_slide=8, width_px=512, height_px=512, density_spread=0.0,
+        cells_per_field={"normal_rbc": 50, "teardrop": 4, "platelet": 4, "segmented_neutrophil": 1, "lymphocyte": 1},
+    )  # fmt: skip
+    rows = []
+    for workers in (1, os.cpu_count() or 1):
+        folder = work / f"fields{workers}"
+        rate = 200 / seconds(lambda w=workers, f=folder: write_smears(f, options, 0, w))  # type: ignore[misc]
+        cells = len(json.loads((folder / "annotations.json").read_text())["annotations"]) / 200
+        rows.append((f"{workers} worker{'s' if workers > 1 else ''}", rate, cells))
+    return rows
 
 
 def training_table(work: Path) -> list[tuple[str, float, float, float]]:
@@ -206,7 +229,12 @@ def main() -> None:
         else:
             lines += ["Not measured: no real images under raw_root (make bench RAW=<folder>)."]
         lines += ["", "## Peak memory of standardization", "", "| images | peak MB, all processes |", "|---|---|"]
-        lines += [f"| {n} | {peak_memory_mb(n, work):.0f} |" for n in (500, 5000)]
+        lines += [f"| {n} | {peak_memory_mb(_standardize_copies, n, work):.0f} |" for n in (500, 5000)]
+        lines += ["", "## Simulator", "", "200 fields of 512x512 px with masks and truth, as PNG and COCO.", ""]
+        lines += ["| way | fields/s | cells per field |", "|---|---|---|"]
+        lines += [f"| {n} | {rate:.1f} | {cells:.0f} |" for n, rate, cells in simulator_table(work)]
+        lines += ["", "| fields of 128x128 px | peak MB, all processes |", "|---|---|"]
+        lines += [f"| {n} | {peak_memory_mb(_simulate_small_fields, n, work):.0f} |" for n in (500, 10000)]
         lines += ["", "## Training", "", "Regimens of `base`; best epoch of two, twice, alternating.", ""]
         lines += ["| regimen | images/s | torchvision's plain loop | ratio |", "|---|---|---|---|"]
         lines += [f"| {n} | {a:.2f} | {b:.2f} | {r:.2f} |" for n, a, b, r in training_table(work)]

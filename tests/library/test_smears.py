@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage
 
@@ -18,7 +19,7 @@ from blood_kedro.library.smears import red_cells
 from blood_kedro.library.smears.cell import HAEMOGLOBIN, CellStyle, rasterize
 from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
 from blood_kedro.library.smears.field import Smear, plan, render, simulate_field, tiles
-from blood_kedro.library.smears.fit_style import fit_styles
+from blood_kedro.library.smears.fit_style import fit_styles, jpeg_quality
 from blood_kedro.library.smears.kinds import LABELS, draw
 from blood_kedro.library.smears.options import Look, SmearOptions
 from blood_kedro.library.smears.placement import Arrangement, Ground, place
@@ -412,6 +413,14 @@ def test_a_fitted_style_finds_again_what_made_the_images(tmp_path: Path) -> None
     assert medians(made) == pytest.approx(medians(real), rel=0.15)
     light = np.mean([style.light for style in styles], axis=0)
     assert light == pytest.approx((252, 230, 204), abs=6)
+
+
+@pytest.mark.parametrize("quality", [40, 75, 92])
+def test_jpeg_quality_of_a_file(tmp_path: Path, quality: int) -> None:
+    Image.fromarray(_known(0).rgb).save(tmp_path / "a.jpg", quality=quality)
+    assert jpeg_quality(tmp_path / "a.jpg") == pytest.approx(quality, abs=1)
+    Image.fromarray(_known(0).rgb).save(tmp_path / "a.png")
+    assert jpeg_quality(tmp_path / "a.png") is None
 
 
 def test_a_folder_without_cells_gives_no_style(tmp_path: Path) -> None:
