@@ -168,7 +168,16 @@ def test_flip_moves_boxes_along(corpus: Any) -> None:
 def test_ignore_regions_are_no_targets(corpus: Any) -> None:
     coco, images = corpus
     crowd = {**coco, "annotations": [{**a, "iscrowd": int(a["category_id"] == 2)} for a in coco["annotations"]]}
-    assert DetectionData(crowd, images, "none", 0)[0][1]["labels"].tolist() == [1]
+    data = DetectionData(crowd, images, "paper_r2", 0)
+    target = data[0][1]
+    assert target["labels"].tolist() == [1]
+    x, y, width, height = next(a["bbox"] for a in coco["annotations"] if a["category_id"] == 2)
+    assert target["ignore"].tolist() == [[x, y, x + width, y + height]]
+    for epoch in range(10):  # regions are mirrored along with boxes
+        moved = data[(epoch, 0)][1]
+        mirrored = not torch.equal(moved["boxes"], target["boxes"])
+        expected = [[64 - x - width, y, 64 - x, y + height]] if mirrored else target["ignore"].tolist()
+        assert moved["ignore"].tolist() == expected
 
 
 def test_unsharp_mask_by_hand() -> None:

@@ -82,6 +82,16 @@ SOURCE_LABELS: dict[str, dict[str, str]] = {
     "synthetic": {name: name for name in PARENT},
 }  # fmt: skip
 
+# What each source labels wherever it shows, up to the ignore regions that standardization finds. PBC names the one cell
+# in the middle: its red cells and platelets are never labelled, other white cells hardly ever show (facts-data.md,
+# sections 3 and 4). Chula labels red cells only.
+LABELLED_BY: dict[str, tuple[str, ...]] = {
+    "bccd": ("rbc", "wbc", "platelet"),
+    "chula": ("rbc",),
+    "pbc": ("wbc", "erythroblast"),
+    "synthetic": ("rbc", "wbc", "erythroblast", "platelet"),
+}
+
 
 def ancestors(label: str) -> tuple[str, ...]:
     """The label itself and everything above it, nearest first.

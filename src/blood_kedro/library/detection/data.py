@@ -12,24 +12,27 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.taxonomy import LABELLED_BY
 from blood_kedro.library.detection.copy_paste import Paster
 from blood_kedro.library.detection.transforms import augmentation, preprocessing
 
 Sample = tuple[Tensor, dict[str, Tensor]]
+SOURCES = sorted(LABELLED_BY)
 
 
 class DetectionData(Dataset[Sample]):
     """Images of a COCO json.
 
     An item is `(image, target)`: image `(3, H, W) float32` in 0..1; target holds `boxes` `(N, 4) float32` xyxy px,
-    `labels` `(N,) int64` (category ids, from 1) and `image_id`. Ignore regions (`iscrowd`) are left out: plain
-    Faster R-CNN, like paper 000, takes what is not labelled for background.
+    `labels` `(N,) int64` (category ids, from 1), `image_id`, `ignore` `(K, 4) float32` (the boxes of ignore regions,
+    `iscrowd`; plain Faster R-CNN does not look at them) and `source`, its number in `SOURCES`.
 
     Args:
         coco: content of a COCO json.
@@ -46,9 +49,10 @@ class DetectionData(Dataset[Sample]):
         self.records, self.folder, self.seed = coco["images"], images, seed
         self.prepare, self.augment = preprocessing(augment), augmentation(augment)
         self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        self.regions: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in coco["annotations"]:
-            if not annotation.get("iscrowd"):
-                self.annotations[annotation["image_id"]].append(annotation)
+            kept = self.regions if annotation.get("iscrowd") else self.annotations
+            kept[annotation["image_id"]].append(annotation)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -64,8 +68,7 @@ class DetectionData(Dataset[Sample]):
             raise FileNotFoundError(f"image of the unified corpus cannot be read: {path}; run merging again")
         rows = self.annotations[record["id"]]
         labels = [row["category_id"] for row in rows]
-        boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
+        boxes, regions = _xyxy(rows), _xyxy(self.regions[record["id"]])
         if self.paster is not None and epoch is not None:
             pixels, more, pasted = self.paster(np.asarray(pixels, np.uint8), record["id"], epoch)
             boxes = torch.cat([boxes, torch.from_numpy(more).to(torch.float32)])
@@ -73,24 +76,45 @@ class DetectionData(Dataset[Sample]):
         canvas = (pixels.shape[0], pixels.shape[1])
         image: Tensor = tv_tensors.Image(self.prepare(torch.from_numpy(pixels).permute(2, 0, 1)))
         wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
+        ignored = tv_tensors.BoundingBoxes(regions, format="XYXY", canvas_size=canvas)
         if epoch is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_for(self.seed, "augment", epoch, index))
-                image, wrapped = self.augment(image, wrapped)
+                image, wrapped, ignored = self.augment(image, wrapped, ignored)
         target = {
             "boxes": wrapped.as_subclass(Tensor),
             "labels": torch.tensor(labels, dtype=torch.int64),
             "image_id": torch.tensor(record["id"]),
+            "ignore": ignored.as_subclass(Tensor),
+            "source": torch.tensor(SOURCES.index(record["source"]) if record.get("source") in SOURCES else -1),
         }
         return image.as_subclass(Tensor).to(torch.float32) / 255, target
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields `(epoch, index)`: a permutation that depends on seed and epoch alone. Lightning calls `set_epoch`."""
+def _xyxy(rows: list[dict[str, Any]]) -> Tensor:
+    boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
 
-    def __init__(self, data: Sized, seed: int, images_per_epoch: int | None, epoch: int = 0) -> None:
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields `(epoch, index)`: an order that depends on seed and epoch alone. Lightning calls `set_epoch`.
+
+    With `repeats` (how often each image should come, on average), images are drawn in these proportions: whole parts
+    count as such, and chance decides on the rest. An epoch has as many images as without.
+    """
+
+    def __init__(
+        self,
+        data: Sized,
+        seed: int,
+        images_per_epoch: int | None,
+        epoch: int = 0,
+        repeats: npt.NDArray[np.float64] | None = None,
+    ) -> None:
         self.size, self.seed, self.epoch = len(data), seed, epoch
         self.count = min(images_per_epoch or self.size, self.size)
+        self.repeats = repeats
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation."""
@@ -102,7 +126,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Indices of this epoch."""
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)[: self.count]
+        rng = np.random.default_rng((self.seed, self.epoch))
+        pool = np.arange(self.size)
+        if self.repeats is not None:
+            times = np.floor(self.repeats) + (rng.random(self.size) < self.repeats % 1)
+            pool = np.repeat(pool, times.astype(int))
+        order = rng.permutation(pool)[: self.count]
         return iter([(self.epoch, int(index)) for index in order])
 
 

@@ -63,9 +63,11 @@ def fit(
     import torch
     from lightning.pytorch.callbacks import ModelCheckpoint
 
+    from blood_kedro.library.detection.balance import repeat_factors
     from blood_kedro.library.detection.copy_paste import Paster
     from blood_kedro.library.detection.data import DetectionData, EpochSampler, channel_statistics
     from blood_kedro.library.detection.initialization import initialize
+    from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
     from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
     from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask, EpochSeed, History
 
@@ -84,7 +86,11 @@ def fit(
     start = initialize(regimen.network, regimen.initialization, len(classes) + 1, mean, std, pretrained)
     logger.info("%s starts from %s", regimen.name, start.origin)
     images_per_epoch = len(EpochSampler(train_data, regimen.seed, regimen.images_per_epoch))
-    task = DetectionTask(start.network, regimen.optimizer, -(-images_per_epoch // regimen.batch_size))
+    network = start.network
+    if asks_for_partial_labels(regimen):
+        network = with_regimen_losses(network, regimen, train)
+    task = DetectionTask(network, regimen.optimizer, -(-images_per_epoch // regimen.batch_size))
+    repeats = repeat_factors(train) if regimen.sampler == "repeat_factor" else None
     history = History(on_epoch)
     identity = fingerprint([_identity(regimen), train, val, start.origin, _cells(cutouts)])
     resume = _resume_point(work_folder, identity)
@@ -109,7 +115,9 @@ def fit(
         enable_model_summary=False,
         default_root_dir=work_folder,
     )  # fmt: skip
-    trainer.fit(task, datamodule=DetectionLoaders(train_data, val_data, regimen), ckpt_path=resume, weights_only=True)
+    trainer.fit(
+        task, datamodule=DetectionLoaders(train_data, val_data, regimen, repeats), ckpt_path=resume, weights_only=True
+    )
     if trainer.interrupted:
         raise KeyboardInterrupt(f"training of {regimen.name} was interrupted")
     weights = {name: value.detach().cpu() for name, value in task.network.state_dict().items()}

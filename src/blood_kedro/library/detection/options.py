@@ -75,13 +75,22 @@ class CopyPaste(_Frozen):
 
 
 class Regimen(_Frozen):
-    """One training recipe. `normalization` is applied once, inside the network."""
+    """One training recipe. `normalization` is applied once, inside the network.
+
+    `sampler`: `repeat_factor` shows images with rare classes more often (Gupta et al., LVIS, CVPR 2019). `head_loss`:
+    `focal` (Lin et al., ICCV 2017, exponent 2) or `class_balanced` (Cui et al., CVPR 2019, beta 0.999).
+    `ignore_regions` and `label_space` are explained in `partial_labels.py`; off and `merged` are plain Faster R-CNN.
+    """
 
     name: str = ""
     enabled: bool = True
     initialization: Initialization = Initialization()
     augmentation: Literal["paper_r1", "paper_r2", "none"] = "none"
     copy_paste: CopyPaste | None = None
+    sampler: Literal["uniform", "repeat_factor"] = "uniform"
+    head_loss: Literal["cross_entropy", "focal", "class_balanced"] = "cross_entropy"
+    ignore_regions: bool = Field(False, description="visible cells without a label are no negatives")
+    label_space: Literal["merged", "source_aware"] = "merged"
     normalization: Literal["imagenet", "training_set"] = "imagenet"
     network: Network = Network()
     optimizer: Optimizer = Optimizer()

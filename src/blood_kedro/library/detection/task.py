@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning as L
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -91,9 +93,15 @@ class DetectionTask(L.LightningModule):
 class DetectionLoaders(L.LightningDataModule):
     """Training images in epoch order, validation images in fixed order."""
 
-    def __init__(self, train: DetectionData, val: DetectionData, regimen: Regimen) -> None:
+    def __init__(
+        self,
+        train: DetectionData,
+        val: DetectionData,
+        regimen: Regimen,
+        repeats: npt.NDArray[np.float64] | None = None,
+    ) -> None:
         super().__init__()
-        self.train, self.val, self.regimen = train, val, regimen
+        self.train, self.val, self.regimen, self.repeats = train, val, regimen, repeats
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Starts at the epoch that a resumed run is in: Lightning sets it only after workers were asked."""
@@ -103,7 +111,7 @@ class DetectionLoaders(L.LightningDataModule):
         return DataLoader(
             self.train,
             regimen.batch_size,
-            sampler=EpochSampler(self.train, regimen.seed, regimen.images_per_epoch, epoch),
+            sampler=EpochSampler(self.train, regimen.seed, regimen.images_per_epoch, epoch, self.repeats),
             collate_fn=collate,
             num_workers=regimen.workers,
             persistent_workers=False,
