@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+from blood_kedro.library.evaluation.coco_metrics import detection_metrics, paired_difference
 
 CLASSES = ("rbc", "teardrop", "basophil", "platelet")
 
@@ -93,3 +93,19 @@ def test_interval_holds_the_value_and_is_seeded() -> None:
     low, high = got["interval_95"]["map_50"]
     assert 0.3 < low < got["map_50"] < high < 0.7
     assert metrics(truth(*cells), results, resamples=50)["interval_95"] == got["interval_95"]
+
+
+def test_difference_of_two_detectors_is_paired_over_images() -> None:
+    cells = [(1, "rbc", A, False), (1, "rbc", B, False), *((n, "rbc", A, False) for n in range(2, 9))]
+    gt = truth(*cells)
+    good = [found(image, label, box, 0.9) for image, label, box, _ in cells]
+    worse = [result for result in good if result["image_id"] != 1]  # misses one image and is equal on all others
+    a, b = metrics(gt, worse, resamples=100), metrics(gt, good, resamples=100)
+    pair = paired_difference(a, b, "map_50")
+    assert pair is not None
+    difference, (low, high) = pair
+    assert difference == pytest.approx(b["map_50"] - a["map_50"])
+    assert (
+        low == 0.0 and high is not None and high > difference
+    )  # some resamples lack the image; none makes the better one worse
+    assert paired_difference(metrics(gt, worse), b, "map_50") is None

@@ -35,7 +35,8 @@ def detection_metrics(
         seed: of the bootstrap.
 
     Returns:
-        `map, map_50, map_75, map_small, map_medium, map_large, mar_100`, `interval_95` (for AP, AP50, AP75 and AR100),
+        `map, map_50, map_75, map_small, map_medium, map_large, mar_100`, `interval_95` (for AP, AP50, AP75 and AR100)
+        and the resampled values behind it, `bootstrap` (the same images in each resample for every detector),
         `ap_50_per_class`, `ap_per_class`, `objects_per_class`, the coarse `map_50_coarse` and
         `ap_50_per_class_coarse`, and the sample sizes `images`, `objects`, `ignore_regions`.
     """
@@ -45,9 +46,11 @@ def detection_metrics(
     coarse = _evaluate(_with_ignores(coarse_truth), coarse_results)
     objects = [a for a in truth["annotations"] if not a["iscrowd"]]
     counts = {name: sum(a["category_id"] == number for a in objects) for number, name in names.items()}
+    draws = _draws(fine, resamples, seed)
     return {
         **{name: _number(fine.stats[position]) for name, position in _SUMMARY.items()},
-        "interval_95": _intervals(fine, resamples, seed),
+        "interval_95": {name: _percentiles(values) for name, values in draws.items()},
+        "bootstrap": draws,
         "ap_per_class": _per_class(fine, names, None),
         "ap_50_per_class": _per_class(fine, names, 0),
         "objects_per_class": counts,
@@ -128,8 +131,27 @@ def _per_class(evaluation: COCOeval, names: dict[int, str], iou_index: int | Non
     return values
 
 
-def _intervals(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, list[float | None]]:
-    """Percentile bootstrap over images: matches are computed once, only their accumulation is repeated.
+def paired_difference(
+    first: dict[str, Any], second: dict[str, Any], name: str
+) -> tuple[float, list[float | None]] | None:
+    """Second minus first in a metric, with its 95% interval over the same resampled images.
+
+    Args:
+        first: of `detection_metrics`, on some images with some seed.
+        second: another detector's, on the same images with the same seed.
+        name: `map`, `map_50`, `map_75` or `mar_100`.
+
+    Returns:
+        None where one of the two is undefined or has no resamples.
+    """
+    a, b = (np.array(metrics["bootstrap"].get(name, [])) for metrics in (first, second))
+    if first[name] is None or second[name] is None or len(a) == 0 or len(a) != len(b):
+        return None
+    return second[name] - first[name], _percentiles((b - a).tolist())
+
+
+def _draws(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, list[float]]:
+    """Bootstrap over images: matches are computed once, only their accumulation is repeated.
 
     Every resample averages over the same classes. One that a resample happens to miss counts with its value on all
     images; left out, it would move the mean (rare classes have the low values).
@@ -154,7 +176,7 @@ def _intervals(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, lis
             filled = np.where(np.isnan(values), measured[name], values)
             if not np.isnan(filled).all():
                 draws[name].append(float(np.nanmean(filled)))
-    return {name: _percentiles(values) for name, values in draws.items()}
+    return draws
 
 
 def _class_values(accumulated: dict[str, Any]) -> dict[str, npt.NDArray[np.float64]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.taxonomy import PAPER_000
+from blood_kedro.library.evaluation.coco_metrics import paired_difference
+from blood_kedro.library.evaluation.errors import KINDS
 from blood_kedro.library.reporting import published
 from blood_kedro.library.reporting.results import Results
 
@@ -48,6 +51,8 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         composition=_composition(results),
         per_class=_per_class(shown),
         metric_names=METRIC_NAMES,
+        differences=_differences(shown),
+        error_kinds=(*KINDS, "missed"),
         split_names=SPLIT_NAMES,
         rejects=_rejects(results),
         stale=_stale(summary, shown),
@@ -80,6 +85,17 @@ def _per_class(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for label in [*PAPER_000, *dict.fromkeys(extra)]
     ]
+
+
+def _differences(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every two regimens that were scored on the same data: the second minus the first, paired over images."""
+    rows = []
+    for one, other in combinations(regimens, 2):
+        first, second = regimens[one]["metrics"], regimens[other]["metrics"]
+        if first["data_fingerprint"] == second["data_fingerprint"]:
+            found = {name: paired_difference(first, second, name) for name in ("map", "map_50", "map_75", "mar_100")}
+            rows.append({"first": one, "second": other, "by": {name: f for name, f in found.items() if f is not None}})
+    return rows
 
 
 def _rejects(results: Results) -> pd.DataFrame:

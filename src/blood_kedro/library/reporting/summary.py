@@ -50,4 +50,7 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
         "images_per_second": float(history["images_per_second"].mean()),
     }
     metrics = parts.get("metrics")
-    return found if metrics is None else found | {key: metrics[key] for key in _REGIMEN}
+    if metrics is None:
+        return found
+    analysis = {key: metrics["analysis"][key] for key in ("score_threshold", "errors", "counting")}
+    return found | {key: metrics[key] for key in _REGIMEN} | {"analysis": analysis}

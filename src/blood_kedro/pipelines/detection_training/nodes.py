@@ -102,12 +102,20 @@ def score(
 ) -> dict[str, Any]:
     """COCO metrics, logged to the regimen's own run; what they were measured on travels with them."""
     from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+    from blood_kedro.library.evaluation.errors import error_analysis
 
-    metrics = detection_metrics(coco_val, predictions, resamples=evaluation["resamples"], seed=seed)
+    resamples = evaluation["resamples"]
+    metrics = detection_metrics(coco_val, predictions, resamples=resamples, seed=seed)
+    analysis = error_analysis(
+        coco_val, predictions, score=evaluation["score_threshold"], resamples=resamples, seed=seed
+    )
+    counting = {f"val_count_mae_{n}": row["mean_absolute_error"] for n, row in analysis["counting"].items()}
     with tracking.reopened(run_id):
         tracking.log_metrics({f"val_{name}": value for name, value in metrics.items()} | speed)
+        tracking.log_metrics({f"val_errors_{kind}": n for kind, n in analysis["errors"].items()} | counting)
     return {
         **metrics,
+        "analysis": analysis,
         **speed,
         "mlflow_run_id": run_id,
         "weights_origin": model.config["weights_origin"],
