@@ -61,6 +61,24 @@ def test_paper_environment_is_what_the_paper_says() -> None:
     assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "paper_000")
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize(
+    ("name", "origin", "differs"),
+    [
+        ("random_augmentation_2", "regimen_1", {"augmentation"}),
+        ("transfer_augmentation_1", "regimen_2", {"augmentation"}),
+        ("balanced", "regimen_2", {"sampler"}),
+        ("focal", "regimen_2", {"head_loss"}),
+        ("rare_class_copy_paste", "regimen_2", {"copy_paste"}),
+        ("source_aware", "regimen_2", {"ignore_regions", "label_space"}),
+    ],
+)
+def test_a_study_changes_one_thing(environment: str, name: str, origin: str, differs: set[str]) -> None:
+    regimens = load(environment)["regimens"]
+    one, other = (Regimen(**regimens[n]).model_dump(exclude={"name", "enabled"}) for n in (name, origin))
+    assert {key for key in one if one[key] != other[key]} == differs
+
+
 def test_environments_change_single_keys() -> None:
     base, laptop = load("base"), load("laptop")
     assert laptop["regimens"]["regimen_1"]["epochs"] != base["regimens"]["regimen_1"]["epochs"]
