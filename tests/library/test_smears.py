@@ -415,6 +415,15 @@ def test_a_fitted_style_finds_again_what_made_the_images(tmp_path: Path) -> None
     assert light == pytest.approx((252, 230, 204), abs=6)
 
 
+def test_smears_like_a_folder_of_images_are_named_after_them(tmp_path: Path) -> None:
+    for seed in range(2):
+        Image.fromarray(_known(seed).rgb).save(tmp_path / f"real_{seed}.png")
+    like = Look(folder=str(tmp_path), cell_px=40, px_per_um=5.0, images=2)
+    assert write_smears(tmp_path / "s", OPTIONS.model_copy(update={"like": like, "fields_per_slide": 1}), seed=3)
+    images = json.loads((tmp_path / "s/annotations.json").read_text())["images"]
+    assert [image["scanner"] for image in images] == ["real_0", "real_1"]
+
+
 @pytest.mark.parametrize("quality", [40, 75, 92])
 def test_jpeg_quality_of_a_file(tmp_path: Path, quality: int) -> None:
     Image.fromarray(_known(0).rgb).save(tmp_path / "a.jpg", quality=quality)
