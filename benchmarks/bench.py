@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
-from joblib.externals.loky import get_reusable_executor
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 from PIL import Image
@@ -140,7 +139,6 @@ def _standardize_copies(copies: int, work: Path) -> None:
     )  # fmt: skip
     options = StandardizationOptions(boxes="paper", workers=0)
     standardize_source(index, annotations, raw, work / "out", options, seed=0, strict=True)
-    get_reusable_executor().shutdown()  # a spawned process would wait for idle workers until they time out
 
 
 def _simulate_small_fields(count: int, work: Path) -> None:
@@ -148,7 +146,6 @@ def _simulate_small_fields(count: int, work: Path) -> None:
         slides=25, fields_per_slide=count // 25, width_px=128, height_px=128, cells_per_field={"normal_rbc": 4}
     )
     write_smears(work, options, 0, workers=0)
-    get_reusable_executor().shutdown()
 
 
 def simulator_table(work: Path) -> list[tuple[str, float, float]]:

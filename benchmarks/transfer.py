@@ -27,6 +27,7 @@ from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
 ROOT = Path(__file__).parents[1]
@@ -75,16 +76,7 @@ def pretrained(train: dict[str, Any], raw: Path, work: Path, seed: int) -> Model
             (looks / path.name).symlink_to(path.resolve())
     like = Look(folder=str(looks), cell_px=38, px_per_um=5.25, images=32)
     write_smears(work / "smears", SmearOptions.model_validate({**SMEARS, "like": like}), 1)
-    coco = json.loads((work / "smears/annotations.json").read_text())
-    present = sorted({annotation["category_id"] for annotation in coco["annotations"]})
-    number_of = {old: new for new, old in enumerate(present, start=1)}
-    for annotation in coco["annotations"]:
-        annotation["category_id"] = number_of[annotation["category_id"]]
-    coco["categories"] = [
-        {"id": number_of[c["id"]], "name": c["name"]} for c in coco["categories"] if c["id"] in number_of
-    ]
-    fields = {**coco, "images": [i for i in coco["images"] if i["slide"] != "slide_032"]}
-    held_out = {**coco, "images": [i for i in coco["images"] if i["slide"] == "slide_032"]}
+    fields, held_out = training_and_held_out(work / "smears")
     bundle = fit(regimen("pretraining", seed, 2), fields, held_out, work / "smears/images", work / "fit").bundle
     save_bundle(bundle, folder)
     return bundle

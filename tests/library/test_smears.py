@@ -24,6 +24,7 @@ from blood_kedro.library.smears.kinds import LABELS, draw
 from blood_kedro.library.smears.options import Look, SmearOptions
 from blood_kedro.library.smears.placement import Arrangement, Ground, place
 from blood_kedro.library.smears.styles import SCANNER_OF_SLIDE, SCANNERS, slide_style
+from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.truth import Stamp, clumps, cut, overlap_shares
 from blood_kedro.library.smears.write import write_smears, write_tiles
 from blood_kedro.library.sources.ingest import ingest
@@ -361,6 +362,17 @@ def test_files_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
         write_smears(tmp_path / str(workers), options, 3, workers)
     one, two = ({p.relative_to(tmp_path / w): p.read_bytes() for p in (tmp_path / w).rglob("*.*")} for w in "12")
     assert one == two and len(one) == 11
+
+
+def test_training_set_holds_a_whole_slide_out_and_numbers_classes_from_one(tmp_path: Path) -> None:
+    write_smears(tmp_path, OPTIONS, seed=3)
+    train, held_out = training_and_held_out(tmp_path)
+    assert {i["slide"] for i in train["images"]} == {"slide_001"}
+    assert {i["slide"] for i in held_out["images"]} == {"slide_002"}
+    names = {category["id"]: category["name"] for category in train["categories"]}
+    assert sorted(names) == [1, 2, 3, 4] and set(names.values()) == {"normal_rbc", "teardrop", "lymphocyte", "platelet"}
+    truth = simulated_truth(tmp_path)
+    assert [names[a["category_id"]] for a in train["annotations"]] == truth["label"].tolist()
 
 
 def test_a_large_smear_is_written_as_tiles(tmp_path: Path) -> None:

@@ -12,15 +12,16 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import cv2
-from joblib import Parallel, delayed
 
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.masks import encode_rle_at
+from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.core.taxonomy import CLASS_IDS
 from blood_kedro.library.smears.field import SIMULATOR_VERSION, Smear, plan, simulate_field, tiles
 from blood_kedro.library.smears.fit_style import with_fitted_styles
@@ -98,9 +99,7 @@ def _fields(options: SmearOptions, seed: int, workers: int) -> Iterable[_Rendere
     batches = [numbers[start : start + _BATCH] for start in range(0, len(numbers), _BATCH)]
     if workers == 1 or len(batches) == 1:
         return (field for batch in batches for field in _batch(options, seed, batch))
-    drawn = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
-        delayed(_batch)(options, seed, batch) for batch in batches
-    )
+    drawn = in_processes(partial(_batch, options, seed), batches, workers, ordered=True)
     return (field for batch in drawn for field in batch)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
-
+from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.standardization.job import ImageJob, run_job
 
 JOURNAL = "journal.jsonl"
@@ -46,13 +46,11 @@ def _run(jobs: list[ImageJob], images: Path, workers: int) -> Iterable[dict[str,
     if workers == 1 or len(jobs) <= _BATCH:
         return (run_job(job, images) for job in jobs)
     batches = [jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]
-    results = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
-        delayed(_run_batch)(batch, images) for batch in batches
-    )
+    results = in_processes(partial(_run_batch, images), batches, workers, ordered=False)
     return (record for batch in results for record in batch)
 
 
-def _run_batch(jobs: list[ImageJob], images: Path) -> list[dict[str, Any]]:
+def _run_batch(images: Path, jobs: list[ImageJob]) -> list[dict[str, Any]]:
     return [run_job(job, images) for job in jobs]
 
 

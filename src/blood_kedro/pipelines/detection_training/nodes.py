@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,18 @@ _CUTOUT_PX_PER_UM = 8.0
 
 
 def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[ModelBundle, pd.DataFrame]:
-    """Train a coarse detector on generated smears, as a start for regimens that cannot have COCO weights."""
-    from blood_kedro.library.core.taxonomy import COARSE, coarse
+    """Train a detector on generated smears, as a start for regimens that cannot have COCO weights.
+
+    It learns the simulator's own classes: what tells shapes apart is of use for the real ones.
+    """
     from blood_kedro.library.smears.options import SmearOptions
+    from blood_kedro.library.smears.training_set import training_and_held_out
     from blood_kedro.library.smears.write import write_smears
 
     folder = work_folder / "smears"
     # Another seed than the `synthetic` source: no generated field is both pre-trained on and judged by.
     write_smears(folder, SmearOptions.model_validate(pretraining.smears), seed + 1, workers=0)
-    coco = json.loads((folder / "annotations.json").read_text())
-    names = {category["id"]: category["name"] for category in coco["categories"]}
-    number_of = {name: number for number, name in enumerate(COARSE, start=1)}
-    for annotation in coco["annotations"]:
-        annotation["category_id"] = number_of[coarse(names[annotation["category_id"]])]
-    coco["categories"] = [{"id": number, "name": name} for name, number in number_of.items()]
-    last = max(image["slide"] for image in coco["images"])  # a whole slide is held out
-    fields = {**coco, "images": [image for image in coco["images"] if image["slide"] != last]}
-    held_out = {**coco, "images": [image for image in coco["images"] if image["slide"] == last]}
+    fields, held_out = training_and_held_out(folder)
     model, history, _ = train(fields, held_out, folder / "images", work_folder / "fit", pretraining.regimen)
     return model, history
 
