@@ -55,6 +55,7 @@ def test_from_files_to_coco(catalog: DataCatalog) -> None:
     whole = ingestion.create_pipeline() + standardization.create_pipeline() + merging.create_pipeline()
     wanted = {
         "coco_train", "coco_val", "unified_summary", "bccd.rejects", "bccd.ingestion_summary", "composition_table",
+        "synthetic.simulated_truth",
     }  # fmt: skip
     for name in wanted:
         catalog[name] = MemoryDataset()
@@ -72,3 +73,7 @@ def test_from_files_to_coco(catalog: DataCatalog) -> None:
     assert len(sides[0] | sides[1]) == 12
     slides = [{i.split("_field")[0] for i in side if i.startswith("synthetic")} for side in sides]
     assert not slides[0] & slides[1]
+    # what shows only as a sliver is an ignore region all the way
+    slivers = (found["synthetic.simulated_truth"]["visible_share"] < 0.15).sum()
+    crowd = [a for split in ("train", "val") for a in found[f"coco_{split}"]["annotations"] if a["iscrowd"]]
+    assert len(crowd) == slivers > 0

@@ -106,8 +106,9 @@ def _jobs(
     for row in records(annotations):
         x_min, y_min, x_max, y_max = (float(row[name]) for name in BOX_COLUMNS)
         box = LabelBox(
-            row["annotation_id"], row["label_raw"], row["label"], (x_min, y_min, x_max, y_max), row["box_origin"]
-        )
+            row["annotation_id"], row["label_raw"], row["label"], (x_min, y_min, x_max, y_max), row["box_origin"],
+            bool(row["ignore"]),
+        )  # fmt: skip
         labels.setdefault(row["image_id"], []).append(box)
     return [
         ImageJob(
