@@ -164,13 +164,15 @@ def simulator_table(work: Path) -> list[tuple[str, float, float]]:
 
 
 def training_table(work: Path) -> list[tuple[str, float, float, float]]:
-    """Images per second of each regimen of `base`, and of torchvision's plain loop on the same network and batches."""
+    """Images per second of each enabled regimen of `base`, and of torchvision's plain loop on the same batches."""
     values = parameters()
     write_smears(work / "smears", SmearOptions(**{**values["sources"]["synthetic"]["smears"], "slides": 8}), 0)
     coco = json.loads((work / "smears/annotations.json").read_text())
     images = work / "smears/images"
     rows = []
     for name, entry in values["regimens"].items():
+        if not entry["enabled"]:
+            continue
         regimen = Regimen(**{**entry, "epochs": 2, "initialization": {"kind": "random"}, "normalization": "imagenet"})
         plain, ours = [], []
         for repeat in range(2):  # alternating, so that a slow spell of the machine hits both
