@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.detection.copy_paste import real_cutouts
+from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.options import CopyPaste, Regimen
 from blood_kedro.library.detection.predict import predict

@@ -6,7 +6,10 @@ Kedro builds the context before the pipelines, so a hook hands over the merged p
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,42 @@ from blood_kedro.library.core.errors import ConfigurationError
 _parameters: dict[str, Any] | None = None
 
 
+def with_repetitions(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters in which a regimen with `seeds` or `search` stands once for each seed and combination of values.
+
+    `seeds: [0, 1]` makes `<name>_seed_0` and `<name>_seed_1`; `search: {optimizer.lr: [0.01, 0.02]}` makes
+    `<name>_lr_0_01` and `<name>_lr_0_02`; both together make all pairs. `study` holds the name of the original.
+    """
+    regimens: dict[str, Any] = {}
+    for name, entry in (parameters.get("regimens") or {}).items():
+        choices = {"seed": entry.get("seeds") or [], **(entry.get("search") or {})}
+        chosen = {key: values for key, values in choices.items() if values}
+        plain = {key: value for key, value in entry.items() if key not in ("seeds", "search")}
+        if not chosen:
+            regimens[name] = plain
+            continue
+        for values in itertools.product(*chosen.values()):
+            setting = dict(zip(chosen, values, strict=True))
+            marks = [f"{key.rpartition('.')[2]}_{value}" for key, value in setting.items()]
+            made = re.sub(r"[^A-Za-z0-9]+", "_", "_".join([name, *marks]))
+            regimens[made] = _changed(plain, {**setting, "name": made, "study": name})
+    return {**parameters, "regimens": regimens}
+
+
+def _changed(entry: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
+    """A copy with other values, named with dots."""
+    changed = copy.deepcopy(entry)
+    for dotted, value in setting.items():
+        *path, last = dotted.split(".")
+        part = changed
+        for key in path:
+            part = part.setdefault(key, {})
+        part[last] = value
+    return changed
+
+
 def set_from(parameters: dict[str, Any]) -> None:
-    """Remember the merged parameters of the session."""
+    """Remember the merged parameters of the session (with repetitions)."""
     global _parameters  # noqa: PLW0603 - Kedro's registry takes no arguments
     _parameters = parameters
 
@@ -44,6 +81,18 @@ def starts_from_generated_smears(regimen: str) -> bool:
     return bool(initialization.get("kind") == "generated_smears")
 
 
+def scored_split() -> str:
+    """The split that detectors are scored on.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    split = (_current().get("evaluation") or {}).get("split")
+    if split not in ("val", "test"):
+        raise ConfigurationError("no such split", where="evaluation.split", got=str(split), expected="val or test")
+    return str(split)
+
+
 def pastes_cells(regimen: str) -> bool:
     """Whether a regimen augments its training images by copy-paste."""
     return bool(_current()["regimens"][regimen].get("copy_paste"))
@@ -64,4 +113,4 @@ def _current() -> dict[str, Any]:
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=str(Path(project) / settings.CONF_SOURCE), env=environment, **settings.CONFIG_LOADER_ARGS
     )
-    return dict(loader["parameters"])
+    return with_repetitions(dict(loader["parameters"]))

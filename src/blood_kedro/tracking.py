@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
+from blood_kedro.library.core.errors import WeightsNotFoundError
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 
 _SERVING = Path(__file__).parent / "serving"
 
@@ -93,6 +94,26 @@ def log_detector(bundle: ModelBundle) -> None:
             signature=signature,
             pip_requirements=["torch", "torchvision", "safetensors", "pydantic", "pandas", "opencv-python-headless"],
         )
+
+
+def fetch_detector(run_id: str) -> ModelBundle:
+    """The detector that a run has logged.
+
+    Raises:
+        WeightsNotFoundError: there is no such run, or it logged no model.
+    """
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/model", dst_path=folder)
+        except (mlflow.MlflowException, OSError) as error:
+            raise WeightsNotFoundError(
+                "no model of this MLflow run", where="initialization.mlflow_run", got=f"{run_id}: {error}",
+                expected="the id of a finished child run of detection_training",
+                remedy="copy it from the MLflow UI, or from data/06_models/<regimen>_run_id.txt",
+            ) from error  # fmt: skip
+        return load_bundle(Path(path) / "artifacts" / "bundle")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

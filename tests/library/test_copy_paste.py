@@ -12,10 +12,12 @@ import pytest
 from blood_kedro.datasets.cutouts import CutoutsDataset
 from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.errors import ConfigurationError
-from blood_kedro.library.detection.copy_paste import Paster, real_cutouts
+from blood_kedro.library.detection.copy_paste import Paster
+from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.data import DetectionData
 from blood_kedro.library.detection.options import CopyPaste
-from blood_kedro.library.imaging.copy_paste import cut_out, field_colour, paste, usual_cell_px
+from blood_kedro.library.imaging.cut_out import cut_out
+from blood_kedro.library.imaging.paste import field_colour, paste, usual_cell_px
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 
 LIGHT = np.array([200.0, 210.0, 190.0])
@@ -62,9 +64,7 @@ def test_colour_of_a_known_field() -> None:
 
 
 def test_pasting_multiplies_light_and_doubles_absorbance_where_cells_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "blood_kedro.library.imaging.copy_paste._place", lambda *_: (10, 10, np.array([12.0, 12, 29, 29]))
-    )
+    monkeypatch.setattr("blood_kedro.library.imaging.paste._place", lambda *_: (10, 10, np.array([12.0, 12, 29, 29])))
     source = np.random.default_rng(3)
     rgb = field(BUSY)
     cell = cutout()

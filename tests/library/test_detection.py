@@ -3,56 +3,33 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from torchvision.models import WeightsEnum
 
-from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.errors import ConfigurationError, UnsafeFileError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.detection import initialization as initialization_module
+from blood_kedro.library.detection.anchors import fit_anchors, mean_best_iou, size_iou
 from blood_kedro.library.detection.data import DetectionData, EpochSampler, channel_statistics
-from blood_kedro.library.detection.fit import Fit, fit
+from blood_kedro.library.detection.fit import Fit, fit, without_source
 from blood_kedro.library.detection.initialization import initialize
 from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
 from blood_kedro.library.detection.options import CopyPaste, Initialization, Network, Optimizer, Regimen
 from blood_kedro.library.detection.predict import load_detector, predict
-from blood_kedro.library.detection.transforms import unsharp
+from blood_kedro.library.detection.transforms import named, unsharp
 from blood_kedro.library.smears.cutouts import simulated_cutouts
-
-TINY = Network(
-    backbone="resnet18_fpn", norm="group", input_px=64, anchor_sizes_px=(8, 16, 32, 64, 128), proposals_train=50,
-    proposals_test=20, roi_samples=8, representation=16,
-)  # fmt: skip
+from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> tuple[dict[str, Any], Path]:
-    """Eight images of 64 px with two cells each."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    images, annotations = [], []
-    rng = np.random.default_rng(0)
-    for n in range(1, 9):
-        canvas = np.full((64, 64, 3), 220, np.uint8)
-        for k, (x, y) in enumerate(((16, 16), (44, 40))):
-            x, y = x + int(rng.integers(-4, 5)), y + int(rng.integers(-4, 5))
-            cv2.circle(canvas, (x, y), 8, (90, 60, 120), -1)
-            annotations.append(
-                {"id": 2 * n + k, "image_id": n, "category_id": k + 1, "bbox": [x - 8, y - 8, 17, 17], "area": 289,
-                 "iscrowd": 0, "label": "rbc"}
-            )  # fmt: skip
-        cv2.imwrite(str(folder / f"{n}.png"), canvas)
-        images.append({"id": n, "file_name": f"{n}.png", "source": "synthetic", "image_id": str(n)})
-    categories = [{"id": 1, "name": "normal_rbc"}, {"id": 2, "name": "spherocyte"}]
-    return {"images": images, "annotations": annotations, "categories": categories}, folder
-
-
-def regimen(**changes: Any) -> Regimen:
-    return Regimen(name="tiny", network=TINY, batch_size=4, accelerator="cpu", **{"epochs": 2, "seed": 7, **changes})
+    """Eight images of 64 px with two cells each, and their folder."""
+    return tiny_corpus(tmp_path / "images"), tmp_path / "images"
 
 
 def weights_equal(a: ModelBundle, b: ModelBundle) -> bool:
@@ -61,7 +38,7 @@ def weights_equal(a: ModelBundle, b: ModelBundle) -> bool:
 
 def run(corpus: tuple[dict[str, Any], Path], work: Path, **changes: Any) -> Fit:
     coco, images = corpus
-    return fit(regimen(**changes), coco, coco, images, work)
+    return fit(tiny_regimen(**changes), coco, coco, images, work)
 
 
 def test_history_has_the_four_losses_and_their_sum(corpus: Any, tmp_path: Path) -> None:
@@ -87,18 +64,18 @@ def test_pasted_cells_take_part_in_training_and_are_recorded(corpus: Any, tmp_pa
     pasting = CopyPaste(classes=("spherocyte",), per_image=2.0)
     cells = simulated_cutouts(["spherocyte"], 3, 6.0, seed=1)
     plain = run(corpus, tmp_path / "plain", epochs=1)
-    pasted = fit(regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "pasted", cutouts=cells)
+    pasted = fit(tiny_regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "pasted", cutouts=cells)
     assert pasted.bundle.config["cutouts"] == {"spherocyte (simulated)": 3}
     assert plain.bundle.config["cutouts"] == {}
     assert not weights_equal(plain.bundle, pasted.bundle)
     with pytest.raises(ConfigurationError, match="cannot be pasted"):
-        fit(regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "none")
+        fit(tiny_regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "none")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_training_continues_and_ends_with_the_same_weights(corpus: Any, tmp_path: Path, workers: int) -> None:
     coco, images = corpus
-    recipe = regimen(epochs=3, augmentation="paper_r2", workers=workers)
+    recipe = tiny_regimen(epochs=3, augmentation="paper_r2", workers=workers)
     whole = fit(recipe, coco, coco, images, tmp_path / "whole")
 
     def dies_in_the_second(row: dict[str, float]) -> None:
@@ -125,9 +102,9 @@ def test_checkpoint_of_another_recipe_is_not_continued(corpus: Any, tmp_path: Pa
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fit(regimen(epochs=2), coco, coco, images, tmp_path / "w", on_epoch=dies)
+        fit(tiny_regimen(epochs=2), coco, coco, images, tmp_path / "w", on_epoch=dies)
     fresh = run(corpus, tmp_path / "fresh", epochs=2, seed=9)
-    assert weights_equal(fresh.bundle, fit(regimen(epochs=2, seed=9), coco, coco, images, tmp_path / "w").bundle)
+    assert weights_equal(fresh.bundle, fit(tiny_regimen(epochs=2, seed=9), coco, coco, images, tmp_path / "w").bundle)
 
 
 def test_predictions_are_the_same_after_saving_and_loading(corpus: Any, tmp_path: Path) -> None:
@@ -254,31 +231,44 @@ def test_paper_network_has_25_outputs_and_loads_as_detector() -> None:
     assert network.roi_heads.box_predictor.cls_score.out_features == 25
     config = {
         "regimen": Regimen(name="x", network=TINY).model_dump(mode="json"), "classes": ["rbc"],
-        "image_mean": [0.5] * 3, "image_std": [0.2] * 3,
+        "image_mean": [0.5] * 3, "image_std": [0.2] * 3, "anchors_px": None,
     }  # fmt: skip
     bundle = ModelBundle(dict(build_network(TINY, 2).state_dict()), config)
     assert load_detector(bundle).training is False
 
 
-def test_download_path_asks_torchvision_for_coco_v1(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "backbone", "norm", "name"),
+    [
+        ("coco", "resnet50_fpn", "frozen_batch", "FasterRCNN_ResNet50_FPN_Weights.COCO_V1"),
+        ("coco", "resnet50_fpn_v2", "batch", "FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1"),
+        ("coco", "mobilenet_v3_320", "frozen_batch", "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1"),
+        ("imagenet", "resnet18_fpn", "frozen_batch", "ResNet18_Weights.IMAGENET1K_V1"),
+        ("imagenet", "resnet50_fpn", "batch", "ResNet50_Weights.IMAGENET1K_V1"),
+        ("imagenet", "mobilenet_v3_320", "batch", "MobileNet_V3_Large_Weights.IMAGENET1K_V1"),
+    ],
+)
+def test_download_path_asks_torchvision_for_the_right_weights(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, backbone: Any, norm: Any, name: str
+) -> None:
     asked = []
 
     def offline(self: Any, *args: object, **kwargs: object) -> None:
-        asked.append((self.name, kwargs))
+        asked.append((str(self), kwargs))
         raise OSError("no route")
 
-    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
-
-    monkeypatch.setattr(FasterRCNN_ResNet50_FPN_Weights, "get_state_dict", offline)
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
     with pytest.raises(WeightsNotFoundError, match="no route"):
-        initialization_module._downloaded_coco()
-    assert asked == [("COCO_V1", {"progress": True, "check_hash": True})]
+        initialize(Network(backbone=backbone, norm=norm), Initialization(kind=kind), 3, IMAGENET_MEAN, IMAGENET_STD)
+    assert asked == [(name, {"progress": True, "check_hash": True})]
 
 
 def test_optimizer_steps_by_epoch() -> None:
     from blood_kedro.library.detection.task import DetectionTask
 
-    task = DetectionTask(build_network(TINY, 2), Optimizer(lr=0.1, step_epochs=2, gamma=0.1), steps_per_epoch=3)
+    task = DetectionTask(
+        build_network(TINY, 2), Optimizer(lr=0.1, step_epochs=2, gamma=0.1), steps_per_epoch=3, epochs=5
+    )
     configured = task.configure_optimizers()
     rates = []
     for _ in range(5 * 3):
@@ -286,3 +276,183 @@ def test_optimizer_steps_by_epoch() -> None:
         configured["optimizer"].step()
         configured["lr_scheduler"]["scheduler"].step()
     np.testing.assert_allclose(rates, [0.1] * 6 + [0.01] * 6 + [0.001] * 3)
+
+
+@pytest.mark.parametrize(("backbone", "norm"), [("resnet50_fpn_v2", "batch"), ("mobilenet_v3_320", "frozen_batch")])
+def test_coco_weights_of_other_backbones_fit(tmp_path: Path, backbone: Any, norm: Any) -> None:
+    from torchvision.models import detection
+
+    make = {
+        "resnet50_fpn_v2": detection.fasterrcnn_resnet50_fpn_v2,
+        "mobilenet_v3_320": detection.fasterrcnn_mobilenet_v3_large_320_fpn,
+    }[backbone]
+    given = make(weights=None, weights_backbone=None, num_classes=91)
+    torch.save(given.state_dict(), tmp_path / "coco.pth")
+    options = Network(backbone=backbone, norm=norm, input_px=64)
+    start = Initialization(kind="coco", path=str(tmp_path / "coco.pth"))
+    network = initialize(options, start, 4, IMAGENET_MEAN, IMAGENET_STD).network
+    own = network.state_dict()
+    same = [name for name, value in given.state_dict().items() if name in own and torch.equal(own[name], value)]
+    assert {name for name in own if not name.startswith("roi_heads.box_predictor")} <= set(same)
+    assert len(network.eval()([torch.rand(3, 64, 64)])) == 1
+
+
+def test_imagenet_weights_reach_the_body_alone(tmp_path: Path) -> None:
+    from torchvision.models import mobilenet_v3_large, resnet18
+
+    torch.manual_seed(1)
+    classifier = resnet18(weights=None)
+    torch.save(classifier.state_dict(), tmp_path / "resnet.pth")
+    start = Initialization(kind="imagenet", path=str(tmp_path / "resnet.pth"))
+    options = TINY.model_copy(update={"norm": "batch"})
+    made = initialize(options, start, 3, IMAGENET_MEAN, IMAGENET_STD)
+    body = made.network.backbone.body.state_dict()
+    assert torch.equal(body["layer4.1.conv2.weight"], classifier.state_dict()["layer4.1.conv2.weight"])
+    assert "ImageNet" in made.origin
+    with pytest.raises(ConfigurationError, match="batch norm"):
+        initialize(TINY, start, 3, IMAGENET_MEAN, IMAGENET_STD)
+    mobile = mobilenet_v3_large(weights=None)
+    torch.save(mobile.state_dict(), tmp_path / "mobile.pth")
+    start = Initialization(kind="imagenet", path=str(tmp_path / "mobile.pth"))
+    options = Network(backbone="mobilenet_v3_320", norm="frozen_batch", input_px=64)
+    body = initialize(options, start, 3, IMAGENET_MEAN, IMAGENET_STD).network.backbone.body.state_dict()
+    assert torch.equal(body["0.0.weight"], mobile.state_dict()["features.0.0.weight"])
+
+
+class Attack:
+    """What a foreign pickle can do to whoever loads it."""
+
+    def __reduce__(self) -> Any:
+        return (Path("pwned").write_text, ("gotcha",))
+
+
+def test_a_foreign_pickle_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps({"layer": Attack()}))
+    torch.save({"layer": Attack()}, tmp_path / "zipped.pth")
+    for name in ("weights.pth", "zipped.pth"):
+        start = Initialization(kind="coco", path=name)
+        with pytest.raises(UnsafeFileError, match="foreign code"):
+            initialize(Network(norm="frozen_batch"), start, 3, IMAGENET_MEAN, IMAGENET_STD)
+    assert not Path("pwned").exists()
+
+
+def test_anchors_by_hand() -> None:
+    """Three kinds of box, three anchors: k-means finds the kinds."""
+    rng = np.random.default_rng(0)
+    kinds = np.array([[20.0, 20.0], [60.0, 30.0], [30.0, 60.0]])
+    sizes = np.repeat(kinds, 40, axis=0) + rng.uniform(-1, 1, (120, 2))
+    anchors = fit_anchors(sizes, seed=1, count=3)
+    assert np.abs(anchors[0] - kinds[0]).max() < 1
+    assert np.abs(np.sort(anchors[1:], axis=0) - np.sort(kinds[1:], axis=0)).max() < 1
+    np.testing.assert_allclose(size_iou(np.array([[10.0, 20.0]]), np.array([[20.0, 10.0]])), [[100 / 300]])
+    assert mean_best_iou(sizes, anchors) > mean_best_iou(sizes, kinds[:1]) > 0
+    with pytest.raises(ValueError, match="3 anchors"):
+        fit_anchors(kinds[:2], 0, count=3)
+
+
+def test_fitted_anchors_are_used_and_travel_with_the_model(corpus: Any, tmp_path: Path) -> None:
+    coco, images = corpus
+    rng = np.random.default_rng(0)
+    varied = [{**a, "bbox": [*a["bbox"][:2], *rng.uniform(9, 20, 2).tolist()]} for a in coco["annotations"]]
+    network = TINY.model_copy(update={"anchors": "fitted"})
+    trained = fit(
+        tiny_regimen(epochs=1, network=network), {**coco, "annotations": varied}, coco, images, tmp_path / "w"
+    )
+    anchors = trained.bundle.config["anchors_px"]
+    assert np.shape(anchors) == (15, 2)
+    made = load_detector(trained.bundle).rpn.anchor_generator.cell_anchors
+    widths = torch.cat(list(made))[:, 2:] - torch.cat(list(made))[:, :2]
+    np.testing.assert_allclose(widths.numpy(), anchors, rtol=1e-5)
+
+
+def test_augmentation_is_a_list_of_names() -> None:
+    assert named("paper_r2") == ("flip", "colour_jitter")
+    assert named(["zoom", "sharpen"]) == ("zoom", "sharpen")
+    with pytest.raises(ValueError, match="unknown augmentation"):
+        Regimen(augmentation=("flip", "swirl"))
+
+
+def test_moved_boxes_stay_on_their_cells(corpus: Any) -> None:
+    """After zoom, shift, turns and flips each box still frames dark pixels, and what left the image has no box."""
+    coco, images = corpus
+    data = DetectionData(coco, images, ("flip", "flip_vertical", "quarter_turn", "zoom"), seed=3)
+    counts = set()
+    for epoch in range(30):
+        image, target = data[(epoch, epoch % 8)]
+        counts.add(len(target["boxes"]))
+        assert len(target["labels"]) == len(target["boxes"])
+        assert (target["boxes"] >= 0).all()
+        assert (target["boxes"] <= 64).all()
+        for x_min, y_min, x_max, y_max in target["boxes"].round().int().tolist():
+            inside = image[1, y_min:y_max, x_min:x_max]
+            dark = (inside < 0.5) & (inside > 0.05)
+            assert dark.float().mean() > 0.5  # a disc fills 79% of its box
+    assert max(counts) == 2
+
+
+def test_boxes_keep_their_place_in_bfloat16() -> None:
+    """torchvision alone rounds proposals above 256 px to even pixels under mixed precision."""
+    network = build_network(TINY.model_copy(update={"input_px": 512}), 3).eval()
+    seen = []
+    network.roi_heads.box_roi_pool.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[1][0]))
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        output = network([torch.rand(3, 512, 512)])[0]
+    proposals = seen[0]
+    assert proposals.dtype == output["boxes"].dtype == torch.float32
+    assert (proposals != proposals.to(torch.bfloat16).float()).any()
+
+
+def test_a_source_that_is_left_out_is_not_seen(corpus: Any, tmp_path: Path) -> None:
+    coco, images = corpus
+    mixed = {**coco, "images": [{**i, "source": "bccd" if i["id"] > 4 else "chula"} for i in coco["images"]]}
+    kept = without_source(mixed, "bccd")
+    assert {i["source"] for i in kept["images"]} == {"chula"}
+    assert {a["image_id"] for a in kept["annotations"]} == {1, 2, 3, 4}
+    trained = fit(tiny_regimen(epochs=1, leave_out="bccd"), mixed, mixed, images, tmp_path / "w")
+    assert (trained.bundle.config["train_images"], trained.bundle.config["val_images"]) == (4, 8)
+    with pytest.raises(ConfigurationError, match="leave out"):
+        without_source(mixed, "pbc")
+
+
+def test_history_holds_ap50_where_asked(corpus: Any, tmp_path: Path) -> None:
+    rows = run(corpus, tmp_path / "w", epochs=3, map_every=2).history
+    assert ["val_map_50" in row for row in rows] == [False, True, True]
+    assert 0 <= rows[-1]["val_map_50"] <= 1
+
+
+def test_cosine_falls_to_zero() -> None:
+    from blood_kedro.library.detection.task import DetectionTask
+
+    task = DetectionTask(build_network(TINY, 2), Optimizer(lr=0.1, schedule="cosine"), steps_per_epoch=5, epochs=4)
+    factor = task.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    np.testing.assert_allclose([factor(0), factor(10), factor(20)], [1, 0.5, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("switch", [{"channels_last": True}, {"precision": "bf16-mixed"}])
+def test_fast_ways_learn_the_same(corpus: Any, tmp_path: Path, switch: dict[str, Any]) -> None:
+    plain = run(corpus, tmp_path / "a", epochs=1).history[0]["train_loss"]
+    fast = run(corpus, tmp_path / "b", epochs=1, **switch)
+    assert fast.history[0]["train_loss"] == pytest.approx(plain, rel=0.05)
+
+
+def test_compiling_wraps_the_backbone_and_keeps_the_names_of_weights(
+    corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the place of inductor, which takes a minute here, whatever is compiled runs as it is."""
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    plain = run(corpus, tmp_path / "a", epochs=1)
+    assert compiled == []
+    fast = run(corpus, tmp_path / "b", epochs=1, compile=True)
+    assert compiled == ["BackboneWithFPN"]
+    assert weights_equal(plain.bundle, fast.bundle)
+
+
+def test_processes_share_the_batches_that_one_would_see() -> None:
+    whole = list(EpochSampler(range(10), 1, None))
+    parts = [list(EpochSampler(range(10), 1, None, rank=rank, world=2)) for rank in (0, 1)]
+    assert [pair for pairs in zip(*parts, strict=True) for pair in pairs] == whole
+    uneven = [list(EpochSampler(range(9), 1, None, rank=rank, world=2)) for rank in (0, 1)]
+    assert [len(part) for part in uneven] == [5, 5]  # nobody waits for the other at the end
+    assert {index for part in uneven for _, index in part} == set(range(9))

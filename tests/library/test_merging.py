@@ -236,9 +236,9 @@ def test_coco_of_a_split(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     corpus.add("bccd", "a", photograph(field(0), 0, 0), [("rbc", 100, 110), ("~rbc", 200, 200)])
     merged = corpus.merge(tmp_path / "out")
-    coco = to_coco(merged.index.assign(split="train"), merged.annotations, merged.classes, "train")
+    coco = to_coco(merged.index.assign(split="train"), merged.annotations, merged.classes, "train", 512)
     assert coco["categories"] == [{"id": 1, "name": "rbc"}]
     assert coco["images"][0]["file_name"] == "000001.png"
     assert [a["bbox"] for a in coco["annotations"]] == [[80, 90, 40, 40], [180, 180, 40, 40]]
     assert [a["iscrowd"] for a in coco["annotations"]] == [0, 1]
-    assert to_coco(merged.index.assign(split="train"), merged.annotations, merged.classes, "val")["images"] == []
+    assert to_coco(merged.index.assign(split="train"), merged.annotations, merged.classes, "val", 512)["images"] == []

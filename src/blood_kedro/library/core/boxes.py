@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,3 +36,10 @@ def covered_share(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     if len(a) == 0 or len(b) == 0:
         return np.zeros(len(a))
     return np.asarray(intersection(a, b).max(axis=1) / np.maximum(area(a), 1e-9), np.float64)
+
+
+def from_coco(rows: Sequence[Mapping[str, Any]]) -> Boxes:
+    """Boxes `(N, 4)` of COCO annotations or results, which give theirs as x, y, width, height."""
+    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes

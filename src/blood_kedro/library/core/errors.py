@@ -47,3 +47,7 @@ class UnknownLabelError(BloodKedroError):
 
 class WeightsNotFoundError(BloodKedroError):
     """Weights that a regimen asks for cannot be had here."""
+
+
+class UnsafeFileError(BloodKedroError):
+    """A file that could run code when it is read; it is not read."""

@@ -6,25 +6,30 @@ That is what lets a killed training continue and end with the same weights (fact
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.ops import box_area, clip_boxes_to_image
 
+from blood_kedro.library.core.boxes import from_coco
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.taxonomy import LABELLED_BY
 from blood_kedro.library.detection.copy_paste import Paster
-from blood_kedro.library.detection.transforms import augmentation, preprocessing
+from blood_kedro.library.detection.transforms import preprocessing, random_augmentation
 
 Sample = tuple[Tensor, dict[str, Tensor]]
 SOURCES = sorted(LABELLED_BY)
+
+# What augmentation leaves of a box must show this much of it, else it is no cell any more.
+_LEFT_SHARE = 0.3
 
 
 class DetectionData(Dataset[Sample]):
@@ -37,17 +42,22 @@ class DetectionData(Dataset[Sample]):
     Args:
         coco: content of a COCO json.
         images: folder of its files.
-        augment: name of the augmentation; its random part only acts where items are asked for by epoch.
+        augment: the augmentation (`transforms.named`); its random part acts where items are asked for by epoch.
         seed: decides the random part.
         paster: pastes cells into images that are asked for by epoch.
     """
 
     def __init__(
-        self, coco: dict[str, Any], images: Path, augment: str, seed: int, paster: Paster | None = None
+        self,
+        coco: dict[str, Any],
+        images: Path,
+        augment: str | Sequence[str],
+        seed: int,
+        paster: Paster | None = None,
     ) -> None:
         self.paster = paster
         self.records, self.folder, self.seed = coco["images"], images, seed
-        self.prepare, self.augment = preprocessing(augment), augmentation(augment)
+        self.prepare, self.augment = preprocessing(augment), random_augmentation(augment)
         self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self.regions: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in coco["annotations"]:
@@ -62,39 +72,55 @@ class DetectionData(Dataset[Sample]):
         """Item by index (as for validation), or by `(epoch, index)` with random augmentation."""
         epoch, index = item if isinstance(item, tuple) else (None, item)
         record = self.records[index]
-        path = self.folder / record["file_name"]
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if pixels is None:
-            raise FileNotFoundError(f"image of the unified corpus cannot be read: {path}; run merging again")
+        pixels = self._pixels(record["file_name"])
         rows = self.annotations[record["id"]]
         labels = [row["category_id"] for row in rows]
-        boxes, regions = _xyxy(rows), _xyxy(self.regions[record["id"]])
+        boxes, regions = (_tensor(kept) for kept in (rows, self.regions[record["id"]]))
         if self.paster is not None and epoch is not None:
-            pixels, more, pasted = self.paster(np.asarray(pixels, np.uint8), record["id"], epoch)
+            array, more, pasted = self.paster(pixels.permute(1, 2, 0).numpy(), record["id"], epoch)
+            pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
             boxes = torch.cat([boxes, torch.from_numpy(more).to(torch.float32)])
             labels += pasted
-        canvas = (pixels.shape[0], pixels.shape[1])
-        image: Tensor = tv_tensors.Image(self.prepare(torch.from_numpy(pixels).permute(2, 0, 1)))
+        canvas = (pixels.shape[1], pixels.shape[2])
+        image: Tensor = tv_tensors.Image(self.prepare(pixels))
         wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
         ignored = tv_tensors.BoundingBoxes(regions, format="XYXY", canvas_size=canvas)
         if epoch is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_for(self.seed, "augment", epoch, index))
                 image, wrapped, ignored = self.augment(image, wrapped, ignored)
+        (boxes, seen), (regions, _) = _inside(wrapped, canvas), _inside(ignored, canvas)
         target = {
-            "boxes": wrapped.as_subclass(Tensor),
-            "labels": torch.tensor(labels, dtype=torch.int64),
+            "boxes": boxes,
+            "labels": torch.tensor(labels, dtype=torch.int64)[seen],
             "image_id": torch.tensor(record["id"]),
-            "ignore": ignored.as_subclass(Tensor),
+            "ignore": regions,
             "source": torch.tensor(SOURCES.index(record["source"]) if record.get("source") in SOURCES else -1),
         }
         return image.as_subclass(Tensor).to(torch.float32) / 255, target
 
+    def _pixels(self, file_name: str) -> Tensor:
+        path = self.folder / file_name
+        try:
+            pixels: Tensor = decode_image(str(path), ImageReadMode.RGB)
+        except RuntimeError as error:
+            raise FileNotFoundError(
+                f"image of the unified corpus cannot be read: {path}; run merging again ({error})"
+            ) from error
+        return pixels
 
-def _xyxy(rows: list[dict[str, Any]]) -> Tensor:
-    boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes
+
+def _inside(boxes: Tensor, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Boxes cut to the canvas (height, width), and which were kept: those of which enough is left to be a cell."""
+    plain = boxes.as_subclass(Tensor)
+    cut = clip_boxes_to_image(plain, canvas)
+    seen = box_area(cut) >= _LEFT_SHARE * box_area(plain)
+    seen &= (cut[:, 2:] - cut[:, :2] >= 1).all(dim=1)
+    return cut[seen], seen
+
+
+def _tensor(rows: list[dict[str, Any]]) -> Tensor:
+    return torch.from_numpy(from_coco(rows)).to(torch.float32)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -102,6 +128,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     With `repeats` (how often each image should come, on average), images are drawn in these proportions: whole parts
     count as such, and chance decides on the rest. An epoch has as many images as without.
+
+    Of several processes, each yields every `world`-th image from its `rank` on, so that together they see the batches
+    that one process would; the first images come again where the number does not divide.
     """
 
     def __init__(
@@ -111,18 +140,20 @@ class EpochSampler(Sampler[tuple[int, int]]):
         images_per_epoch: int | None,
         epoch: int = 0,
         repeats: npt.NDArray[np.float64] | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.size, self.seed, self.epoch = len(data), seed, epoch
         self.count = min(images_per_epoch or self.size, self.size)
-        self.repeats = repeats
+        self.repeats, self.rank, self.world = repeats, rank, world
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Images per epoch."""
-        return self.count
+        """Images per epoch and process."""
+        return int(np.ceil(self.count / self.world))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Indices of this epoch."""
@@ -131,7 +162,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         if self.repeats is not None:
             times = np.floor(self.repeats) + (rng.random(self.size) < self.repeats % 1)
             pool = np.repeat(pool, times.astype(int))
-        order = rng.permutation(pool)[: self.count]
+        order = np.resize(rng.permutation(pool)[: self.count], len(self) * self.world)[self.rank :: self.world]
         return iter([(self.epoch, int(index)) for index in order])
 
 
@@ -140,9 +171,12 @@ def collate(batch: list[Sample]) -> tuple[list[Tensor], list[dict[str, Tensor]]]
     return [image for image, _ in batch], [target for _, target in batch]
 
 
-def eval_loader(data: DetectionData, batch_size: int, workers: int) -> DataLoader[Sample]:
-    """Every image once, in order, without augmentation."""
-    return DataLoader(data, batch_size, shuffle=False, collate_fn=collate, num_workers=workers)
+def eval_loader(
+    data: DetectionData, batch_size: int, workers: int, rank: int = 0, world: int = 1
+) -> DataLoader[Sample]:
+    """Every image once, in order, without augmentation; of several processes, each has every `world`-th."""
+    mine = range(rank, len(data), world)
+    return DataLoader(data, batch_size, sampler=mine, collate_fn=collate, num_workers=workers)
 
 
 def channel_statistics(

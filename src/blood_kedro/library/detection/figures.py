@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from blood_kedro.library.core.boxes import intersection, iou
+from blood_kedro.library.core.boxes import from_coco, intersection, iou
 from blood_kedro.library.imaging.read import read_rgb
 
 TRUTH, FOUND, IGNORED = "#1a9850", "#d7191c", "#bdbdbd"
@@ -51,6 +51,29 @@ def failures_figure(coco: dict[str, Any], results: list[dict[str, Any]], images:
     return figure
 
 
+def curves_figure(metrics: dict[str, Any], columns: int = 6) -> Figure:
+    """Precision over recall at IoU 0.5: one small panel for each class, the coarse classes first."""
+    panels = [
+        (f"all {name}", metrics["coarse"], name) for name in metrics["coarse"]["precision_recall"]
+    ] + [(name, metrics, name) for name in metrics["precision_recall"]]  # fmt: skip
+    rows = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(2.1 * columns, 2.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    recall = np.linspace(0, 1, 101)
+    for axis, (title, view, name) in zip(axes.ravel(), panels, strict=False):
+        axis.plot(recall, view["precision_recall"][name], color="#2166ac", lw=1.3)
+        axis.fill_between(recall, view["precision_recall"][name], color="#2166ac", alpha=0.12)
+        count, value = view["objects_per_class"][name], view["ap_50_per_class"][name]
+        axis.set_title(f"{title}\nAP50 {value:.3f}, n = {count}", fontsize=7)
+        axis.set(xlim=(0, 1), ylim=(0, 1.02))
+        axis.tick_params(labelsize=6)
+    for axis in axes.ravel()[len(panels) :]:
+        axis.set_axis_off()
+    figure.supxlabel("recall", fontsize=8)
+    figure.supylabel("precision at IoU 0.5", fontsize=8)
+    return figure
+
+
 def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
     """Missed cells, rarest class first, and predictions that cover two cells; one case per image."""
     names = {category["id"]: category["name"] for category in coco["categories"]}
@@ -66,8 +89,8 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
     missed: dict[int, tuple[Any, ...]] = {}
     merged: dict[int, tuple[Any, ...]] = {}
     for image_id, cells in truth.items():
-        boxes = _xyxy([cell["bbox"] for cell in cells])
-        predicted = _xyxy([result["bbox"] for result in found[image_id]])
+        boxes = from_coco(cells)
+        predicted = from_coco(found[image_id])
         best = iou(boxes, predicted).max(axis=1) if len(predicted) else np.zeros(len(boxes))
         for cell, score in zip(cells, best, strict=True):
             rarity = counts[cell["category_id"]]
@@ -83,12 +106,6 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
                     f"{covered[widest]} cells in one box",
                 )  # fmt: skip
     return [case[1:] for case in sorted(missed.values())], [case[1:] for case in sorted(merged.values())]
-
-
-def _xyxy(boxes: list[list[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    array = np.asarray(boxes, np.float64).reshape(-1, 4).copy()
-    array[:, 2:] += array[:, :2]
-    return array
 
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:

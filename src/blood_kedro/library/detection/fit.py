@@ -1,31 +1,46 @@
-"""Train one regimen. Needs torch, torchvision and lightning only: no Kedro, no MLflow."""
+"""Train one regimen. Needs torch, torchvision, lightning and pycocotools only: no Kedro, no MLflow, no pydantic."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.detection.options import Regimen
+from blood_kedro.library.core.plain import to_plain
+
+if TYPE_CHECKING:
+    import lightning as L
+    from torchvision.models.detection import FasterRCNN
+
+    from blood_kedro.library.detection.data import DetectionData
+    from blood_kedro.library.detection.options import Regimen
 
 logger = logging.getLogger(__name__)
+
+# Where and how fast it is computed does not decide the result; so a training may go on elsewhere.
+_NO_MATTER = ("workers", "accelerator", "enabled", "devices", "num_nodes", "strategy", "trained_in", "study")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A trained detector: the bundle (weights, classes, options, origin) and one history row per epoch."""
+    """A trained detector: the bundle (weights, classes, options, origin) and one history row per epoch.
+
+    `finished` is False where a time limit stopped the training: the next call goes on from there.
+    """
 
     bundle: ModelBundle
     history: list[dict[str, float]]
+    finished: bool = True
 
 
 def fit(
@@ -38,11 +53,12 @@ def fit(
     pretrained: ModelBundle | None = None,
     cutouts: Sequence[Cutout] = (),
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+    seconds: float | None = None,
 ) -> Fit:
     """Train a detector and keep the weights of its last epoch, as paper 000 does.
 
     A run that was killed continues from the last finished epoch when it is called again with the same regimen, data and
-    folder, and ends with the same weights.
+    folder, and ends with the same weights. Under torchrun every process calls this and gets the same result.
 
     Args:
         regimen: the recipe.
@@ -50,95 +66,171 @@ def fit(
         val: the same for validation.
         images: folder of their image files.
         work_folder: keeps the checkpoint to resume from; emptied at the end.
-        pretrained: weights of the pre-training on generated smears, where the regimen starts from them.
+        pretrained: weights of the pre-training on generated smears or of an MLflow run, for those that start there.
         cutouts: cells for `regimen.copy_paste`.
-        on_epoch: called with each history row as soon as the epoch ends.
+        on_epoch: called with each history row as soon as the epoch ends, in every process.
+        seconds: stop after the last epoch that ends within this time.
 
     Raises:
         ConfigurationError: there is nothing to train on, or nothing to paste.
         WeightsNotFoundError: the initialization cannot be had.
         KeyboardInterrupt: the user stopped the training.
     """
-    import lightning as L
     import torch
-    from lightning.pytorch.callbacks import ModelCheckpoint
 
     from blood_kedro.library.detection.balance import repeat_factors
     from blood_kedro.library.detection.copy_paste import Paster
-    from blood_kedro.library.detection.data import DetectionData, EpochSampler, channel_statistics
-    from blood_kedro.library.detection.initialization import initialize
-    from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
-    from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
-    from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask, EpochSeed, History
+    from blood_kedro.library.detection.data import DetectionData, EpochSampler
+    from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask, History, TimeLimit
 
-    # Lightning sets its own level when it is imported; its tips and device tables are not this project's log.
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    train = without_source(train, regimen.leave_out)
     if not train["images"] or not train["categories"]:
         raise ConfigurationError("nothing to train on", where=f"regimen {regimen.name}", got="no training images")
     torch.manual_seed(regimen.seed)
     paster = None if regimen.copy_paste is None else Paster(train, cutouts, regimen.copy_paste, regimen.seed)
     train_data = DetectionData(train, images, regimen.augmentation, regimen.seed, paster)
     val_data = DetectionData(_first(val, regimen.val_loss_images), images, regimen.augmentation, regimen.seed)
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if regimen.normalization == "training_set":
-        mean, std = channel_statistics(train_data, regimen.seed)  # type: ignore[assignment]
-    classes = [category["name"] for category in train["categories"]]
-    start = initialize(regimen.network, regimen.initialization, len(classes) + 1, mean, std, pretrained)
-    logger.info("%s starts from %s", regimen.name, start.origin)
+    network, config = _start(regimen, train, train_data, pretrained)
     images_per_epoch = len(EpochSampler(train_data, regimen.seed, regimen.images_per_epoch))
-    network = start.network
-    if asks_for_partial_labels(regimen):
-        network = with_regimen_losses(network, regimen, train)
-    task = DetectionTask(network, regimen.optimizer, -(-images_per_epoch // regimen.batch_size))
+    task = DetectionTask(network, regimen.optimizer, -(-images_per_epoch // regimen.batch_size), regimen.epochs)
     repeats = repeat_factors(train) if regimen.sampler == "repeat_factor" else None
-    history = History(on_epoch)
-    identity = fingerprint([_identity(regimen), train, val, start.origin, _cells(cutouts)])
+    history = History(on_epoch, _validation(val_data, val, regimen), regimen.map_every)
+    limit = TimeLimit(float("inf") if seconds is None else seconds)
+    identity = fingerprint([identity_of(regimen), train, val, config["weights_origin"], _cells(cutouts)])
     resume = _resume_point(work_folder, identity)
     if resume is not None:
         logger.info("%s continues from %s", regimen.name, resume)
-    trainer = L.Trainer(
-        max_epochs=regimen.epochs,
-        accelerator=regimen.accelerator,
-        devices=regimen.devices,
-        precision=regimen.precision,
-        gradient_clip_val=regimen.optimizer.clip_norm,
-        callbacks=[
-            EpochSeed(regimen.seed),
-            history,
-            ModelCheckpoint(
-                work_folder / identity, "resume", monitor=None, enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            ),
-        ],
-        logger=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        default_root_dir=work_folder,
-    )  # fmt: skip
+    trainer = _trainer(regimen, work_folder, identity, [history, limit])
     trainer.fit(
         task, datamodule=DetectionLoaders(train_data, val_data, regimen, repeats), ckpt_path=resume, weights_only=True
     )
     if trainer.interrupted:
         raise KeyboardInterrupt(f"training of {regimen.name} was interrupted")
-    weights = {name: value.detach().cpu() for name, value in task.network.state_dict().items()}
-    shutil.rmtree(work_folder, ignore_errors=True)
-    config = {
-        "regimen": regimen.model_dump(mode="json"),
-        "classes": classes,
-        "image_mean": list(mean),
-        "image_std": list(std),
-        "weights_origin": start.origin,
+    weights = {name: value.detach().cpu().contiguous() for name, value in task.network.state_dict().items()}
+    trainer.strategy.barrier()
+    if trainer.is_global_zero and not limit.reached:
+        shutil.rmtree(work_folder, ignore_errors=True)
+    config |= {
         "data_fingerprint": fingerprint([train, val]),
         "cutouts": dict(Counter(f"{c.label} ({_kind(c)})" for c in cutouts)),
         "train_images": len(train["images"]),
         "val_images": len(val["images"]),
     }
-    return Fit(ModelBundle(weights, config), history.rows)
+    return Fit(ModelBundle(weights, config), history.rows, finished=not limit.reached)
 
 
-def _identity(regimen: Regimen) -> dict[str, Any]:
-    """What decides the result; where and how fast it is computed does not."""
-    return regimen.model_dump(mode="json", exclude={"workers", "accelerator", "enabled"})
+def _start(
+    regimen: Regimen, train: dict[str, Any], data: DetectionData, pretrained: ModelBundle | None
+) -> tuple[FasterRCNN, dict[str, Any]]:
+    """The network before its first step, and what is needed to build it again."""
+    import torch
+
+    from blood_kedro.library.detection.data import channel_statistics
+    from blood_kedro.library.detection.initialization import initialize
+    from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
+    from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
+
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if regimen.normalization == "training_set":
+        mean, std = channel_statistics(data, regimen.seed)  # type: ignore[assignment]
+    anchors = _fitted_anchors(train, regimen)
+    classes = [category["name"] for category in train["categories"]]
+    start = initialize(regimen.network, regimen.initialization, len(classes) + 1, mean, std, pretrained, anchors)
+    logger.info("%s starts from %s", regimen.name, start.origin)
+    network = start.network
+    if asks_for_partial_labels(regimen):
+        network = with_regimen_losses(network, regimen, train)
+    if regimen.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    if regimen.compile:
+        network.backbone.compile()
+    return network, {
+        "regimen": to_plain(regimen),
+        "classes": classes,
+        "image_mean": list(mean),
+        "image_std": list(std),
+        "anchors_px": anchors,
+        "weights_origin": start.origin,
+    }
+
+
+def _trainer(regimen: Regimen, work_folder: Path, identity: str, callbacks: list[L.Callback]) -> L.Trainer:
+    import lightning as L
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from blood_kedro.library.detection.task import EpochSeed
+
+    # Lightning sets its own level when it is imported; its tips and device tables are not this project's log.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    checkpoint = ModelCheckpoint(
+        work_folder / identity, "resume", monitor=None, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    return L.Trainer(
+        max_epochs=regimen.epochs,
+        accelerator=regimen.accelerator,
+        devices=regimen.devices,
+        num_nodes=regimen.num_nodes,
+        strategy=regimen.strategy,
+        use_distributed_sampler=False,  # EpochSampler divides the images
+        sync_batchnorm=regimen.devices * regimen.num_nodes > 1,
+        precision=regimen.precision,
+        gradient_clip_val=regimen.optimizer.clip_norm,
+        callbacks=[EpochSeed(regimen.seed), *callbacks, checkpoint],
+        logger=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        default_root_dir=work_folder,
+    )
+
+
+def without_source(coco: dict[str, Any], source: str | None) -> dict[str, Any]:
+    """The COCO json without the images of a source; the classes stay.
+
+    Raises:
+        ConfigurationError: there is no image of that source.
+    """
+    if source is None:
+        return coco
+    kept = [image for image in coco["images"] if image["source"] != source]
+    if len(kept) == len(coco["images"]):
+        raise ConfigurationError(
+            "the source to leave out has no image", where="regimen: leave_out", got=source,
+            expected=", ".join(sorted({image["source"] for image in coco["images"]})),
+        )  # fmt: skip
+    numbers = {image["id"] for image in kept}
+    return {**coco, "images": kept, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
+
+
+def _fitted_anchors(train: dict[str, Any], regimen: Regimen) -> list[list[float]] | None:
+    from blood_kedro.library.detection.anchors import fit_anchors, training_sizes
+
+    if regimen.network.anchors == "default":
+        return None
+    anchors: list[list[float]] = fit_anchors(training_sizes(train, regimen.network.input_px), regimen.seed).tolist()
+    return anchors
+
+
+def _validation(
+    data: DetectionData, coco: dict[str, Any], regimen: Regimen
+) -> Callable[[FasterRCNN], dict[str, float]]:
+    """AP50 of a network on the validation images, for the history."""
+
+    def measure(network: FasterRCNN) -> dict[str, float]:
+        from blood_kedro.library.detection.predict import detect
+        from blood_kedro.library.evaluation.coco_metrics import average_precision
+
+        results = detect(network, data, regimen.batch_size, regimen.workers)
+        value = average_precision({**coco, "images": data.records}, results)
+        return {"val_map_50": float("nan") if value is None else value}
+
+    return measure
+
+
+def identity_of(regimen: Regimen | dict[str, Any]) -> dict[str, Any]:
+    """The options that decide the result."""
+    values = regimen if isinstance(regimen, dict) else to_plain(regimen)
+    return {name: value for name, value in values.items() if name not in _NO_MATTER}
 
 
 def _cells(cutouts: Sequence[Cutout]) -> list[str]:

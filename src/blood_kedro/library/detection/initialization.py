@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
-from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.errors import ConfigurationError, UnsafeFileError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
-from blood_kedro.library.detection.network import build_network
-from blood_kedro.library.detection.options import Initialization, Network
+from blood_kedro.library.detection.network import Anchors, build_network
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torchvision.models import WeightsEnum
     from torchvision.models.detection import FasterRCNN
+
+    from blood_kedro.library.detection.options import Initialization, Network
 
 # Layers whose shape depends on the classes: they always start at random.
 _CLASS_LAYERS = ("roi_heads.box_predictor.",)
+_COUNTER = "num_batches_tracked"
+
+# The norm that torchvision's detectors of each backbone were trained on COCO with.
+_COCO_NORM = {"resnet50_fpn": "frozen_batch", "resnet50_fpn_v2": "batch", "mobilenet_v3_320": "frozen_batch"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ def initialize(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     pretrained: ModelBundle | None = None,
+    anchors: Anchors | None = None,
 ) -> Initialized:
     """Build a network and give it its first weights.
 
@@ -44,72 +52,113 @@ def initialize(
         num_classes: classes including background.
         mean: of each channel, images in 0..1.
         std: likewise.
-        pretrained: the bundle of the pre-training on generated smears, where that is the initialization.
+        pretrained: the bundle of the pre-training on generated smears or of an MLflow run, where the initialization is
+            one of these.
+        anchors: fitted anchors, where the network has them.
 
     Raises:
         WeightsNotFoundError: weights cannot be had; says what to do.
+        UnsafeFileError: the file of weights holds more than tensors.
         ConfigurationError: weights do not fit the network.
     """
+    network = build_network(options, num_classes, mean, std, anchors)
     if initialization.kind == "random":
-        return Initialized(build_network(options, num_classes, mean, std), "random weights")
+        return Initialized(network, "random weights")
     if initialization.kind == "coco":
-        return _coco(options, initialization, num_classes, mean, std)
-    if initialization.kind == "generated_smears":
+        weights, origin = _coco(options, initialization)
+        _load(network, weights, origin, _CLASS_LAYERS)
+    elif initialization.kind == "imagenet":
+        weights, origin = _imagenet(options, initialization)
+        _load(network.backbone.body, weights, origin, ())
+    else:
+        bundle, origin = _bundle(initialization, pretrained)
+        _load(network, bundle.weights, origin, _CLASS_LAYERS)
+    return Initialized(network, origin)
+
+
+def _bundle(initialization: Initialization, pretrained: ModelBundle | None) -> tuple[ModelBundle, str]:
+    if initialization.path is None:
+        run = initialization.mlflow_run
         if pretrained is None:
             raise WeightsNotFoundError(
-                "initialization is generated_smears, and no pre-trained bundle was handed over",
-                remedy="run the whole detection_training pipeline, which pre-trains first",
+                f"initialization is {initialization.kind}, and no pre-trained bundle was handed over",
+                remedy="run the detection_training pipeline, which pre-trains (or fetches the run's model) first",
             )
-        bundle, origin = pretrained, "pre-training on generated smears (no COCO, no real images)"
-    else:
-        folder = Path(str(initialization.path))
-        if not (folder / "weights.safetensors").is_file():
-            raise WeightsNotFoundError(
-                "initialization is checkpoint, and there is no model bundle",
-                where=str(folder.absolute()),
-                expected="weights.safetensors and config.json",
-                remedy="point initialization.path at data/06_models/<regimen> of an earlier run",
-            )
-        bundle, origin = load_bundle(folder), f"checkpoint {folder.name}"
-    network = build_network(options, num_classes, mean, std)
-    _load(network, bundle.weights, origin)
-    return Initialized(network, origin)
-
-
-def _coco(
-    options: Network, initialization: Initialization, num_classes: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Initialized:
-    if options.backbone != "resnet50_fpn":
-        raise ConfigurationError(
-            "COCO weights exist for backbone resnet50_fpn only", got=options.backbone, where="network.backbone"
+        origin = (
+            f"checkpoint of MLflow run {run}" if run else "pre-training on generated smears (no COCO, no real images)"
         )
-    if options.norm != "frozen_batch":
+        return pretrained, origin
+    folder = Path(initialization.path)
+    if not (folder / "weights.safetensors").is_file():
+        raise WeightsNotFoundError(
+            "initialization is checkpoint, and there is no model bundle",
+            where=str(folder.absolute()),
+            expected="weights.safetensors and config.json",
+            remedy="point initialization.path at data/06_models/<regimen> of an earlier run",
+        )
+    return load_bundle(folder), f"checkpoint {folder.name}"
+
+
+def _coco(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
+    if options.backbone not in _COCO_NORM:
         raise ConfigurationError(
-            "COCO weights were trained with frozen batch norm",
+            "COCO weights do not exist for this backbone", where="network.backbone", got=options.backbone,
+            expected=", ".join(_COCO_NORM),
+        )  # fmt: skip
+    if options.norm != _COCO_NORM[options.backbone]:
+        raise ConfigurationError(
+            f"COCO weights of {options.backbone} were trained with another norm",
             where="network.norm",
             got=options.norm,
-            expected="frozen_batch",
+            expected=_COCO_NORM[options.backbone],
         )
-    network = build_network(options, num_classes, mean, std)
     if initialization.path:
-        weights = _file_weights(Path(initialization.path))
-        origin = f"COCO weights from file {Path(initialization.path).name}"
+        return file_weights(Path(initialization.path)), f"COCO weights from file {Path(initialization.path).name}"
+    weights = _coco_weights(options.backbone)
+    return _downloaded(weights), f"COCO weights (torchvision {weights})"
+
+
+def _coco_weights(backbone: str) -> WeightsEnum:
+    from torchvision.models import detection
+
+    return {
+        "resnet50_fpn": detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
+        "resnet50_fpn_v2": detection.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
+        "mobilenet_v3_320": detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
+    }[backbone]
+
+
+def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
+    """Weights of the body: those of torchvision's classifier without its last layers."""
+    from torchvision import models
+
+    if options.norm == "group":
+        raise ConfigurationError(
+            "ImageNet weights were trained with batch norm", where="network.norm", got="group",
+            expected="frozen_batch or batch",
+        )  # fmt: skip
+    if initialization.path:
+        weights, origin = file_weights(Path(initialization.path)), f"file {Path(initialization.path).name}"
     else:
-        weights = _downloaded_coco()
-        origin = "COCO weights (torchvision FasterRCNN_ResNet50_FPN_Weights.COCO_V1)"
-    _load(network, weights, origin)
-    return Initialized(network, origin)
+        published: dict[str, WeightsEnum] = {
+            "resnet18_fpn": models.ResNet18_Weights.IMAGENET1K_V1,
+            "mobilenet_v3_320": models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+        }
+        chosen = published.get(options.backbone, models.ResNet50_Weights.IMAGENET1K_V1)
+        weights, origin = _downloaded(chosen), f"torchvision {chosen}"
+    if options.backbone == "mobilenet_v3_320":
+        body = {n.removeprefix("features."): value for n, value in weights.items() if n.startswith("features.")}
+    else:
+        body = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+    return body, f"ImageNet weights of the backbone ({origin})"
 
 
-def _downloaded_coco() -> dict[str, Tensor]:
-    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
-
-    weights = FasterRCNN_ResNet50_FPN_Weights.COCO_V1
+def _downloaded(weights: WeightsEnum) -> dict[str, Tensor]:
     try:
         return dict(weights.get_state_dict(progress=True, check_hash=True))
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsNotFoundError(
-            "COCO weights cannot be downloaded, and random weights are not put in their place",
+            f"{weights} cannot be downloaded, and random weights are not put in their place",
             where=weights.url,
             got=f"{type(error).__name__}: {error}",
             remedy=(
@@ -119,38 +168,53 @@ def _downloaded_coco() -> dict[str, Tensor]:
         ) from error
 
 
-def _file_weights(path: Path) -> dict[str, Tensor]:
+def file_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a safetensors file or a torch checkpoint. No other object of a pickle is ever made.
+
+    Raises:
+        WeightsNotFoundError: there is no such file.
+        UnsafeFileError: it holds anything but tensors.
+    """
     import torch
     from safetensors.torch import load_file
 
     if not path.is_file():
         raise WeightsNotFoundError(
-            "the file of COCO weights does not exist", where=str(path.absolute()), remedy="correct initialization.path"
+            "the file of weights does not exist", where=str(path.absolute()), remedy="correct initialization.path"
         )
     if path.suffix == ".safetensors":
         return load_file(path)
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise UnsafeFileError(
+            "the file of weights is a pickle that holds more than tensors; loading it could run foreign code",
+            where=str(path.absolute()),
+            got=str(error).splitlines()[0],
+            expected="a state dict of tensors, or safetensors",
+            remedy="have whoever made it save the state dict alone",
+        ) from error
     return state
 
 
-def _load(network: FasterRCNN, weights: dict[str, Tensor], origin: str) -> None:
-    """Load all but the class layers.
+def _load(module: Any, weights: dict[str, Tensor], origin: str, class_layers: tuple[str, ...]) -> None:  # noqa: ANN401
+    """Load all but the class layers into a network, or a part of one.
 
     Raises:
         ConfigurationError: a layer is missing or has another shape.
     """
-    own = network.state_dict()
+    own = module.state_dict()
     # Files of batch-norm networks carry batch counters, which frozen layers do not have and nobody needs.
     kept = {
         name: value
         for name, value in weights.items()
-        if not name.startswith(_CLASS_LAYERS) and (name in own or not name.endswith("num_batches_tracked"))
+        if not (class_layers and name.startswith(class_layers)) and (name in own or not name.endswith(_COUNTER))
     }
     wrong = [name for name, value in kept.items() if name not in own or own[name].shape != value.shape]
     absent = [
         name
         for name in own
-        if name not in kept and not name.startswith(_CLASS_LAYERS) and not name.endswith("num_batches_tracked")
+        if name not in kept and not (class_layers and name.startswith(class_layers)) and not name.endswith(_COUNTER)
     ]
     if wrong or absent:
         raise ConfigurationError(
@@ -159,4 +223,4 @@ def _load(network: FasterRCNN, weights: dict[str, Tensor], origin: str) -> None:
             expected=f"for instance {(wrong + absent)[0]}",
             remedy="use the same network options that the weights were trained with",
         )
-    network.load_state_dict(kept, strict=False)
+    module.load_state_dict(kept, strict=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torchvision.models.detection import FasterRCNN
 
 from blood_kedro.library.detection.balance import class_balanced_weights
-from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.partial_labels import Losses, accepted_classes, never_labelled, with_losses
+
+if TYPE_CHECKING:
+    from blood_kedro.library.detection.options import Regimen
 
 # Exponent of the focal loss that its paper found best (Lin et al., ICCV 2017, Table 1b).
 _FOCUS = 2.0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.detection.transforms import named
 
 
 class _Frozen(BaseModel):
@@ -14,18 +17,24 @@ class _Frozen(BaseModel):
 class Initialization(_Frozen):
     """Where the first weights come from.
 
-    `random`: none. `coco`: torchvision's COCO_V1 detector, or the file `path` (a torchvision state dict).
-    `checkpoint`: a model bundle folder at `path` (safetensors) of this project. `generated_smears`: a short
-    pre-training on simulated smears, done in the same run; it is not COCO and is never called so.
+    `random`: none. `coco`: torchvision's COCO_V1 detector, or the file `path` (a torchvision state dict). `imagenet`:
+    the body of the backbone only, torchvision's IMAGENET1K_V1 classifier, or the file `path`. `checkpoint`: a model
+    bundle folder at `path` (safetensors) of this project, or the model of the MLflow run `mlflow_run`.
+    `generated_smears`: a short pre-training on simulated smears, done in the same run; it is not COCO and is never
+    called so.
     """
 
-    kind: Literal["random", "coco", "checkpoint", "generated_smears"] = "random"
+    kind: Literal["random", "coco", "imagenet", "checkpoint", "generated_smears"] = "random"
     path: str | None = None
+    mlflow_run: str | None = None
 
     @model_validator(mode="after")
-    def _needs_path(self) -> Initialization:
-        if self.kind == "checkpoint" and not self.path:
-            raise ValueError("initialization.kind is checkpoint, so initialization.path must name a model folder")
+    def _one_place(self) -> Initialization:
+        if self.kind == "checkpoint" and bool(self.path) == bool(self.mlflow_run):
+            raise ValueError(
+                "initialization.kind is checkpoint, so either initialization.path must name a model folder, or "
+                "initialization.mlflow_run a run that logged a model"
+            )
         return self
 
 
@@ -34,12 +43,14 @@ class Network(_Frozen):
 
     `norm`: `batch` is torchvision's for random weights, `frozen_batch` its choice for pre-trained ones; `group` (8
     groups) is what training from scratch with few images per batch needs (He et al. 2019, Rethinking ImageNet
-    pre-training, section 3.1). The defaults of the last four are torchvision's; smaller ones make a CPU run feasible.
+    pre-training, section 3.1). The defaults of the last five are torchvision's; smaller ones make a CPU run feasible.
+    `anchors: fitted` takes shapes from the training boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
-    backbone: Literal["resnet50_fpn", "resnet18_fpn", "mobilenet_v3_fpn"] = "resnet50_fpn"
+    backbone: Literal["resnet50_fpn", "resnet50_fpn_v2", "resnet18_fpn", "mobilenet_v3_320"] = "resnet50_fpn"
     norm: Literal["batch", "frozen_batch", "group"] = "batch"
     input_px: int = Field(512, ge=64)
+    anchors: Literal["default", "fitted"] = "default"
     anchor_sizes_px: tuple[int, ...] | None = None
     proposals_train: int = Field(2000, gt=0)
     proposals_test: int = Field(1000, gt=0)
@@ -49,11 +60,15 @@ class Network(_Frozen):
 
 
 class Optimizer(_Frozen):
-    """SGD with StepLR, as in paper 000, section III-E. `clip_norm` None leaves gradients as they are."""
+    """SGD with StepLR, as in paper 000, section III-E. `clip_norm` None leaves gradients as they are.
+
+    `schedule: cosine` lets the rate fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017).
+    """
 
     lr: float = Field(0.005, gt=0)
     momentum: float = 0.9
     weight_decay: float = 0.0005
+    schedule: Literal["step", "cosine"] = "step"
     step_epochs: int = Field(7, gt=0)
     gamma: float = 0.1
     warmup_steps: int = Field(0, ge=0, description="linear warm-up; the paper has none")
@@ -80,12 +95,19 @@ class Regimen(_Frozen):
     `sampler`: `repeat_factor` shows images with rare classes more often (Gupta et al., LVIS, CVPR 2019). `head_loss`:
     `focal` (Lin et al., ICCV 2017, exponent 2) or `class_balanced` (Cui et al., CVPR 2019, beta 0.999).
     `ignore_regions` and `label_space` are explained in `partial_labels.py`; off and `merged` are plain Faster R-CNN.
+    `augmentation` is a name of `transforms.PAPER` or a list of transforms. `leave_out` names a source that is not
+    trained on: its row of the metrics by source is then a test on a source never seen. `map_every` puts AP50 on the
+    validation images into every so many epochs of the history. `trained_in` is a folder that
+    `scripts/train_detector.py` filled on another machine: its result is taken over instead of training here.
+    `devices`, `num_nodes` and `strategy` are Lightning's; `batch_size` is of all devices together.
     """
 
     name: str = ""
     enabled: bool = True
     initialization: Initialization = Initialization()
-    augmentation: Literal["paper_r1", "paper_r2", "none"] = "none"
+    study: str = Field("", description="the regimen that this one repeats with another seed or value")
+    leave_out: str | None = None
+    augmentation: str | tuple[str, ...] = "none"
     copy_paste: CopyPaste | None = None
     sampler: Literal["uniform", "repeat_factor"] = "uniform"
     head_loss: Literal["cross_entropy", "focal", "class_balanced"] = "cross_entropy"
@@ -98,11 +120,36 @@ class Regimen(_Frozen):
     batch_size: int = Field(4, gt=0)
     images_per_epoch: int | None = Field(None, gt=0, description="draw this many images an epoch; None takes all")
     val_loss_images: int | None = Field(None, gt=0, description="validation loss on the first N drawn; None takes all")
+    map_every: int | None = Field(None, gt=0)
     workers: int = Field(0, ge=0)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    channels_last: bool = False
+    compile: bool = Field(False, description="torch.compile the backbone")
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = Field(1, gt=0)
+    num_nodes: int = Field(1, gt=0)
+    strategy: str = "auto"
+    trained_in: str | None = None
     seed: int = 0
+
+    @field_validator("augmentation")
+    @classmethod
+    def _known(cls, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        try:
+            named(names)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
+        return names
+
+    @model_validator(mode="after")
+    def _divides(self) -> Regimen:
+        processes = self.devices * self.num_nodes
+        if self.batch_size % processes:
+            raise ValueError(
+                f"batch_size {self.batch_size} is of all devices together: make it a multiple of {processes} "
+                f"(devices {self.devices} x num_nodes {self.num_nodes})"
+            )
+        return self
 
 
 class Pretraining(_Frozen):

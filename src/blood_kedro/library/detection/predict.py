@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.detection.options import Regimen
+from blood_kedro.library.core.plain import from_plain
 
 if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN
+
+    from blood_kedro.library.detection.data import DetectionData
 
 
 def load_detector(bundle: ModelBundle) -> FasterRCNN:
@@ -19,10 +21,11 @@ def load_detector(bundle: ModelBundle) -> FasterRCNN:
 
     config = bundle.config
     network = build_network(
-        Regimen(**config["regimen"]).network,
+        from_plain(config["regimen"]["network"]),
         len(config["classes"]) + 1,
         config["image_mean"],
         config["image_std"],
+        config["anchors_px"],
     )
     network.load_state_dict(bundle.weights)
     return network.eval()
@@ -36,19 +39,33 @@ def predict(bundle: ModelBundle, coco: dict[str, Any], images: Path) -> tuple[li
     """
     import torch
 
-    from blood_kedro.library.detection.data import DetectionData, eval_loader
+    from blood_kedro.library.detection.data import DetectionData
 
-    regimen = Regimen(**bundle.config["regimen"])
-    device = torch.device("cuda" if torch.cuda.is_available() and regimen.accelerator != "cpu" else "cpu")
-    network = load_detector(bundle).to(device)
+    regimen = from_plain(bundle.config["regimen"])
+    on_gpu = torch.cuda.is_available() and regimen.accelerator != "cpu"
+    network = load_detector(bundle).to("cuda" if on_gpu else "cpu")
     data = DetectionData(coco, images, regimen.augmentation, regimen.seed)
-    results: list[dict[str, Any]] = []
     start = time.perf_counter()
+    results = detect(network, data, regimen.batch_size, regimen.workers)
+    return results, len(data) / (time.perf_counter() - start)
+
+
+def detect(network: FasterRCNN, data: DetectionData, batch_size: int, workers: int) -> list[dict[str, Any]]:
+    """COCO results of a network, where it is, on every image of a data set."""
+    import torch
+
+    from blood_kedro.library.detection.data import eval_loader
+
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    results: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for batch, targets in eval_loader(data, regimen.batch_size, regimen.workers):
+        for batch, targets in eval_loader(data, batch_size, workers):
             for output, target in zip(network([image.to(device) for image in batch]), targets, strict=True):
                 results += _to_results(output, int(target["image_id"]))
-    return results, len(data) / (time.perf_counter() - start)
+    network.train(was_training)
+    return results
 
 
 def _to_results(output: dict[str, Any], image_id: int) -> list[dict[str, Any]]:

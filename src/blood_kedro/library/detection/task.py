@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
@@ -20,7 +21,9 @@ from torchvision.models.detection import FasterRCNN
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.detection.data import DetectionData, EpochSampler, Sample, collate, eval_loader
 from blood_kedro.library.detection.network import batch_norms
-from blood_kedro.library.detection.options import Optimizer, Regimen
+
+if TYPE_CHECKING:
+    from blood_kedro.library.detection.options import Optimizer, Regimen
 
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
@@ -29,12 +32,12 @@ LOSSES = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_re
 class DetectionTask(L.LightningModule):
     """Faster R-CNN training: the sum of its four losses, and the same four on the validation images.
 
-    `epoch_means` holds, after each epoch, the mean of every loss over images, named `train_*` and `val_*`.
+    `take_epoch_means` gives, after each epoch, the mean of every loss over images, named `train_*` and `val_*`.
     """
 
-    def __init__(self, network: FasterRCNN, optimizer: Optimizer, steps_per_epoch: int) -> None:
+    def __init__(self, network: FasterRCNN, optimizer: Optimizer, steps_per_epoch: int, epochs: int) -> None:
         super().__init__()
-        self.network, self.options, self.steps_per_epoch = network, optimizer, steps_per_epoch
+        self.network, self.options, self.steps_per_epoch, self.epochs = network, optimizer, steps_per_epoch, epochs
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
 
@@ -67,14 +70,16 @@ class DetectionTask(L.LightningModule):
             self._counts[f"{stage}_{name}"] += images
 
     def take_epoch_means(self) -> dict[str, float]:
-        """Means since the last call; starts anew."""
-        means = {name: self._sums[name] / self._counts[name] for name in sorted(self._sums)}
+        """Means over the images of all processes since the last call; starts anew."""
+        names = [f"{stage}_{name}" for stage in ("train", "val") for name in (*LOSSES, "loss")]
+        both = torch.tensor([[self._sums[n] for n in names], [self._counts[n] for n in names]], device=self.device)
+        sums, counts = self.trainer.strategy.reduce(both, reduce_op="sum").tolist()
         self._sums.clear()
         self._counts.clear()
-        return means
+        return {n: total / count for n, total, count in sorted(zip(names, sums, counts, strict=True)) if count}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD; the rate is StepLR by epoch (times a linear warm-up, where one is set)."""
+        """SGD; the rate falls by epoch or along a cosine (times a linear warm-up, where one is set)."""
         options = self.options
         optimizer = torch.optim.SGD(
             [p for p in self.network.parameters() if p.requires_grad],
@@ -85,6 +90,8 @@ class DetectionTask(L.LightningModule):
 
         def factor(step: int) -> float:
             warm = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+            if options.schedule == "cosine":
+                return warm * (1 + math.cos(math.pi * min(1.0, step / (self.epochs * self.steps_per_epoch)))) / 2
             return float(warm * options.gamma ** (step // self.steps_per_epoch // options.step_epochs))
 
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
@@ -107,20 +114,26 @@ class DetectionLoaders(L.LightningDataModule):
         """Starts at the epoch that a resumed run is in: Lightning sets it only after workers were asked."""
         progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
         epoch = 0 if progress is None else progress.processed
-        regimen = self.regimen
+        regimen, (rank, world) = self.regimen, self._place()
         return DataLoader(
             self.train,
-            regimen.batch_size,
-            sampler=EpochSampler(self.train, regimen.seed, regimen.images_per_epoch, epoch, self.repeats),
+            regimen.batch_size // world,
+            sampler=EpochSampler(self.train, regimen.seed, regimen.images_per_epoch, epoch, self.repeats, rank, world),
             collate_fn=collate,
             num_workers=regimen.workers,
             persistent_workers=False,
+            pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Images for the validation loss."""
-        return eval_loader(self.val, self.regimen.batch_size, self.regimen.workers)
+        rank, world = self._place()
+        return eval_loader(self.val, self.regimen.batch_size // world, self.regimen.workers, rank, world)
+
+    def _place(self) -> tuple[int, int]:
+        """This process among all that train."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
 class EpochSeed(L.Callback):
@@ -131,15 +144,26 @@ class EpochSeed(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Seed by epoch."""
-        torch.manual_seed(seed_for(self.seed, "epoch", trainer.current_epoch))
+        torch.manual_seed(seed_for(self.seed, "epoch", trainer.current_epoch, trainer.global_rank))
 
 
 class History(L.Callback):
-    """One row per epoch: losses, learning rate, seconds, images per second. Travels with the checkpoint."""
+    """One row per epoch: losses, learning rate, seconds, images per second. Travels with the checkpoint.
 
-    def __init__(self, on_epoch: Callable[[dict[str, float]], None]) -> None:
+    Args:
+        on_epoch: told each row.
+        validate: further figures of the network, asked for every `every` epochs and after the last.
+        every: None never asks.
+    """
+
+    def __init__(
+        self,
+        on_epoch: Callable[[dict[str, float]], None],
+        validate: Callable[[FasterRCNN], dict[str, float]],
+        every: int | None,
+    ) -> None:
         self.rows: list[dict[str, float]] = []
-        self._on_epoch = on_epoch
+        self._on_epoch, self._validate, self._every = on_epoch, validate, every
         self._start = self._end = 0.0
         self._images = 0
 
@@ -156,7 +180,7 @@ class History(L.Callback):
         batch_idx: int,
     ) -> None:
         """The clock of training stops here: validation is not training time."""
-        self._images += len(batch[0])
+        self._images += len(batch[0]) * trainer.world_size
         self._end = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -171,6 +195,9 @@ class History(L.Callback):
             "seconds": seconds,
             "images_per_second": self._images / seconds if seconds > 0 else float("nan"),
         }
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if self._every and trainer.is_global_zero and (last or (trainer.current_epoch + 1) % self._every == 0):
+            row |= self._validate(pl_module.network)
         self.rows.append(row)
         self._on_epoch(row)
 
@@ -183,3 +210,22 @@ class History(L.Callback):
         self.rows = list(state_dict["rows"])
         for row in self.rows:
             self._on_epoch(row)
+
+
+class TimeLimit(L.Callback):
+    """Stops after the last epoch that fits into so many seconds; what is left is done by the next call."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end, self._epoch_start, self.reached = time.monotonic() + seconds, 0.0, False
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of this epoch."""
+        self._epoch_start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop where another epoch like this one would not fit; all processes stop if one would."""
+        now = time.monotonic()
+        more = trainer.current_epoch + 1 < int(trainer.max_epochs or 0)
+        late = more and now + (now - self._epoch_start) > self._end
+        self.reached = bool(trainer.strategy.reduce_boolean_decision(late, all=False))
+        trainer.should_stop = trainer.should_stop or self.reached

@@ -6,12 +6,37 @@ network does it, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from blood_kedro.library.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torchvision.transforms import v2
+
+# The two augmentations of paper 000 (sections III-E1 and III-E2); it names the transforms and gives no amounts.
+PAPER = {"none": (), "paper_r1": ("sharpen", "brightness_contrast"), "paper_r2": ("flip", "colour_jitter")}
+
+# Done to every image, in training or not.
+FIXED = ("sharpen",)
+
+
+def named(augmentation: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of the transforms of an augmentation, which is a name of `PAPER` or a list of transforms.
+
+    Raises:
+        ConfigurationError: a name is unknown.
+    """
+    names = PAPER.get(augmentation, (augmentation,)) if isinstance(augmentation, str) else tuple(augmentation)
+    known = {*FIXED, *_random_transforms()}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            "unknown augmentation", where="regimen: augmentation", got=", ".join(unknown),
+            expected=f"{', '.join(PAPER)}, or a list of {', '.join(sorted(known))}",
+        )  # fmt: skip
+    return names
 
 
 def unsharp(image: Tensor, radius_px: float = 2.0, amount: float = 1.0) -> Tensor:
@@ -25,25 +50,34 @@ def unsharp(image: Tensor, radius_px: float = 2.0, amount: float = 1.0) -> Tenso
     return sharp.round().clamp(0, 255).to(torch.uint8)
 
 
-def preprocessing(name: str) -> Callable[[Tensor], Tensor]:
+def preprocessing(augmentation: str | Sequence[str]) -> Callable[[Tensor], Tensor]:
     """The part of an augmentation that is not random, and so also holds for validation and prediction.
 
-    `paper_r1` sharpens (paper 000, III-E1; the paper gives no amounts: radius 2 px, amount 1).
+    `sharpen` is an unsharp mask (paper 000, III-E1; radius 2 px, amount 1 are ours).
     """
-    return unsharp if name == "paper_r1" else (lambda image: image)
+    return unsharp if "sharpen" in named(augmentation) else (lambda image: image)
 
 
-def augmentation(name: str) -> v2.Transform:
-    """The random part of an augmentation.
-
-    `paper_r1`: contrast and brightness +-20% (paper 000, III-E1). `paper_r2`: horizontal flip with probability 0.5 and
-    colour jitter +-20%, hue +-5% (III-E2). The paper names the transforms and gives no amounts.
-    """
+def random_augmentation(augmentation: str | Sequence[str]) -> v2.Transform:
+    """The random part of an augmentation, in the order of its names."""
     from torchvision.transforms import v2
 
-    if name == "paper_r1":
-        return v2.ColorJitter(brightness=0.2, contrast=0.2)
-    if name == "paper_r2":
-        jitter = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
-        return v2.Compose([v2.RandomHorizontalFlip(0.5), jitter])
-    return v2.Identity()
+    transforms = _random_transforms()
+    chosen = [transforms[name]() for name in named(augmentation) if name not in FIXED]
+    return v2.Compose(chosen) if chosen else v2.Identity()
+
+
+def _random_transforms() -> dict[str, Callable[[], v2.Transform]]:
+    from torchvision.transforms import v2
+
+    return {
+        "brightness_contrast": lambda: v2.ColorJitter(brightness=0.2, contrast=0.2),
+        "colour_jitter": lambda: v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05),
+        "flip": lambda: v2.RandomHorizontalFlip(0.5),
+        "flip_vertical": lambda: v2.RandomVerticalFlip(0.5),
+        # Smears have no up: quarter turns cost no resampling.
+        "quarter_turn": lambda: v2.RandomApply([v2.RandomRotation((90, 90))], 0.5),
+        # Scanners differ in px per um by about this much (facts-data.md, sections 2 to 5).
+        "zoom": lambda: v2.RandomAffine(0, translate=(0.1, 0.1), scale=(0.7, 1.4)),
+        "blur": lambda: v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
+    }

@@ -84,20 +84,14 @@ def _found(results: list[dict[str, Any]], score: float) -> dict[int, list[dict[s
     return rows
 
 
-def _boxes(rows: list[dict[str, Any]]) -> boxlib.Boxes:
-    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes
-
-
 def _kinds(
     cells: list[dict[str, Any]], regions: list[dict[str, Any]], detections: list[dict[str, Any]]
 ) -> tuple[list[str], int]:
     """The kind of each detection, best score first, and the number of missed cells."""
-    truth, found = _boxes(cells), _boxes(detections)
+    truth, found = boxlib.from_coco(cells), boxlib.from_coco(detections)
     overlap = boxlib.iou(found, truth)
     covered = boxlib.intersection(found, truth) / np.maximum(boxlib.area(truth), 1e-9)
-    on_region = boxlib.covered_share(found, _boxes(regions)) >= 0.5
+    on_region = boxlib.covered_share(found, boxlib.from_coco(regions)) >= 0.5
     labels = np.array([cell["category_id"] for cell in cells])
     taken = np.zeros(len(cells), np.bool_)
     kinds = []
@@ -130,8 +124,8 @@ def _confuse(
 ) -> None:
     """Add the pairs of one image to the matrix."""
     background = len(matrix) - 1
-    overlap = boxlib.iou(_boxes(detections), _boxes(cells))
-    on_region = boxlib.covered_share(_boxes(detections), _boxes(regions)) >= 0.5
+    overlap = boxlib.iou(boxlib.from_coco(detections), boxlib.from_coco(cells))
+    on_region = boxlib.covered_share(boxlib.from_coco(detections), boxlib.from_coco(regions)) >= 0.5
     free = np.ones(len(cells), np.bool_)
     for k, detection in enumerate(detections):
         column = position[detection["category_id"]]

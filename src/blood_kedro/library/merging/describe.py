@@ -31,8 +31,13 @@ def class_table(index: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     return table.assign(total=table.sum(axis=1)).sort_values("total", ascending=False).reset_index()
 
 
-def to_coco(index: pd.DataFrame, labels: pd.DataFrame, classes: list[str], split: str) -> dict[str, Any]:
-    """COCO json of one split; ignore regions are `iscrowd: 1` with the coarse class in `label`."""
+def to_coco(
+    index: pd.DataFrame, labels: pd.DataFrame, classes: list[str], split: str, canvas_px: int
+) -> dict[str, Any]:
+    """COCO json of one split, its images squares of `canvas_px`.
+
+    Ignore regions are `iscrowd: 1` with the coarse class in `label`.
+    """
     images = index[index["split"] == split]
     category = {name: number for number, name in enumerate(classes, start=1)}
     number_of = dict(zip(images["image_id"], images["global_id"], strict=True))
@@ -55,7 +60,12 @@ def to_coco(index: pd.DataFrame, labels: pd.DataFrame, classes: list[str], split
         )
     return {
         "images": [
-            {"id": int(row["global_id"]), **{name: row[name] for name in ("file_name", "image_id", "source")}}
+            {
+                "id": int(row["global_id"]),
+                **{name: row[name] for name in ("file_name", "image_id", "source")},
+                "width": canvas_px,
+                "height": canvas_px,
+            }
             for row in records(images)
         ],
         "annotations": annotations,

@@ -7,6 +7,7 @@ import json
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -40,7 +41,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         loader=PackageLoader("blood_kedro.library.reporting", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": _number, "png": _png}
+    environment.filters |= {"number": _number, "png": _png, "besides": _besides}
     shown = {name: parts for name, parts in results.regimens.items() if "metrics" in parts}
     return environment.get_template("report.html.j2").render(
         summary=summary,
@@ -52,6 +53,8 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         per_class=_per_class(shown),
         metric_names=METRIC_NAMES,
         differences=_differences(shown),
+        repetitions=_repetitions(shown),
+        by_source=_by_source(shown),
         error_kinds=(*KINDS, "missed"),
         split_names=SPLIT_NAMES,
         rejects=_rejects(results),
@@ -98,6 +101,43 @@ def _differences(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def _repetitions(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Studies that ran a regimen several times, scored on the same data: how far AP and AP50 spread."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for parts in regimens.values():
+        study = parts["metrics"]["regimen"]["study"]
+        if study:
+            groups.setdefault((study, parts["metrics"]["data_fingerprint"]), []).append(parts["metrics"])
+    rows = []
+    for (study, _), runs in groups.items():
+        values = {name: np.array([run[name] for run in runs if run[name] is not None]) for name in ("map", "map_50")}
+        spread = {
+            name: (float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else None, float(v.min()), float(v.max()))
+            for name, v in values.items()
+            if len(v)
+        }
+        rows.append({"study": study, "runs": len(runs), "by": spread})
+    return rows
+
+
+def _by_source(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each source that was scored on: each regimen's metrics there, and whether it was left out."""
+    names = dict.fromkeys(source for parts in regimens.values() for source in parts["metrics"]["by_source"])
+    return [
+        {
+            "source": source,
+            "by": {
+                name: {
+                    **parts["metrics"]["by_source"].get(source, {}),
+                    "unseen": parts["metrics"]["regimen"]["leave_out"] == source,
+                }
+                for name, parts in regimens.items()
+            },
+        }
+        for source in names
+    ]
+
+
 def _rejects(results: Results) -> pd.DataFrame:
     tables = [
         parts[key]
@@ -115,6 +155,21 @@ def _stale(summary: dict[str, Any], regimens: dict[str, dict[str, Any]]) -> list
     """Regimens that were measured on other data than the corpus this report describes."""
     now = summary.get("unified", {}).get("data_fingerprint")
     return [name for name, parts in regimens.items() if parts["metrics"]["data_fingerprint"] != now]
+
+
+def _besides(regimen: dict[str, Any]) -> str:
+    """What a regimen does that plain Faster R-CNN does not, in words."""
+    parts = {
+        f"without {regimen['leave_out']}": regimen["leave_out"],
+        f"{regimen['sampler']} sampling": regimen["sampler"] != "uniform",
+        f"{regimen['head_loss']} loss": regimen["head_loss"] != "cross_entropy",
+        "ignore regions": regimen["ignore_regions"],
+        regimen["label_space"]: regimen["label_space"] != "merged",
+        "copy-paste": regimen["copy_paste"],
+        "fitted anchors": regimen["network"]["anchors"] == "fitted",
+        f"seed {regimen['seed']}": regimen["study"],
+    }
+    return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
 
 
 def _number(value: float | None, digits: int = 4) -> str:

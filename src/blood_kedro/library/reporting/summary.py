@@ -14,7 +14,7 @@ _UNIFIED = (
 )  # fmt: skip
 _REGIMEN = (
     "mlflow_run_id", "map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "ap_50_per_class",
-    "map_50_coarse", "ap_50_per_class_coarse", "interval_95", "images", "objects", "objects_per_class",
+    "map_50_coarse", "ap_50_per_class_coarse", "split", "interval_95", "images", "objects", "objects_per_class",
     "weights_origin", "data_fingerprint", "predict_images_per_second",
 )  # fmt: skip
 
@@ -53,4 +53,15 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
     if metrics is None:
         return found
     analysis = {key: metrics["analysis"][key] for key in ("score_threshold", "errors", "counting")}
-    return found | {key: metrics[key] for key in _REGIMEN} | {"analysis": analysis}
+    by_source = {source: _headlines(row) for source, row in metrics["by_source"].items()}
+    return found | {
+        **{key: metrics[key] for key in _REGIMEN},
+        "study": metrics["regimen"]["study"],
+        "coarse": _headlines(metrics["coarse"]),
+        "by_source": by_source,
+        "analysis": analysis,
+    }
+
+
+def _headlines(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("map", "map_50", "map_75", "mar_100", "interval_95", "objects_per_class")}

@@ -36,7 +36,7 @@ def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[Mo
 
 def cells_to_paste(coco_train: dict[str, Any], images: Path, regimen: Regimen) -> list[Cutout]:
     """Cut-outs for the regimen's copy-paste: from its training images, from the simulator, or both."""
-    from blood_kedro.library.detection.copy_paste import real_cutouts
+    from blood_kedro.library.detection.cutouts import real_cutouts
     from blood_kedro.library.smears.cutouts import simulated_cutouts
 
     options = regimen.copy_paste
@@ -58,17 +58,30 @@ def train(
     cutouts: list[Cutout] | None = None,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
+    from blood_kedro.library.core.plain import to_plain
     from blood_kedro.library.detection.fit import fit
+    from blood_kedro.library.detection.launch import fit_in_processes
+    from blood_kedro.library.detection.taken_over import take_over
+
+    if regimen.initialization.mlflow_run:
+        pretrained = tracking.fetch_detector(regimen.initialization.mlflow_run)
 
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
     with tracking.child_run(regimen.name) as run_id:
         tracking.log_parameters(regimen.model_dump(mode="json"))
-        trained = fit(
-            regimen, coco_train, coco_val, images, work_folder,
-            pretrained=pretrained, cutouts=cutouts or [], on_epoch=log_epoch,
-        )  # fmt: skip
+        if regimen.trained_in:
+            trained = take_over(Path(regimen.trained_in), regimen, coco_train, coco_val)
+            trained.bundle.config["regimen"] = to_plain(regimen)
+            for row in trained.history:
+                log_epoch(row)
+        else:
+            one = regimen.devices == regimen.num_nodes == 1
+            trained = (fit if one else fit_in_processes)(
+                regimen, coco_train, coco_val, images, work_folder,
+                pretrained=pretrained, cutouts=cutouts or [], on_epoch=log_epoch,
+            )  # fmt: skip
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )
@@ -76,16 +89,23 @@ def train(
     return trained.bundle, pd.DataFrame(trained.history), run_id
 
 
-def predict(model: ModelBundle, coco_val: dict[str, Any], images: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Detections on the validation split, and their speed."""
+def predict(
+    model: ModelBundle, coco: dict[str, Any], images: Path, evaluation: dict[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Detections on the split that is scored, and their speed."""
     from blood_kedro.library.detection.predict import predict as detect
+    from blood_kedro.library.detection.taken_over import taken_predictions
 
-    results, images_per_second = detect(model, coco_val, images)
+    folder = model.config["regimen"]["trained_in"]
+    if folder:
+        results, images_per_second = taken_predictions(Path(folder), evaluation["split"], model.config)
+    else:
+        results, images_per_second = detect(model, coco, images)
     return results, {"predict_images_per_second": images_per_second}
 
 
 def score(
-    coco_val: dict[str, Any],
+    coco: dict[str, Any],
     predictions: list[dict[str, Any]],
     speed: dict[str, Any],
     model: ModelBundle,
@@ -95,38 +115,45 @@ def score(
     seed: int,
 ) -> dict[str, Any]:
     """COCO metrics, logged to the regimen's own run; what they were measured on travels with them."""
-    from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+    from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
     from blood_kedro.library.evaluation.errors import error_analysis
 
-    resamples = evaluation["resamples"]
-    metrics = detection_metrics(coco_val, predictions, resamples=resamples, seed=seed)
-    analysis = error_analysis(
-        coco_val, predictions, score=evaluation["score_threshold"], resamples=resamples, seed=seed
-    )
-    counting = {f"val_count_mae_{n}": row["mean_absolute_error"] for n, row in analysis["counting"].items()}
+    resamples, split = evaluation["resamples"], evaluation["split"]
+    metrics = detection_metrics(coco, predictions, resamples=resamples, seed=seed)
+    by_source = metrics_by_source(coco, predictions, resamples=resamples, seed=seed)
+    analysis = error_analysis(coco, predictions, score=evaluation["score_threshold"], resamples=resamples, seed=seed)
+    logged = {
+        **metrics,
+        "by_source": {source: {"map_50": row["map_50"], "map": row["map"]} for source, row in by_source.items()},
+        "errors": analysis["errors"],
+        "count_mae": {name: row["mean_absolute_error"] for name, row in analysis["counting"].items()},
+    }
     with tracking.reopened(run_id):
-        tracking.log_metrics({f"val_{name}": value for name, value in metrics.items()} | speed)
-        tracking.log_metrics({f"val_errors_{kind}": n for kind, n in analysis["errors"].items()} | counting)
+        tracking.log_metrics({f"{split}_{name}": value for name, value in logged.items()} | speed)
     return {
         **metrics,
+        "split": split,
+        "by_source": by_source,
         "analysis": analysis,
         **speed,
         "mlflow_run_id": run_id,
         "weights_origin": model.config["weights_origin"],
         "regimen": model.config["regimen"],
         "train_images": model.config["train_images"],
+        "trained_in": model.config.get("trained_in"),
         "data_fingerprint": unified_summary["data_fingerprint"],
     }
 
 
 def draw(
-    coco_val: dict[str, Any], predictions: list[dict[str, Any]], images: Path, run_id: str
-) -> tuple[Figure, Figure]:
-    """Predictions over ground truth (paper 000, Fig. 2) and failure cases (Fig. 3), also logged to MLflow."""
-    from blood_kedro.library.detection.figures import failures_figure, predictions_figure
+    coco: dict[str, Any], predictions: list[dict[str, Any]], images: Path, metrics: dict[str, Any], run_id: str
+) -> tuple[Figure, Figure, Figure]:
+    """Predictions over ground truth (paper 000, Fig. 2), failures (Fig. 3) and precision-recall, also in MLflow."""
+    from blood_kedro.library.detection.figures import curves_figure, failures_figure, predictions_figure
 
-    drawn = predictions_figure(coco_val, predictions, images), failures_figure(coco_val, predictions, images)
+    over_truth = predictions_figure(coco, predictions, images)
+    drawn = over_truth, failures_figure(coco, predictions, images), curves_figure(metrics)
     with tracking.reopened(run_id):
-        for figure, name in zip(drawn, ("predictions.png", "failures.png"), strict=True):
+        for figure, name in zip(drawn, ("predictions.png", "failures.png", "precision_recall.png"), strict=True):
             tracking.log_figure(figure, name)
     return drawn

@@ -29,7 +29,8 @@ def _regimen(name: str) -> Pipeline:
         "coco_train": "coco_train", "coco_val": "coco_val", "images": "unified_images", "work_folder": "work_folder",
         "regimen": "params:regimen",
     }  # fmt: skip
-    mapping = {}
+    scored = f"coco_{configured.scored_split()}"
+    mapping = {scored: scored}
     nodes = []
     if configured.starts_from_generated_smears(name):
         training_inputs["pretrained"] = "pretrained"
@@ -50,7 +51,7 @@ def _regimen(name: str) -> Pipeline:
             Node(train, training_inputs, ["model", "history", "run_id"], name="train"),
             Node(
                 predict,
-                ["model", "coco_val", "unified_images"],
+                ["model", scored, "unified_images", "params:evaluation"],
                 ["predictions", "speed"],
                 name="predict",
                 tags=["inference"],
@@ -58,7 +59,7 @@ def _regimen(name: str) -> Pipeline:
             Node(
                 score,
                 [
-                    "coco_val", "predictions", "speed", "model", "run_id", "unified_summary", "params:evaluation",
+                    scored, "predictions", "speed", "model", "run_id", "unified_summary", "params:evaluation",
                     "params:seed",
                 ],
                 "metrics",
@@ -66,8 +67,8 @@ def _regimen(name: str) -> Pipeline:
             ),
             Node(
                 draw,
-                ["coco_val", "predictions", "unified_images", "run_id"],
-                ["predictions_figure", "failures_figure"],
+                [scored, "predictions", "unified_images", "metrics", "run_id"],
+                ["predictions_figure", "failures_figure", "curves_figure"],
                 name="draw",
             ),
         ]

@@ -42,8 +42,8 @@ def describe(index: pd.DataFrame, annotations: pd.DataFrame) -> tuple[pd.DataFra
 
 
 def coco_per_split(
-    index: pd.DataFrame, annotations: pd.DataFrame, classes: list[str]
+    index: pd.DataFrame, annotations: pd.DataFrame, classes: list[str], canvas_px: int
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """COCO json of train, val and test."""
-    train, val, test = (to_coco(index, annotations, classes, split) for split in ("train", "val", "test"))
+    train, val, test = (to_coco(index, annotations, classes, split, canvas_px) for split in ("train", "val", "test"))
     return train, val, test

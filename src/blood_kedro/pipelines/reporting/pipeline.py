@@ -11,7 +11,7 @@ from blood_kedro import configured
 from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_report
 
 _PER_SOURCE = ("ingestion_summary", "boxes_summary", "rejects", "standardization_rejects")
-_PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure")
+_PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure", "curves_figure")
 _UNIFIED = ("unified_summary", "composition_table", "class_table", "merging_rejects")
 
 

@@ -1,9 +1,10 @@
-"""Copy-paste of single cells between fields, by light rather than by pixels.
+"""Pasting of single cells into fields, by light rather than by pixels.
 
-A cell is cut out as absorbance against the background beside it. Pasting multiplies the new field by what the cell lets
-through: uneven light carries over, and where the cell lands on another, both absorb (Beer-Lambert). Its stain is
-brought to that of the new field's own red cells, its size to theirs. After Ghiasi et al., Simple copy-paste is a strong
-data augmentation method (CVPR 2021), which pastes pixels.
+Pasting multiplies a field by what the cell lets through: uneven light carries over, and where the cell lands on
+another, both absorb (Beer-Lambert). Its stain is brought to that of the field's own red cells, its size to theirs.
+After Ghiasi et al., Simple copy-paste is a strong data augmentation method (CVPR 2021), which pastes pixels.
+
+Needs NumPy and Pillow only: it runs wherever a detector is trained.
 """
 
 from __future__ import annotations
@@ -11,24 +12,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from PIL import Image
 
 from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.taxonomy import PARENT, is_a
-from blood_kedro.library.imaging.segmentation import BoolMask, RgbImage
 
 Box = tuple[float, float, float, float]
+BoolMask = npt.NDArray[np.bool_]
+RgbImage = npt.NDArray[np.uint8]
 
 # The border of a standardized canvas is black: there is no field.
 _BLACK = 12
-# A cell whose surroundings are darker than this share of the field's light lies in a crowd: it has no clean outline.
-_CLEAN_GROUND = 0.8
 # Less absorbance than this is noise rather than a cell.
-_FAINT = 0.05
+FAINT = 0.05
 _TRIES = 15
 
 
@@ -53,12 +52,11 @@ def field_colour(rgb: RgbImage) -> FieldColour | None:
     light = (red_light, green_light, blue_light)
     density = -np.log(np.maximum(seen, 1) / np.asarray(light))
     green = np.asarray(np.clip(density[..., 1] * 200, 0, 255), np.uint8)
-    level = cv2.threshold(green, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0]
-    cells = density[green > level]
+    cells = density[green > otsu(green)]
     if len(cells) < 50:
         return None
     red, green_od, blue = (float(v) for v in np.median(cells, axis=0))
-    return FieldColour(light, (red, green_od, blue), content) if green_od > _FAINT else None
+    return FieldColour(light, (red, green_od, blue), content) if green_od > FAINT else None
 
 
 def usual_cell_px(boxes: boxlib.Boxes, labels: Sequence[str]) -> float | None:
@@ -67,45 +65,12 @@ def usual_cell_px(boxes: boxlib.Boxes, labels: Sequence[str]) -> float | None:
     return float(np.median(sides)) if len(sides) else None
 
 
-def cut_out(rgb: RgbImage, box: Box, label: str, cell_px: float, colour: FieldColour, origin: str) -> Cutout | None:
-    """Cut the cell out of its box; None where it has no outline of its own (crowded, cut by the border, too faint)."""
-    x_min, y_min, x_max, y_max = box
-    pad = 0.15 * max(x_max - x_min, y_max - y_min) + 2
-    left, top, right, bottom = (round(v) for v in (x_min - pad, y_min - pad, x_max + pad, y_max + pad))
-    inside = colour.content
-    if left < inside[0] or top < inside[1] or right > inside[2] or bottom > inside[3]:
-        return None
-    patch = rgb[top:bottom, left:right].astype(np.float32)
-    ring = np.ones(patch.shape[:2], np.bool_)
-    ring[3:-3, 3:-3] = False
-    ground = np.percentile(patch[ring], 75, axis=0)
-    if (ground < _CLEAN_GROUND * np.asarray(colour.light)).any():
-        return None
-    density = -np.log(np.maximum(patch, 1) / np.maximum(ground, 1))
-    mask = _central_mask(density)
-    if mask is None:
-        return None
-    soft = cv2.GaussianBlur(ndimage.binary_dilation(mask).astype(np.float32), (0, 0), 0.8)
-    absorbance = np.asarray(np.clip(density, 0, None) * soft[..., None], np.float32)
-    return Cutout(label, absorbance, mask, cell_px, colour.red_od, origin)
-
-
-def _central_mask(density: npt.NDArray[np.float32]) -> BoolMask | None:
-    """The component in the middle of a patch, if it is one clear cell."""
-    strength = np.asarray(np.clip(density.max(axis=2) * 150, 0, 255), np.uint8)
-    level = cv2.threshold(strength, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0]
-    cells = ndimage.binary_opening(ndimage.binary_fill_holes(strength > level))
-    parts = ndimage.label(cells)[0]
-    height, width = parts.shape
-    middle = parts[height // 3 : 2 * height // 3 + 1, width // 3 : 2 * width // 3 + 1]
-    found = np.bincount(middle[middle > 0]) if (middle > 0).any() else np.zeros(0, np.int64)
-    if not found.any():
-        return None
-    mask = np.asarray(parts == found.argmax(), np.bool_)
-    if float(np.median(density.max(axis=2)[mask])) < _FAINT:
-        return None
-    touches = mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()
-    return None if touches or not 0.12 < mask.mean() < 0.8 else mask
+def otsu(levels: npt.NDArray[np.uint8]) -> int:
+    """Otsu's threshold (1979): what lies above it and what does not differ most."""
+    share = np.bincount(levels.ravel(), minlength=256) / levels.size
+    below, mass = np.cumsum(share), np.cumsum(share * np.arange(256))
+    between = (mass[-1] * below - mass) ** 2 / np.maximum(below * (1 - below), 1e-12)
+    return int(between.argmax())
 
 
 def paste(
@@ -154,9 +119,10 @@ def _fitted(
     """Absorbance and mask of a cell in the scale and stain of a field, turned by quarters and mirrored."""
     scale = float(np.clip(cell_px / cutout.cell_px, 0.4, 2.5)) * rng.uniform(0.92, 1.08)
     size = (max(round(cutout.mask.shape[1] * scale), 3), max(round(cutout.mask.shape[0] * scale), 3))
-    flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    absorbance = cv2.resize(cutout.absorbance, size, interpolation=flags)
-    mask = cv2.resize(cutout.mask.astype(np.float32), size, interpolation=flags) >= 0.5
+    layers = [*np.moveaxis(cutout.absorbance, 2, 0), cutout.mask.astype(np.float32)]
+    way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    *channels, cover = (np.asarray(Image.fromarray(layer).resize(size, way)) for layer in layers)
+    absorbance, mask = np.stack(channels, axis=2), cover >= 0.5
     if cutout.label in PARENT and is_a(cutout.label, "rbc"):
         stain = np.clip(np.maximum(colour.red_od, 0.01) / np.maximum(cutout.red_od, 0.01), 0.4, 2.5)
         absorbance = absorbance * stain.astype(np.float32)

@@ -1,0 +1,57 @@
+"""Pack the unified corpus and regimens for a machine without this project: `make pack REGIMENS="regimen_1 regimen_2"`.
+
+Reads the catalog of an environment; `merging` must have run, and for regimens that start from generated smears or paste
+cells also the nodes that make these.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+
+from blood_kedro import tracking
+from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.detection.options import Regimen
+from blood_kedro.library.detection.pack import SPLITS, pack_data, pack_regimen
+
+ROOT = Path(__file__).parents[1]
+
+
+def pack(catalog: DataCatalog, values: dict[str, object], names: list[str], out: Path) -> None:
+    """Write data and regimens of a catalog.
+
+    Raises:
+        ConfigurationError: there is no such regimen.
+    """
+    pack_data(out, {split: catalog.load(f"coco_{split}") for split in SPLITS}, catalog.load("unified_images"))
+    for name in names:
+        if name not in values:
+            raise ConfigurationError("no such regimen", where="REGIMENS", got=name, expected=", ".join(values))
+        regimen = Regimen.model_validate(values[name])
+        pretrained = None
+        if regimen.initialization.kind == "generated_smears":
+            pretrained = catalog.load("pretraining.model")
+        elif regimen.initialization.mlflow_run:
+            pretrained = tracking.fetch_detector(regimen.initialization.mlflow_run)
+        pack_regimen(out, regimen, pretrained, catalog.load(f"{name}.cutouts") if regimen.copy_paste else ())
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("regimens", nargs="+")
+    parser.add_argument("--env", default="laptop")
+    chosen = parser.parse_args()
+    bootstrap_project(ROOT)
+    with KedroSession.create(project_path=ROOT, env=chosen.env) as session:
+        context = session.load_context()
+        pack(context.catalog, context.params["regimens"], chosen.regimens, chosen.out)
+
+
+if __name__ == "__main__":
+    main()

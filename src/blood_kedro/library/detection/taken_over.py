@@ -1,0 +1,68 @@
+"""Results of a training that ran elsewhere (`job.train_pack`), checked against what is configured here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from blood_kedro.library.core.errors import DataContractError
+from blood_kedro.library.core.hashing import fingerprint
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.detection.fit import Fit, identity_of, without_source
+from blood_kedro.library.detection.initialization import file_weights
+
+if TYPE_CHECKING:
+    from blood_kedro.library.detection.options import Regimen
+
+
+def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[str, Any]) -> Fit:
+    """The detector and history of a folder that `scripts/train_detector.py` filled.
+
+    Raises:
+        DataContractError: the folder is not whole, or its training had another recipe or other data.
+        UnsafeFileError: its weights are more than tensors.
+    """
+    job = folder / "job.json"
+    if not job.is_file():
+        raise DataContractError(
+            "no finished training in this folder", where=str(folder.absolute()), got="no job.json",
+            remedy="correct trained_in, or run scripts/train_detector.py again: it goes on where it stopped",
+        )  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    here, there = identity_of(regimen), identity_of(config["regimen"])
+    other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    if other:
+        raise DataContractError(
+            f"regimen {regimen.name} was trained with other options than are configured", where=str(folder.absolute()),
+            got=", ".join(f"{name} {there.get(name)}" for name in other),
+            expected=", ".join(f"{name} {here.get(name)}" for name in other),
+            remedy="configure what was trained, or train what is configured",
+        )  # fmt: skip
+    data = fingerprint([without_source(train, regimen.leave_out), val])
+    if config["data_fingerprint"] != data:
+        raise DataContractError(
+            "this training saw other data than the unified corpus holds now", where=str(folder.absolute()),
+            got=config["data_fingerprint"], expected=data, remedy="pack the data again (make pack) and train again",
+        )  # fmt: skip
+    config["trained_in"] = json.loads(job.read_text())
+    table = pd.read_csv(folder / "history.csv")
+    history = [{str(name): float(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return Fit(ModelBundle(file_weights(folder / "weights.pt"), config), history)
+
+
+def taken_predictions(folder: Path, split: str, config: dict[str, Any]) -> tuple[list[dict[str, Any]], float]:
+    """Detections on a split, and images per second, of the folder that `take_over` accepted.
+
+    Raises:
+        DataContractError: the training did not predict on that split.
+    """
+    path = folder / f"coco_results_{split}.json"
+    if not path.is_file():
+        raise DataContractError(
+            f"the training did not predict on {split}", where=str(path.absolute()), remedy="pack that split, too"
+        )
+    results: list[dict[str, Any]] = json.loads(path.read_text())
+    return results, float(config["trained_in"]["predict_images_per_second"][split])
