@@ -18,8 +18,6 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.pack import SPLITS, pack_data, pack_regimen
 
-ROOT = Path(__file__).parents[1]
-
 
 def pack(catalog: DataCatalog, values: dict[str, object], names: list[str], out: Path) -> None:
     """Write data and regimens of a catalog.
@@ -46,11 +44,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("regimens", nargs="+")
     parser.add_argument("--env", default="laptop")
+    parser.add_argument("--project", type=Path, default=Path.cwd(), help="default: here")
     chosen = parser.parse_args()
-    bootstrap_project(ROOT)
-    with KedroSession.create(project_path=ROOT, env=chosen.env) as session:
+    bootstrap_project(chosen.project)
+    with KedroSession.create(project_path=chosen.project, env=chosen.env) as session:
         context = session.load_context()
-        pack(context.catalog, context.params["regimens"], chosen.regimens, chosen.out)
+        regimens = context.config_loader["parameters"]["regimens"]
+        pack(context.catalog, regimens, chosen.regimens, chosen.out)
 
 
 if __name__ == "__main__":

@@ -76,13 +76,14 @@ def log_detector(bundle: ModelBundle) -> None:
     import mlflow
     import numpy as np
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     columns = {"image": "long", "label": "string", "score": "double"}
     columns |= dict.fromkeys(("x_min_px", "y_min_px", "x_max_px", "y_max_px"), "double")
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))]),
         outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
+        params=ParamSchema([ParamSpec("tile_px", DataType.long, 640)]),
     )
     with tempfile.TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
@@ -92,7 +93,7 @@ def log_detector(bundle: ModelBundle) -> None:
             artifacts={"bundle": str(Path(folder) / "bundle")},
             code_paths=[str(_SERVING.parent)],
             signature=signature,
-            pip_requirements=["torch", "torchvision", "safetensors", "pydantic", "pandas", "opencv-python-headless"],
+            pip_requirements=["torch", "torchvision", "safetensors", "pandas"],
         )
 
 

@@ -11,6 +11,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 
 from blood_kedro import configured
+from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.options import Pretraining, Regimen
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.smears.kinds import LABELS
@@ -19,7 +20,7 @@ from blood_kedro.library.sources.registry import SOURCES
 from blood_kedro.library.standardization.options import StandardizationOptions
 from tests.conftest import PROJECT
 
-ENVIRONMENTS = ("base", "laptop", "paper")
+ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
 
 
 def load(environment: str, what: str = "parameters") -> dict[str, Any]:
@@ -71,12 +72,50 @@ def test_paper_environment_is_what_the_paper_says() -> None:
         ("focal", "regimen_2", {"head_loss"}),
         ("rare_class_copy_paste", "regimen_2", {"copy_paste"}),
         ("source_aware", "regimen_2", {"ignore_regions", "label_space"}),
+        ("fitted_anchors", "regimen_2", {"network"}),
+        ("without_bccd", "source_aware", {"leave_out"}),
+        ("without_chula", "source_aware", {"leave_out"}),
+        ("without_pbc", "source_aware", {"leave_out"}),
     ],
 )
 def test_a_study_changes_one_thing(environment: str, name: str, origin: str, differs: set[str]) -> None:
     regimens = load(environment)["regimens"]
     one, other = (Regimen(**regimens[n]).model_dump(exclude={"name", "enabled"}) for n in (name, origin))
     assert {key for key in one if one[key] != other[key]} == differs
+
+
+def test_seeds_and_search_write_a_regimen_out() -> None:
+    plain = {"optimizer": {"lr": 0.1, "momentum": 0.9}, "seed": 5, "name": "x"}
+    parameters = {
+        "seed": 1,
+        "regimens": {
+            "plain": plain,
+            "again": {**plain, "seeds": [3, 4]},
+            "tuned": {**plain, "search": {"optimizer.lr": [0.01, 0.02], "augmentation": ["none", "paper_r2"]}},
+        },
+    }
+    regimens = configured.with_repetitions(parameters)["regimens"]
+    assert list(regimens) == [
+        "plain", "again_seed_3", "again_seed_4",
+        "tuned_lr_0_01_augmentation_none", "tuned_lr_0_01_augmentation_paper_r2",
+        "tuned_lr_0_02_augmentation_none", "tuned_lr_0_02_augmentation_paper_r2",
+    ]  # fmt: skip
+    assert regimens["plain"] == plain
+    assert regimens["again_seed_4"] == {**plain, "seed": 4, "name": "again_seed_4", "study": "again"}
+    last = regimens["tuned_lr_0_02_augmentation_none"]
+    assert last["optimizer"] == {"lr": 0.02, "momentum": 0.9}
+    assert plain["optimizer"]["lr"] == 0.1
+    for name, entry in regimens.items():
+        if name != "plain":
+            assert Regimen(**entry).name == name
+    once = configured.with_repetitions(parameters)
+    assert configured.with_repetitions(once) == once
+
+
+def test_scored_split_is_val_or_test() -> None:
+    configured.set_from({"evaluation": {"split": "train"}})
+    with pytest.raises(ConfigurationError, match="val or test"):
+        configured.scored_split()
 
 
 def test_environments_change_single_keys() -> None:

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.evaluation.coco_metrics import detection_metrics, paired_difference
+from blood_kedro.library.evaluation.coco_metrics import (
+    average_precision,
+    detection_metrics,
+    metrics_by_source,
+    paired_difference,
+)
 
 CLASSES = ("rbc", "teardrop", "basophil", "platelet")
 
@@ -109,3 +114,35 @@ def test_difference_of_two_detectors_is_paired_over_images() -> None:
         low == 0.0 and high is not None and high > difference
     )  # some resamples lack the image; none makes the better one worse
     assert paired_difference(metrics(gt, worse), b, "map_50") is None
+
+
+def test_precision_over_recall_is_the_curve_behind_ap() -> None:
+    gt = truth((1, "rbc", A, False), (1, "rbc", B, False))
+    got = metrics(gt, [found(1, "rbc", A, 0.9), found(1, "rbc", C, 0.8), found(1, "rbc", B, 0.7)])
+    curve = got["precision_recall"]["rbc"]
+    assert len(curve) == 101
+    assert curve[:51] == [1.0] * 51  # up to recall 0.5 every detection is right
+    assert curve[51:] == [pytest.approx(2 / 3, abs=1e-3)] * 50
+    assert sum(curve) / 101 == pytest.approx(got["map_50"], abs=1e-3)
+    assert set(got["precision_recall"]) == {"rbc"}  # no curve for a class without a cell
+
+
+def test_each_source_is_scored_on_its_own_images() -> None:
+    gt = truth((1, "rbc", A, False), (2, "teardrop", B, False))
+    gt["images"] = [{"id": 1, "source": "bccd"}, {"id": 2, "source": "chula"}, {"id": 3, "source": "pbc"}]
+    by_source = metrics_by_source(gt, [found(1, "rbc", A, 0.9), found(2, "rbc", B, 0.9)], resamples=5, seed=0)
+    assert by_source["bccd"]["map_50"] == pytest.approx(1)
+    assert by_source["chula"]["map_50"] == pytest.approx(0)  # the wrong shape ...
+    assert by_source["chula"]["coarse"]["map_50"] == pytest.approx(1)  # ... of the right kind
+    assert by_source["chula"]["coarse"]["interval_95"]["map_50"] == [pytest.approx(1), pytest.approx(1)]
+    assert [by_source[s]["images"] for s in ("bccd", "chula", "pbc")] == [1, 1, 1]
+    assert by_source["pbc"]["map_50"] is None  # nothing to find there, nothing to say
+    assert by_source["pbc"]["interval_95"]["map_50"] == [None, None]
+
+
+def test_quick_ap50_is_the_same_and_looks_at_its_images_only() -> None:
+    gt = truth((1, "rbc", A, False), (1, "rbc", B, False), (2, "rbc", C, False))
+    results = [found(1, "rbc", A, 0.9)]
+    assert average_precision(gt, results) == pytest.approx(metrics(gt, results)["map_50"])
+    assert average_precision({**gt, "images": [{"id": 1}]}, results) == pytest.approx(51 / 101)
+    assert average_precision({**gt, "images": []}, []) is None

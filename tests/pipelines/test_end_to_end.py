@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import copy_project
+from tests.conftest import PROJECT, copy_project
 
 pytestmark = pytest.mark.slow
 
@@ -103,10 +104,12 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
         "Figure 1",
         "Figure 2",
         "Figure 3",
+        "Precision over recall",
+        "By source",
     ):
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
-    assert page.count("data:image/png;base64") == 5
+    assert page.count("data:image/png;base64") == 7
     assert "as measured here" in page
 
 
@@ -168,11 +171,67 @@ def test_bad_parameter_stops_before_any_node(tmp_path: Path) -> None:
     assert not (folder / "data/02_intermediate").exists()
 
 
+def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(demo: Path, tmp_path: Path) -> None:
+    """In one run on the demo's corpus: two seeds, a start from an MLflow run, and a folder from another machine."""
+    from blood_kedro.library.detection import job
+
+    folder = tmp_path / "project"
+    shutil.copytree(demo, folder)
+    first = summary_of(demo)["regimens"]["regimen_1"]["mlflow_run_id"]
+    recipe = {
+        "enabled": True, "epochs": 1, "batch_size": 2, "seed": 5, "augmentation": ["flip", "zoom"],
+        "network": {
+            "backbone": "resnet18_fpn", "norm": "group", "input_px": 192, "anchor_sizes_px": [8, 16, 32, 64, 128],
+            "proposals_train": 300, "proposals_test": 200, "roi_samples": 64, "representation": 256,
+        },
+    }  # fmt: skip
+    overlay: dict[str, Any] = {
+        "evaluation": {"resamples": 5},
+        "regimens": {
+            "regimen_1": {"epochs": 1, "seeds": [1, 2]},
+            "regimen_2": {"enabled": False},
+            "continued": {**recipe, "name": "continued", "initialization": {"kind": "checkpoint", "mlflow_run": first}},
+            "elsewhere": {**recipe, "name": "elsewhere"},
+        },
+    }
+    write = (folder / "conf/local/parameters.yml").write_text
+    write(json.dumps(overlay))
+    script = [sys.executable, str(PROJECT / "scripts/pack_detector.py"), str(tmp_path / "pack"), "elsewhere"]
+    packed = subprocess.run(
+        [*script, "--env=local"], cwd=folder, capture_output=True, text=True, env=environment(), check=False
+    )
+    assert packed.returncode == 0, packed.stderr[-2000:]
+    assert job.main([str(tmp_path / "pack"), "elsewhere", str(tmp_path / "out")]) == 0
+    overlay["regimens"]["elsewhere"]["trained_in"] = str(tmp_path / "out")
+    write(json.dumps(overlay))
+    kedro_run(folder, "--pipelines=detection_training,reporting")
+    regimens = summary_of(folder)["regimens"]
+    assert set(regimens) == {"regimen_1_seed_1", "regimen_1_seed_2", "continued", "elsewhere"}
+    one, two = (regimens[f"regimen_1_seed_{seed}"] for seed in (1, 2))
+    assert one["study"] == two["study"] == "regimen_1"
+    assert one["train_loss"] != two["train_loss"]
+    assert first in regimens["continued"]["weights_origin"]
+    saved = json.loads((folder / "data/07_model_output/elsewhere/coco_results.json").read_text())
+    assert saved == json.loads((tmp_path / "out/coco_results_val.json").read_text())
+    assert set(one["by_source"]) == {"synthetic"}
+    children = {run.info.run_name: run for run in runs_of(folder)}
+    assert children["elsewhere"].data.metrics["train_loss"] == pytest.approx(regimens["elsewhere"]["train_loss"][0])
+    page = (folder / "data/08_reporting/report.html").read_text()
+    assert "Repetitions" in page
+    assert "flip, zoom" in page
+    refused = kedro_run(
+        folder, "--pipelines=detection_training", "--params=evaluation.split=test", "--tags=inference", check=False
+    )
+    assert "the split to score has no image" in refused.stdout + refused.stderr
+
+
 def start_training(folder: Path) -> subprocess.Popen[str]:
     """A run that is in mid-training when this returns."""
     process = subprocess.Popen(
         command("--params", QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+        # Started in the background, a shell hands down that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.time() + 300
     while not list((folder / "data/06_models/.work/regimen_1").glob("*/resume.ckpt")):

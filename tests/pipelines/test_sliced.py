@@ -46,6 +46,7 @@ def catalog(tmp_path: Path) -> DataCatalog:
             "params:sources.synthetic.smears": MemoryDataset(SMEARS),
             "params:sources.bccd": MemoryDataset(parameters["sources"]["bccd"]),
             "params:standardization": MemoryDataset(StandardizationOptions(workers=1, boxes="paper")),
+            "params:standardization.target_px": MemoryDataset(512),
             "params:merging": MemoryDataset(MergingOptions(view="full", min_class_count=2, val_fraction=0.25)),
         }
     )

@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+if TYPE_CHECKING:
+    from blood_kedro.library.detection.tiled import Detections
+
+TILED_ABOVE_PX, TILE_PX = 2000, 640
+
 
 class Detector(PythonModel):
-    """Input `(N, H, W, 3) uint8` RGB; output one row per cell: image, label, score, box in px of the image."""
+    """Input `(N, H, W, 3) uint8` RGB; output one row per cell: image, label, score, box in px of the image.
+
+    An image with a side of over 2,000 px is cut into overlapping tiles; the parameter `tile_px` is their side.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the network from its options and load its weights."""
         from blood_kedro.library.core.model_bundle import load_bundle
-        from blood_kedro.library.detection.options import Regimen
         from blood_kedro.library.detection.predict import load_detector
         from blood_kedro.library.detection.transforms import preprocessing
 
         bundle = load_bundle(Path(context.artifacts["bundle"]))
         self.classes = bundle.config["classes"]
         self.network = load_detector(bundle)
-        self.prepare = preprocessing(Regimen(**bundle.config["regimen"]).augmentation)
+        self.prepare = preprocessing(bundle.config["regimen"]["augmentation"])
 
     def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
-        """Detect cells; an image of any size is scaled inside the network."""
-        import torch
-
+        """Detect cells; a small image is scaled inside the network, a large one comes in tiles."""
         rows = []
-        with torch.inference_mode():
-            for number, pixels in enumerate(np.asarray(model_input, np.uint8)):
-                image = self.prepare(torch.from_numpy(pixels).permute(2, 0, 1)).float() / 255
-                output = self.network([image])[0]
-                for box, label, score in zip(output["boxes"], output["labels"], output["scores"], strict=True):
-                    x_min, y_min, x_max, y_max = box.double().tolist()
-                    rows.append((number, self.classes[int(label) - 1], float(score), x_min, y_min, x_max, y_max))
+        for number, pixels in enumerate(np.asarray(model_input, np.uint8)):
+            found = self._detect(pixels, int((params or {}).get("tile_px", TILE_PX)))
+            for box, label, score in zip(found.boxes.tolist(), found.labels, found.scores.tolist(), strict=True):
+                rows.append((number, self.classes[int(label) - 1], score, *box))
         columns = ["image", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
         return pd.DataFrame(rows, columns=columns)
+
+    def _detect(self, pixels: npt.NDArray[np.uint8], tile_px: int) -> Detections:
+        from blood_kedro.library.detection.tiled import detect_tiled
+
+        # A single tile is the whole image: nothing is cut, nothing is removed.
+        side = tile_px if max(pixels.shape[:2]) > TILED_ABOVE_PX else max(pixels.shape[:2])
+        return detect_tiled(self.network, pixels, self.prepare, tile_px=side, overlap_px=max(side // 4, 1))
 
 
 mlflow.models.set_model(Detector())

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.detection.options import Pretraining, Regimen
 
@@ -96,6 +97,11 @@ def predict(
     from blood_kedro.library.detection.predict import predict as detect
     from blood_kedro.library.detection.taken_over import taken_predictions
 
+    if not coco["images"]:
+        raise ConfigurationError(
+            "the split to score has no image", where="evaluation.split", got=evaluation["split"],
+            remedy="set merging.test_fraction, or merging.split to official where a source has lists, and merge again",
+        )  # fmt: skip
     folder = model.config["regimen"]["trained_in"]
     if folder:
         results, images_per_second = taken_predictions(Path(folder), evaluation["split"], model.config)

@@ -1,0 +1,158 @@
+"""Detection on images that are larger than a detector was trained for: tile by tile, at a cost that grows linearly.
+
+Neighbouring tiles overlap. Each detection belongs to the tile whose core (the part nearer to its own middle than to a
+neighbour's) holds its centre, where the cell is seen whole; so a cell at a border is neither cut nor counted twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from blood_kedro.library.core import boxes as boxlib
+from blood_kedro.library.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torchvision.models.detection import FasterRCNN
+
+# Two tiles may see the centre of one cell on different sides of a seam: both keep it within this share of the overlap,
+# and the better of the two stays.
+_SEAM_SHARE = 0.25
+_SAME_CELL_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Pixels `[y_min, y_max) x [x_min, x_max)` of an image, and the core that belongs to this tile alone."""
+
+    row: int
+    column: int
+    area: tuple[int, int, int, int]
+    core: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Cells found in one image: `boxes (N, 4)` xyxy px of the image, `labels (N,)` from 1, `scores (N,)`."""
+
+    boxes: boxlib.Boxes
+    labels: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+
+
+def tiles(width: int, height: int, tile_px: int, overlap_px: int) -> Iterator[Tile]:
+    """Tiles that cover an image, row by row; the last of a row or column ends at the border.
+
+    Raises:
+        ConfigurationError: the overlap is not smaller than half a tile.
+    """
+    if not 0 < overlap_px < tile_px / 2:
+        raise ConfigurationError(
+            "tiles must overlap by less than half", where="overlap_px", got=f"{overlap_px} of {tile_px} px"
+        )
+    rows, columns = _starts(height, tile_px, overlap_px), _starts(width, tile_px, overlap_px)
+    row_cores, column_cores = _cores(rows, tile_px), _cores(columns, tile_px)
+    for r, (top, (core_top, core_bottom)) in enumerate(zip(rows, row_cores, strict=True)):
+        for c, (left, (core_left, core_right)) in enumerate(zip(columns, column_cores, strict=True)):
+            area = (left, top, min(left + tile_px, width), min(top + tile_px, height))
+            yield Tile(r, c, area, (core_left, core_top, core_right, core_bottom))
+
+
+def _starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
+    last = max(length - tile_px, 0)
+    return [*range(0, last, tile_px - overlap_px), last]
+
+
+def _cores(starts: Sequence[int], tile_px: int) -> list[tuple[float, float]]:
+    """Borders in the middle of what neighbours share; the outer ones lie outside the image."""
+    inner = [(start + tile_px + following) / 2 for start, following in itertools.pairwise(starts)]
+    edges = [-np.inf, *inner, np.inf]
+    return list(itertools.pairwise(edges))
+
+
+def detect_tiled(
+    network: FasterRCNN,
+    image: npt.NDArray[np.uint8],
+    prepare: Callable[[Tensor], Tensor],
+    *,
+    tile_px: int = 640,
+    overlap_px: int = 160,
+    batch_size: int = 4,
+) -> Detections:
+    """Find the cells of a large image.
+
+    Args:
+        network: a detector that predicts.
+        image: `(H, W, 3) uint8` RGB; a memory map will do: only one batch of tiles is read at a time.
+        prepare: of `transforms.preprocessing`, as in training.
+        tile_px: side of a tile. Cells should take the share of it that they took of a training image.
+        overlap_px: at least the largest cell.
+        batch_size: tiles at once.
+
+    Raises:
+        ConfigurationError: the overlap is not smaller than half a tile.
+    """
+    import torch
+
+    device = next(network.parameters()).device
+    height, width = image.shape[:2]
+    margin = _SEAM_SHARE * overlap_px
+    kept: dict[tuple[int, int], Detections] = {}
+    todo = list(tiles(width, height, tile_px, overlap_px))
+    for start in range(0, len(todo), batch_size):
+        batch = todo[start : start + batch_size]
+        pixels = [np.ascontiguousarray(image[t.area[1] : t.area[3], t.area[0] : t.area[2]]) for t in batch]
+        inputs = [prepare(torch.from_numpy(p).permute(2, 0, 1)).to(device).float() / 255 for p in pixels]
+        with torch.inference_mode():
+            outputs = network(inputs)
+        for tile, output in zip(batch, outputs, strict=True):
+            found = _owned(output, tile, margin)
+            for neighbour in _earlier(tile):
+                if neighbour in kept:
+                    found, kept[neighbour] = _better(found, kept[neighbour])
+            kept[tile.row, tile.column] = found
+    return _joined(list(kept.values()))
+
+
+def _owned(output: dict[str, Tensor], tile: Tile, margin: float) -> Detections:
+    """Detections of a tile whose centre lies in its core, or just beyond, in px of the image."""
+    boxes = output["boxes"].cpu().numpy().astype(np.float64) + np.tile(tile.area[:2], 2)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    low, high = np.array(tile.core[:2]) - margin, np.array(tile.core[2:]) + margin
+    mine = ((centre >= low) & (centre < high)).all(axis=1)
+    labels, scores = output["labels"].cpu().numpy(), output["scores"].cpu().numpy().astype(np.float64)
+    return Detections(boxes[mine], labels[mine], scores[mine])
+
+
+def _earlier(tile: Tile) -> list[tuple[int, int]]:
+    """Neighbours that come before this tile: left, and the three above."""
+    r, c = tile.row, tile.column
+    return [(r, c - 1), (r - 1, c - 1), (r - 1, c), (r - 1, c + 1)]
+
+
+def _better(a: Detections, b: Detections) -> tuple[Detections, Detections]:
+    """Of cells that two tiles both found, whatever they call them, the one with the better score stays."""
+    same = boxlib.iou(a.boxes, b.boxes) >= _SAME_CELL_IOU
+    a_wins = a.scores[:, None] >= b.scores[None]
+    worse_of_a, worse_of_b = np.any(same & ~a_wins, axis=1), np.any(same & a_wins, axis=0)
+    return _without(a, np.asarray(worse_of_a)), _without(b, np.asarray(worse_of_b))
+
+
+def _without(found: Detections, gone: npt.NDArray[np.bool_]) -> Detections:
+    return Detections(found.boxes[~gone], found.labels[~gone], found.scores[~gone])
+
+
+def _joined(parts: list[Detections]) -> Detections:
+    joined = Detections(
+        np.concatenate([p.boxes for p in parts]),
+        np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.scores for p in parts]),
+    )
+    order = np.argsort(-joined.scores, kind="stable")
+    return Detections(joined.boxes[order], joined.labels[order], joined.scores[order])
