@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz mlflow report bench simulator transfer docs lock clean
+.PHONY: help install run real test lint types format viz mlflow report bench simulator transfer study pack docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,6 +60,14 @@ transfer: $(STAMP) ## does pre-training on the simulator help? into docs/simulat
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop --pipelines=ingestion,standardization,merging \
 		--params=sources.bccd.enabled=false,sources.pbc.enabled=false,merging.val_fraction=0.35
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/transfer.py
+
+study: $(STAMP) ## every shipped regimen with one small budget, into docs/study.md; goes on where it stopped (RAW=<folder>)
+	test -f data/05_model_input/unified/coco_val.json || BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop \
+		--pipelines=ingestion,standardization,merging
+	$(BIN)/python benchmarks/study.py
+
+pack: $(STAMP) ## data and regimens for a machine without this project: make pack REGIMENS="regimen_1" ENV=laptop, into build/pack
+	$(BIN)/python scripts/pack_detector.py build/pack $(REGIMENS) --env=$(ENV)
 
 docs: $(STAMP) ## the documentation as a site, in build/docs
 	$(BIN)/mkdocs build --strict --site-dir build/docs

@@ -391,6 +391,18 @@ def test_moved_boxes_stay_on_their_cells(corpus: Any) -> None:
     assert max(counts) == 2
 
 
+def test_training_images_are_shrunk_as_the_network_would(corpus: Any) -> None:
+    coco, images = corpus
+    whole, small = (DetectionData(coco, images, "none", 0, train_px=side) for side in (None, 32))
+    (image, target), (shrunk, moved) = whole[(0, 0)], small[(0, 0)]
+    assert shrunk.shape == (3, 32, 32)
+    assert torch.equal(moved["boxes"], target["boxes"] / 2)
+    network = build_network(TINY.model_copy(update={"input_px": 32}), 3)
+    late, early = (network.transform([i])[0].tensors for i in (image, shrunk))
+    assert (late - early).abs().max() < 0.02  # half a grey level after normalisation
+    assert torch.equal(small[0][0], image)  # validation and prediction see the whole image
+
+
 def test_boxes_keep_their_place_in_bfloat16() -> None:
     """torchvision alone rounds proposals above 256 px to even pixels under mixed precision."""
     network = build_network(TINY.model_copy(update={"input_px": 512}), 3).eval()

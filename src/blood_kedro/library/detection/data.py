@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.io import ImageReadMode, decode_image
@@ -45,6 +46,8 @@ class DetectionData(Dataset[Sample]):
         augment: the augmentation (`transforms.named`); its random part acts where items are asked for by epoch.
         seed: decides the random part.
         paster: pastes cells into images that are asked for by epoch.
+        train_px: images that are asked for by epoch are shrunk to this side before they are augmented: what the network
+            would do later, done while there are more pixels than it sees. None leaves them as they are.
     """
 
     def __init__(
@@ -54,8 +57,9 @@ class DetectionData(Dataset[Sample]):
         augment: str | Sequence[str],
         seed: int,
         paster: Paster | None = None,
+        train_px: int | None = None,
     ) -> None:
-        self.paster = paster
+        self.paster, self.train_px = paster, train_px
         self.records, self.folder, self.seed = coco["images"], images, seed
         self.prepare, self.augment = preprocessing(augment), random_augmentation(augment)
         self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -81,8 +85,12 @@ class DetectionData(Dataset[Sample]):
             pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
             boxes = torch.cat([boxes, torch.from_numpy(more).to(torch.float32)])
             labels += pasted
-        canvas = (pixels.shape[1], pixels.shape[2])
-        image: Tensor = tv_tensors.Image(self.prepare(pixels))
+        prepared = self.prepare(pixels)
+        if epoch is not None and self.train_px is not None and self.train_px < max(pixels.shape[1:]):
+            scale = self.train_px / max(pixels.shape[1:])
+            prepared, boxes, regions = _shrunk(prepared, scale), boxes * scale, regions * scale
+        canvas = (prepared.shape[1], prepared.shape[2])
+        image: Tensor = tv_tensors.Image(prepared)
         wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
         ignored = tv_tensors.BoundingBoxes(regions, format="XYXY", canvas_size=canvas)
         if epoch is not None:
@@ -108,6 +116,13 @@ class DetectionData(Dataset[Sample]):
                 f"image of the unified corpus cannot be read: {path}; run merging again ({error})"
             ) from error
         return pixels
+
+
+def _shrunk(image: Tensor, scale: float) -> Tensor:
+    """A `(3, H, W) uint8` image resized as torchvision's detectors do it."""
+    side = [round(length * scale) for length in image.shape[1:]]
+    small = interpolate(image[None].to(torch.float32), side, mode="bilinear", align_corners=False)[0]
+    return small.round().to(torch.uint8)
 
 
 def _inside(boxes: Tensor, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:

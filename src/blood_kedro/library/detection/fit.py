@@ -88,7 +88,8 @@ def fit(
         raise ConfigurationError("nothing to train on", where=f"regimen {regimen.name}", got="no training images")
     torch.manual_seed(regimen.seed)
     paster = None if regimen.copy_paste is None else Paster(train, cutouts, regimen.copy_paste, regimen.seed)
-    train_data = DetectionData(train, images, regimen.augmentation, regimen.seed, paster)
+    side = regimen.network.input_px
+    train_data = DetectionData(train, images, regimen.augmentation, regimen.seed, paster, side)
     val_data = DetectionData(_first(val, regimen.val_loss_images), images, regimen.augmentation, regimen.seed)
     network, config = _start(regimen, train, train_data, pretrained)
     images_per_epoch = len(EpochSampler(train_data, regimen.seed, regimen.images_per_epoch))

@@ -38,7 +38,8 @@ def detection_metrics(
     Returns:
         `map, map_50, map_75, map_small, map_medium, map_large, mar_100`, `interval_95` (for AP, AP50, AP75 and AR100)
         and the resampled values behind it, `bootstrap` (the same images in each resample for every detector),
-        `ap_50_per_class`, `ap_per_class`, `objects_per_class`, `precision_recall` (of each class, precision at IoU 0.5
+        `ap_50_per_class`, its `ap_50_interval_95_per_class` (over the resamples that hold the class), `ap_per_class`,
+        `objects_per_class`, `precision_recall` (of each class, precision at IoU 0.5
         and recall 0.00, 0.01 .. 1.00), all of these for the classes rbc, wbc and platelet under `coarse`, the two
         headlines of that as `map_50_coarse` and `ap_50_per_class_coarse`, and the sample sizes `images`, `objects`,
         `ignore_regions`.
@@ -80,13 +81,17 @@ def _measured(truth: dict[str, Any], results: list[dict[str, Any]], resamples: i
     evaluation = _evaluate(_with_ignores(truth), results)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     counts = Counter(a["category_id"] for a in truth["annotations"] if not a["iscrowd"])
-    draws = _draws(evaluation, resamples, seed)
+    draws, by_class = _draws(evaluation, resamples, seed)
     return {
         **{name: _number(evaluation.stats[position]) for name, position in _SUMMARY.items()},
         "interval_95": {name: _percentiles(values) for name, values in draws.items()},
         "bootstrap": draws,
         "ap_per_class": _per_class(evaluation, names, None),
         "ap_50_per_class": _per_class(evaluation, names, 0),
+        "ap_50_interval_95_per_class": {
+            names[category]: _percentiles([float(v) for v in column if not np.isnan(v)])
+            for category, column in zip(evaluation.params.catIds, by_class.T, strict=True)
+        },
         "objects_per_class": {name: counts[number] for number, name in names.items()},
         "precision_recall": _curves(evaluation, names),
     }
@@ -189,14 +194,17 @@ def paired_difference(
     return second[name] - first[name], _percentiles((b - a).tolist())
 
 
-def _draws(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, list[float]]:
+def _draws(evaluation: COCOeval, resamples: int, seed: int) -> tuple[dict[str, list[float]], npt.NDArray[np.float64]]:
     """Bootstrap over images: matches are computed once, only their accumulation is repeated.
 
     Every resample averages over the same classes. One that a resample happens to miss counts with its value on all
     images; left out, it would move the mean (rare classes have the low values).
+
+    Returns:
+        Means over classes, by metric, and AP50 of each class, `(resamples, classes)`, NaN where a resample has none.
     """
     if not resamples:
-        return {}
+        return {}, np.zeros((0, len(evaluation.params.catIds)))
     images = len(evaluation.params.imgIds)
     table = np.array(evaluation.evalImgs, object).reshape(-1, images)
     measured = _class_values(evaluation.eval)
@@ -207,15 +215,18 @@ def _draws(evaluation: COCOeval, resamples: int, seed: int) -> dict[str, list[fl
     wanted = copy.deepcopy(whole)  # all sizes together, 100 detections: a tenth of the work
     wanted.areaRng, wanted.areaRngLbl, wanted.maxDets = whole.areaRng[:1], whole.areaRngLbl[:1], whole.maxDets[-1:]
     draws: dict[str, list[float]] = {name: [] for name in measured}
+    by_class = []
     for _ in range(resamples):
         again.evalImgs = table[:, rng.integers(0, images, images)].ravel().tolist()
         with contextlib.redirect_stdout(io.StringIO()):
             again.accumulate(wanted)
-        for name, values in _class_values(again.eval).items():
+        drawn = _class_values(again.eval)
+        by_class.append(drawn["map_50"])
+        for name, values in drawn.items():
             filled = np.where(np.isnan(values), measured[name], values)
             if not np.isnan(filled).all():
                 draws[name].append(float(np.nanmean(filled)))
-    return draws
+    return draws, np.array(by_class)
 
 
 def _class_values(accumulated: dict[str, Any]) -> dict[str, npt.NDArray[np.float64]]:

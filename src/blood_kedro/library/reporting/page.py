@@ -83,7 +83,10 @@ def _per_class(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "class": label,
             "published": published.AP_50_PER_CLASS.get(label),
-            "ours": {name: m["ap_50_per_class"].get(label) for name, m in measured.items()},
+            "ours": {
+                name: (m["ap_50_per_class"].get(label), m["ap_50_interval_95_per_class"].get(label))
+                for name, m in measured.items()
+            },
             "objects": next((m["objects_per_class"].get(label, 0) for m in measured.values()), 0),
         }
         for label in [*PAPER_000, *dict.fromkeys(extra)]
