@@ -20,12 +20,14 @@ import torch
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 from PIL import Image
+from torchvision.models.detection import FasterRCNN
 
 from blood_kedro.library.detection.data import DetectionData, EpochSampler, collate
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
+from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
 from blood_kedro.library.detection.options import Initialization, Regimen
+from blood_kedro.library.detection.tiled import detect_tiled
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
 from blood_kedro.library.sources.ingest import ingest
@@ -183,6 +185,42 @@ def training_table(work: Path) -> list[tuple[str, float, float, float]]:
     return rows
 
 
+def _detector() -> FasterRCNN:
+    """The detector of `base`, with random weights: speed does not depend on them, but on how much it finds."""
+    torch.manual_seed(0)
+    return build_network(Regimen(**parameters()["regimens"]["regimen_1"]).network, 25).eval()
+
+
+def _predict_batches(batch: int, _work: Path) -> None:
+    network, images = _detector(), [torch.rand(3, TARGET_PX, TARGET_PX) for _ in range(batch)]
+    with torch.inference_mode():
+        for _ in range(max(1, 32 // batch)):
+            network(images)
+
+
+def inference_table(work: Path) -> list[tuple[int, float, float]]:
+    """Batch size, images per second of 512 px, and peak memory of the process."""
+    network, rows = _detector(), []
+    for batch in (1, 16):
+        images = [torch.rand(3, TARGET_PX, TARGET_PX) for _ in range(batch)]
+        with torch.inference_mode():
+            network(images)
+            repeats = 32 // batch
+            rate = 32 / seconds(lambda i=images, r=repeats: [network(i) for _ in range(r)])  # type: ignore[misc]
+        rows.append((batch, rate, peak_memory_mb(_predict_batches, batch, work)))
+    return rows
+
+
+def tiled_table() -> list[tuple[int, float, float]]:
+    """Side of a large image, seconds, and seconds per megapixel."""
+    network, rows = _detector(), []
+    for side in (1280, 2560, 5120):
+        image = np.random.default_rng(0).integers(90, 230, (side, side, 3)).astype(np.uint8)
+        took = seconds(lambda i=image: detect_tiled(network, i, lambda tile: tile))  # type: ignore[misc]
+        rows.append((side, took, took / (side**2 / 1e6)))
+    return rows
+
+
 def _plain_loop(regimen: Regimen, coco: dict[str, Any], images: Path) -> float:
     """The loop of torchvision's reference: forward, sum of losses, backward, clip, step. Best epoch of two."""
     torch.manual_seed(0)
@@ -237,6 +275,12 @@ def main() -> None:
         lines += ["", "## Training", "", "Regimens of `base`; best epoch of two, twice, alternating.", ""]
         lines += ["| regimen | images/s | torchvision's plain loop | ratio |", "|---|---|---|---|"]
         lines += [f"| {n} | {a:.2f} | {b:.2f} | {r:.2f} |" for n, a, b, r in training_table(work)]
+        lines += ["", "## Inference", "", "The detector of `base`, images of 512x512 px.", ""]
+        lines += ["| batch | images/s | peak MB |", "|---|---|---|"]
+        lines += [f"| {b} | {rate:.2f} | {memory:.0f} |" for b, rate, memory in inference_table(work)]
+        lines += ["", "Large images, in tiles of 640 px that overlap by 160 px:", ""]
+        lines += ["| image, px | seconds | seconds per megapixel |", "|---|---|---|"]
+        lines += [f"| {side} x {side} | {took:.1f} | {each:.2f} |" for side, took, each in tiled_table()]
     finally:
         shutil.rmtree(work, ignore_errors=True)
     text = "\n".join(lines) + "\n"

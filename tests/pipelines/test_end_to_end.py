@@ -141,6 +141,8 @@ def test_logged_model_is_pickle_free_and_predicts(demo: Path, monkeypatch: pytes
     assert not files
     table = model.predict(np.full((1, 64, 80, 3), 200, np.uint8))
     assert table.columns.tolist() == ["image", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+    large = model.predict(np.full((1, 2100, 80, 3), 200, np.uint8), params={"tile_px": 700})
+    assert large.columns.tolist() == table.columns.tolist()
     with pytest.raises(mlflow.exceptions.MlflowException):
         model.predict(np.zeros((1, 64, 80, 3)))
 
