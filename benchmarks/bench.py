@@ -22,7 +22,7 @@ from kedro.framework.project import configure_project, settings
 from PIL import Image
 from torchvision.models.detection import FasterRCNN
 
-from blood_kedro.library.detection.data import DetectionData, EpochSampler, collate
+from blood_kedro.library.detection.data import DetectionData, collate
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.initialization import initialize
 from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
@@ -34,6 +34,7 @@ from blood_kedro.library.sources.ingest import ingest
 from blood_kedro.library.sources.registry import SOURCES
 from blood_kedro.library.standardization.options import StandardizationOptions
 from blood_kedro.library.standardization.standardize import standardize_source
+from blood_kedro.library.training.sampling import EpochSampler
 
 ROOT = Path(__file__).parents[1]
 TARGET_PX = 512

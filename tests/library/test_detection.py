@@ -15,7 +15,7 @@ from torchvision.models import WeightsEnum
 from blood_kedro.library.core.errors import ConfigurationError, UnsafeFileError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.detection.anchors import fit_anchors, mean_best_iou, size_iou
-from blood_kedro.library.detection.data import DetectionData, EpochSampler, channel_statistics
+from blood_kedro.library.detection.data import DetectionData, channel_statistics
 from blood_kedro.library.detection.fit import Fit, fit, without_source
 from blood_kedro.library.detection.initialization import initialize
 from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
@@ -23,6 +23,7 @@ from blood_kedro.library.detection.options import CopyPaste, Initialization, Net
 from blood_kedro.library.detection.predict import load_detector, predict
 from blood_kedro.library.detection.transforms import named, unsharp
 from blood_kedro.library.smears.cutouts import simulated_cutouts
+from blood_kedro.library.training.sampling import EpochSampler
 from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 
 

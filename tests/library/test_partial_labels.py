@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from blood_kedro.library.core.taxonomy import LABELLED_BY, SOURCE_LABELS
 from blood_kedro.library.detection.balance import class_balanced_weights, repeat_factors
-from blood_kedro.library.detection.data import SOURCES, EpochSampler
+from blood_kedro.library.detection.data import SOURCES
 from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
 from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import Network, Regimen
@@ -23,6 +23,7 @@ from blood_kedro.library.detection.partial_labels import (
     partial_label_loss,
     with_losses,
 )
+from blood_kedro.library.training.sampling import EpochSampler
 
 TINY = Network(
     backbone="resnet18_fpn", norm="group", input_px=64, anchor_sizes_px=(8, 16, 32, 64, 128), proposals_train=50,

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
 from blood_kedro.library.core.masks import decode_rle, encode_rle, encode_rle_at
+from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.core.taxonomy import PARENT, is_a
 from blood_kedro.library.imaging.measures import measure_red_cells
 from blood_kedro.library.smears import red_cells
@@ -23,7 +24,7 @@ from blood_kedro.library.smears.fit_style import fit_styles, jpeg_quality
 from blood_kedro.library.smears.kinds import LABELS, draw
 from blood_kedro.library.smears.options import Look, SmearOptions
 from blood_kedro.library.smears.placement import Arrangement, Ground, place
-from blood_kedro.library.smears.styles import SCANNER_OF_SLIDE, SCANNERS, slide_style
+from blood_kedro.library.smears.styles import SCANNERS, slide_style
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.truth import Stamp, clumps, cut, overlap_shares
 from blood_kedro.library.smears.write import write_smears, write_tiles

@@ -51,3 +51,7 @@ class WeightsNotFoundError(BloodKedroError):
 
 class UnsafeFileError(BloodKedroError):
     """A file that could run code when it is read; it is not read."""
+
+
+class TrainingDivergedError(BloodKedroError):
+    """A loss became infinite or no number: what would be trained on is worthless."""

@@ -10,7 +10,7 @@ from blood_kedro.library.core.taxonomy import PARENT
 
 BOX_ORIGINS = ("annotated", "point", "image", "fitted", "simulated")
 SPLITS = ("train", "val", "test")
-REJECT_KINDS = ("image", "label_file", "annotation", "litter")
+REJECT_KINDS = ("image", "label_file", "annotation", "litter", "cell")
 REJECT_ACTIONS = ("dropped", "merged", "repaired", "noted")
 
 
@@ -115,6 +115,28 @@ class Rejects(_Table):
     kind: Series[str] = pa.Field(isin=REJECT_KINDS)
     action: Series[str] = pa.Field(isin=REJECT_ACTIONS)
     reason: Series[str]
+
+
+class CellTable(_Table):
+    """Single-cell crops. `group_id` is what a split keeps whole: slide, image, or group of equal images.
+
+    `shape` is one of `paper_003.NINE_SHAPES` or `other`, `label` a class of the taxonomy; null where the source does
+    not say. `x_px`, `y_px` is the middle of the crop in its image.
+    """
+
+    cell_id: Series[str] = pa.Field(unique=True)
+    source: Series[str]
+    image_id: Series[str]
+    group_id: Series[str]
+    slide: Series[str] = pa.Field(nullable=True)
+    scanner: Series[str] = pa.Field(nullable=True)
+    label_raw: Series[str]
+    label: Series[str] = pa.Field(nullable=True)
+    shape: Series[str] = pa.Field(nullable=True)
+    x_px: Series[float] = pa.Field(nullable=True)
+    y_px: Series[float] = pa.Field(nullable=True)
+    has_mask: Series[bool]
+    mask_origin: Series[str] = pa.Field(nullable=True, isin=["annotated", "simulated", "segmented", "sam"])
 
 
 class UnifiedIndex(ImageIndex):

@@ -56,8 +56,8 @@ PAPER_000 = (
     "hypochromia", "stomatocyte", "uncategorized",
 )  # fmt: skip
 
-# The eight shapes of paper 003 that are single or overlapping red cells, as far as they are taxonomy classes.
-PAPER_003 = {
+# What the classes are called among the shapes of paper 003 (paper_003.py), where they have a counterpart there.
+SHAPE_OF_LABEL = {
     "normal_rbc": "rounded_rbc",
     "ovalocyte": "ovalocyte",
     "elliptocyte": "ovalocyte",

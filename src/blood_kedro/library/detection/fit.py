@@ -80,8 +80,11 @@ def fit(
 
     from blood_kedro.library.detection.balance import repeat_factors
     from blood_kedro.library.detection.copy_paste import Paster
-    from blood_kedro.library.detection.data import DetectionData, EpochSampler
-    from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask, History, TimeLimit
+    from blood_kedro.library.detection.data import DetectionData
+    from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask
+    from blood_kedro.library.training.epochs import History, TimeLimit
+    from blood_kedro.library.training.resume import resume_point
+    from blood_kedro.library.training.sampling import EpochSampler
 
     train = without_source(train, regimen.leave_out)
     if not train["images"] or not train["categories"]:
@@ -98,7 +101,7 @@ def fit(
     history = History(on_epoch, _validation(val_data, val, regimen), regimen.map_every)
     limit = TimeLimit(float("inf") if seconds is None else seconds)
     identity = fingerprint([identity_of(regimen), train, val, config["weights_origin"], _cells(cutouts)])
-    resume = _resume_point(work_folder, identity)
+    resume = resume_point(work_folder, identity)
     if resume is not None:
         logger.info("%s continues from %s", regimen.name, resume)
     trainer = _trainer(regimen, work_folder, identity, [history, limit])
@@ -157,15 +160,12 @@ def _start(
 
 def _trainer(regimen: Regimen, work_folder: Path, identity: str, callbacks: list[L.Callback]) -> L.Trainer:
     import lightning as L
-    from lightning.pytorch.callbacks import ModelCheckpoint
 
-    from blood_kedro.library.detection.task import EpochSeed
+    from blood_kedro.library.training.epochs import EpochSeed
+    from blood_kedro.library.training.resume import checkpoint
 
     # Lightning sets its own level when it is imported; its tips and device tables are not this project's log.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    checkpoint = ModelCheckpoint(
-        work_folder / identity, "resume", monitor=None, enable_version_counter=False, save_on_train_epoch_end=True
-    )
     return L.Trainer(
         max_epochs=regimen.epochs,
         accelerator=regimen.accelerator,
@@ -176,7 +176,7 @@ def _trainer(regimen: Regimen, work_folder: Path, identity: str, callbacks: list
         sync_batchnorm=regimen.devices * regimen.num_nodes > 1,
         precision=regimen.precision,
         gradient_clip_val=regimen.optimizer.clip_norm,
-        callbacks=[EpochSeed(regimen.seed), *callbacks, checkpoint],
+        callbacks=[EpochSeed(regimen.seed), *callbacks, checkpoint(work_folder, identity)],
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -248,12 +248,3 @@ def _first(coco: dict[str, Any], count: int | None) -> dict[str, Any]:
         return coco
     step = len(coco["images"]) / count
     return {**coco, "images": [coco["images"][int(k * step)] for k in range(count)]}
-
-
-def _resume_point(work_folder: Path, identity: str) -> str | None:
-    """The checkpoint of the same training, if one was left; those of other trainings are removed."""
-    for path in work_folder.glob("*"):
-        if path.name != identity:
-            shutil.rmtree(path, ignore_errors=True)
-    path = work_folder / identity / "resume.ckpt"
-    return str(path) if path.is_file() else None

@@ -11,24 +11,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.smears.cell import LAYERS, CellStyle
 
 Rgb = tuple[float, float, float]
 
 # Sigma of the scattered light, um (measured on Chula: the ground is darker up to 2 um from a cell).
 GLARE_UM = 1.6
-
-# Paper 003, Table 2: slides of each scanner, numbered from 1.
-SCANNER_OF_SLIDE = {
-    slide: scanner
-    for scanner, slides in {
-        "scanner_1": (1, 5, 6, 8, 25),
-        "scanner_2": (2, 3, 4, 7, 9, 11),
-        "scanner_3": (14, 15, 19, 20, 22, 23, 24),
-        "scanner_4": (10, 12, 13, 16, 17, 18, 21),
-    }.items()
-    for slide in slides
-}
 
 
 class Stains(BaseModel):

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.imaging.read import SUFFIXES
-from blood_kedro.library.sources.base import RawImage, Rejects, files_by_stem, paired
+from blood_kedro.library.sources.base import RawImage, files_by_stem, paired
 from blood_kedro.library.sources.voc import VocFile, read_voc
 
 

@@ -12,10 +12,11 @@ import pandas as pd
 from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
+from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import ImageIndex, Masks, RawAnnotations, conform
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
-from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects, SourceAdapter
+from blood_kedro.library.sources.base import RawImage, RawLabel, SourceAdapter
 
 # Two boxes of one class that share this much are one cell labelled twice (BCCD has seven such pairs).
 NEAR_IDENTICAL_IOU = 0.9

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.imaging.read import SUFFIXES, is_litter
-from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects
+from blood_kedro.library.sources.base import RawImage, RawLabel
 
 
 class Pbc:

@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import SimulatedTruth, conform
-from blood_kedro.library.sources.base import RawImage, RawLabel, Rejects
+from blood_kedro.library.sources.base import RawImage, RawLabel
 
 HOW_TO_GET = "kedro run --pipelines=ingestion generates it; delete the folder to have it made anew"
 

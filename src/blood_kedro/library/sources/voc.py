@@ -11,7 +11,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.sources.base import RawLabel, Rejects
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.sources.base import RawLabel
 
 
 @dataclass(frozen=True)

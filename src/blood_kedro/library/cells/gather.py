@@ -1,0 +1,166 @@
+"""All cells of a source, read in parallel; what cannot be used goes to rejects with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from blood_kedro.library.cells import elsafty, ojaghi
+from blood_kedro.library.cells.options import CellOptions
+from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
+from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError
+from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.processes import in_processes
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.tables import records
+from blood_kedro.library.imaging.read import read_rgb
+
+K = TypeVar("K")
+# What a worker gives back: cells, and rejects as (path, reason, row).
+_Result = tuple[list[Cell], list[tuple[str, str, int | None]]]
+
+
+def elsafty_cells(folder: Path, options: CellOptions, side_px: int, rejects: Rejects, seed: int) -> Iterator[Cell]:
+    """Cells of the published data of paper 003.
+
+    Raises:
+        SourceNotFoundError: there is no crop.
+    """
+    found = elsafty.pairs(folder, rejects)
+    chosen = _sample([shape or "" for _, _, shape, _ in found], options.per_class, seed)
+    blocks = [[found[k] for k in part] for part in np.array_split(chosen, max(1, len(chosen) // 256))]
+    yield from _collected(in_processes(_ElsaftyBlock(folder, side_px), blocks, -1, ordered=True), rejects)
+
+
+@dataclass(frozen=True)
+class _ElsaftyBlock:
+    folder: Path
+    side_px: int
+
+    def __call__(self, block: list[tuple[Path, Path | None, str | None, tuple[int, ...]]]) -> _Result:
+        cells: list[Cell] = []
+        rejects: list[tuple[str, str, int | None]] = []
+        for image, mask, shape, numbers in block:
+            try:
+                cells.append(elsafty.read_cell(image, mask, shape, numbers, self.side_px))
+            except BadInputError as error:
+                rejects.append((image.relative_to(self.folder).as_posix(), error.what, None))
+        return cells, rejects
+
+
+def ojaghi_cells(folder: Path, options: CellOptions, side_px: int, rejects: Rejects) -> Iterator[Cell]:
+    """Single cells of the tiles with SAM masks.
+
+    Raises:
+        SourceNotFoundError: there is no tile.
+    """
+    work = _OjaghiTile(folder, _needed(options.crop_px, "crop_px"), side_px)
+    yield from _collected(in_processes(work, ojaghi.tiles(folder), -1, ordered=True), rejects)
+
+
+@dataclass(frozen=True)
+class _OjaghiTile:
+    folder: Path
+    crop_px: int
+    side_px: int
+
+    def __call__(self, tile: Path) -> _Result:
+        rejects = Rejects("ojaghi")
+        cells = list(ojaghi.cells_of_tile(self.folder, tile, self.crop_px, self.side_px, rejects))
+        return cells, [(str(row["path"]), str(row["reason"]), None) for row in rejects.rows]
+
+
+def point_cells(
+    folder: Path,
+    index: pd.DataFrame,
+    annotations: pd.DataFrame,
+    groups: dict[str, str],
+    options: CellOptions,
+    side_px: int,
+    rejects: Rejects,
+    seed: int,
+) -> Iterator[Cell]:
+    """Cells around labelled points.
+
+    Args:
+        folder: of the source's images.
+        index: image index of the source.
+        annotations: its raw annotations; a point is the middle of its box.
+        groups: image to the group of images that show the same field.
+        options: settings; `crop_px` and `cell_px` are needed.
+        side_px: side of a crop.
+        rejects: collects what cannot be used.
+        seed: of the draw, where `per_class` limits it.
+    """
+    labelled = annotations[~annotations["ignore"].astype(bool)].reset_index(drop=True)
+    labelled = labelled.iloc[_sample(labelled["label"].tolist(), options.per_class, seed)]
+    by_image = dict(tuple(labelled.groupby("image_id")))
+    tasks = [
+        (row["path"], _points(by_image[row["image_id"]]), _facts(row, groups))
+        for row in records(index)
+        if row["image_id"] in by_image
+    ]
+    work = _Field(folder, _needed(options.cell_px, "cell_px"), _needed(options.crop_px, "crop_px"), side_px)
+    yield from _collected(in_processes(work, tasks, -1, ordered=True), rejects)
+
+
+@dataclass(frozen=True)
+class _Field:
+    folder: Path
+    cell_px: float
+    crop_px: int
+    side_px: int
+
+    def __call__(self, task: tuple[str, list[LabelledPoint], dict[str, object]]) -> _Result:
+        path, points, facts = task
+        try:
+            rgb = read_rgb(self.folder / path)
+        except BadInputError as error:
+            return [], [(path, error.what, None)]
+        cells, rejects = cells_at_points(rgb, points, facts, self.cell_px, self.crop_px, self.side_px)
+        return cells, [(path, reject.reason, reject.row) for reject in rejects]
+
+
+def _points(rows: pd.DataFrame) -> list[LabelledPoint]:
+    return [
+        LabelledPoint(
+            (row["x_min_px"] + row["x_max_px"]) / 2, (row["y_min_px"] + row["y_max_px"]) / 2, row["label_raw"],
+            row["label"], int(row["annotation_id"].rpartition("#")[2]),
+        )
+        for row in records(rows)
+    ]  # fmt: skip
+
+
+def _facts(row: dict[str, object], groups: dict[str, str]) -> dict[str, object]:
+    name = str(row["image_id"])
+    return {"source": row["source"], "image_id": name, "group_id": groups.get(name, name)}
+
+
+def _sample(labels: list[str], per_class: int | None, seed: int) -> list[int]:
+    """Indices of at most `per_class` of each label, in their order."""
+    if per_class is None:
+        return list(range(len(labels)))
+    values, kept = np.array(labels), []
+    for label in sorted(set(labels)):
+        mine = np.flatnonzero(values == label)
+        kept += np.random.default_rng(seed_for(seed, "cells", label)).permutation(mine)[:per_class].tolist()
+    return sorted(kept)
+
+
+def _collected(results: Iterable[_Result], rejects: Rejects) -> Iterator[Cell]:
+    for cells, rows in results:
+        for path, reason, row in rows:
+            rejects.add(path, "cell", "dropped", reason, row)
+        yield from cells
+
+
+def _needed(value: K | None, name: str) -> K:
+    if value is None:
+        raise ConfigurationError(f"{name} is needed to cut cells out of fields", where=f"morphology.cells: {name}")
+    return value

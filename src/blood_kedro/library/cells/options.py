@@ -1,0 +1,27 @@
+"""How cells are cut out of a source."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class CellOptions(BaseModel):
+    """Cells of one source.
+
+    `crop_px` is the side of the square in the source's own images; None takes what a source of crops gives. `cell_px`
+    is the usual diameter of a red cell there, for segmentation. `per_class` draws at most so many cells of a class.
+    `simulated` numbers only matter to the simulator.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    reader: Literal["elsafty", "points", "ojaghi", "synthetic"]
+    folder: str | None = Field(None, description="sub-folder of raw_root, where the reader reads files")
+    crop_px: int | None = Field(None, gt=7)
+    cell_px: float | None = Field(None, gt=0)
+    per_class: int | None = Field(None, gt=0)
+    slides: int = Field(25, gt=0)
+    shapes: Literal["eight", "nine"] = "eight"

@@ -1,0 +1,173 @@
+"""Train one variant of the comparison in all its runs, and predict the test cells of each."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
+from blood_kedro.library.core.hashing import fingerprint, seed_for, table_fingerprint
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
+from blood_kedro.library.morphology.classes import in_view
+from blood_kedro.library.morphology.networks import build_classifier, first_weights, parameters_m, probabilities
+from blood_kedro.library.morphology.options import Classifier
+from blood_kedro.library.morphology.splits import Run, runs
+from blood_kedro.library.morphology.stain import normalise
+from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.supervised import Trained, fit_supervised
+
+logger = logging.getLogger(__name__)
+
+_PREDICTIONS, _FACTS = "predictions.parquet", "facts.json"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What came of a variant.
+
+    Attributes:
+        model: the network of the run with the lowest validation loss.
+        predictions: one row per test cell and run: `run`, `cell_id`, `group_id`, `slide`, `scanner`, `class`, and the
+            probability of each class, `p_<class>`.
+        history: one row per run and epoch.
+        facts: per run `run, train_s, test_s, train_cells, val_cells, test_cells, best_epoch, val_loss`; for the variant
+            `classes, left_out, parameters_m, size_mb, weights_origin`.
+    """
+
+    model: ModelBundle
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    facts: dict[str, Any]
+
+
+def train_variant(
+    cells: Cells,
+    shown: Masks,
+    options: Classifier,
+    work_folder: Path,
+    on_run: Callable[[int, dict[str, Any]], None] = lambda _n, _f: None,
+) -> Variant:
+    """Train every run; a run that is finished is not done again when a killed variant is started anew.
+
+    Args:
+        cells: of the source.
+        shown: `(N, S, S) bool`, the mask of each cell; used where `options.segmented`.
+        options: of the variant.
+        work_folder: keeps finished runs and checkpoints; emptied at the end.
+        on_run: told number and facts of each run.
+
+    Raises:
+        ConfigurationError: the cells do not allow such classes or splits.
+        WeightsNotFoundError: the first weights cannot be had.
+    """
+    table, classes, left_out = in_view(cells.table, options.view, options.min_cells)
+    kept = options.model_dump(mode="json", exclude={"name", "enabled", "runs", "resamples"})
+    identity = fingerprint([kept, table_fingerprint(table), shown.shape if options.segmented else None])
+    folder = work_folder / identity
+    crops = normalise(cells.crops, cells.table, options.stain)
+    network = build_classifier(options.model, len(classes))
+    facts, predictions, histories = [], [], []
+    for number, run in enumerate(runs(table, options)):
+        done = folder / run.name
+        if not (done / _FACTS).is_file():
+            _train_run(run, table, classes, crops, shown if options.segmented else None, options, folder)
+        facts.append(json.loads((done / _FACTS).read_text()))
+        predictions.append(pd.read_parquet(done / _PREDICTIONS))
+        histories.append(pd.DataFrame(facts[-1].pop("history")).assign(run=run.name))
+        on_run(number, facts[-1])
+    best = min(facts, key=lambda row: float(row["val_loss"]))
+    bundle = load_bundle(folder / best["run"] / "model")
+    size = sum(path.stat().st_size for path in (folder / best["run"] / "model").iterdir()) / 2**20
+    config = {"classifier": options.model_dump(mode="json"), "classes": classes, "run": best["run"]}
+    result = Variant(
+        ModelBundle(bundle.weights, {**bundle.config, **config}),
+        pd.concat(predictions, ignore_index=True),
+        pd.concat(histories, ignore_index=True),
+        {
+            "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": parameters_m(network),
+            "size_mb": size, "weights_origin": best["weights_origin"], "classifier": options.model_dump(mode="json"),
+            "cells": len(table), "data_fingerprint": identity,
+        },
+    )  # fmt: skip
+    shutil.rmtree(work_folder, ignore_errors=True)
+    return result
+
+
+def class_weights(labels: np.ndarray[Any, np.dtype[np.int64]], classes: int) -> Tensor:
+    """Weight of each class: cells / (cells of the class x classes) (paper 003, equation 1); 0 for a class without."""
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.where(counts > 0, len(labels) / (np.maximum(counts, 1) * classes), 0.0)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def _train_run(
+    run: Run,
+    table: pd.DataFrame,
+    classes: list[str],
+    crops: Crops,
+    shown: Masks | None,
+    options: Classifier,
+    folder: Path,
+) -> None:
+    """Train and test one run, and write its folder; `facts.json` comes last."""
+    rows, seed = table["row"].to_numpy(np.int64), seed_for(options.seed, "run", run.name)
+    labels = np.zeros(len(crops), np.int64)
+    labels[rows] = table["class"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64)
+    augment = flips(options.rotation_deg)
+    train = CropData(crops, rows[run.train], labels, seed, augment, shown)
+    val, test = (CropData(crops, rows[part], labels, seed, None, shown) for part in (run.val, run.test))
+    weight = class_weights(labels[rows[run.train]], len(classes)) if options.loss == "class_weighted" else None
+    torch.manual_seed(seed)
+    network = build_classifier(options.model, len(classes))
+    origin = first_weights(network, options.model, options.weights)
+    logger.info("%s, run %s: %d cells to train on", options.name, run.name, len(train))
+    start = time.perf_counter()
+    trained = fit_supervised(
+        network, _CrossEntropy(weight), train, val, options.training, seed=seed, identity=[folder.name, run.name],
+        work_folder=folder / f"{run.name}.work",
+    )  # fmt: skip
+    train_s, start = time.perf_counter() - start, time.perf_counter()
+    found = probabilities(network, in_order(test, 4 * options.training.batch_size)).numpy()
+    test_s = time.perf_counter() - start
+    known = table.iloc[run.test][["cell_id", "group_id", "slide", "scanner", "class"]].reset_index(drop=True)
+    predictions = pd.concat(
+        [known.assign(run=run.name), pd.DataFrame(found, columns=[f"p_{name}" for name in classes])], axis=1
+    )
+    done = folder / run.name
+    done.mkdir(parents=True, exist_ok=True)
+    save_bundle(ModelBundle(trained.weights, {}), done / "model")
+    write_atomically(done / _PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
+    facts = {
+        "run": run.name, "train_s": train_s, "test_s": test_s, "train_cells": len(train), "val_cells": len(val),
+        "test_cells": len(test), "weights_origin": origin, **_best(trained), "history": trained.history,
+    }  # fmt: skip
+    write_bytes_atomically(done / _FACTS, json.dumps(facts).encode())
+
+
+def _best(trained: Trained) -> dict[str, float]:
+    return {"best_epoch": trained.best_epoch, "val_loss": trained.history[trained.best_epoch - 1]["val_loss"]}
+
+
+class _CrossEntropy(nn.Module):
+    """Cross-entropy whose weights follow the outputs to their device."""
+
+    def __init__(self, weight: Tensor | None) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean over the batch."""
+        weight = None if self.weight is None else self.weight.to(logits.device)
+        return nn.functional.cross_entropy(logits.float(), labels, weight)

@@ -1,0 +1,177 @@
+"""The classifiers that paper 003 compares (timm), and its U-Net (segmentation-models-pytorch)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
+from blood_kedro.library.morphology.options import Weights
+
+# The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
+TIMM_NAMES = {
+    "efficientnet_b0": "efficientnet_b0", "efficientnet_b1": "efficientnet_b1",
+    "efficientnet_v2_b0": "tf_efficientnetv2_b0", "resnet50": "resnet50", "resnet50_v2": "resnetv2_50",
+    "xception": "legacy_xception", "densenet121": "densenet121", "mobilenet_v3_small": "mobilenetv3_small_100",
+    "mobilenet_v3_large": "mobilenetv3_large_100", "convnext_tiny": "convnext_tiny",
+}  # fmt: skip
+
+
+class CutMobileNet(nn.Module):
+    """MobileNetV3 up to its last block, then one linear layer: the network whose size Table 5 gives."""
+
+    def __init__(self, body: nn.Module, channels: int, classes: int) -> None:
+        super().__init__()
+        self.body, self.classifier = body, nn.Linear(channels, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(N, classes)`."""
+        features: Tensor = self.body.forward_features(images)  # type: ignore[operator]
+        logits: Tensor = self.classifier(features.mean((2, 3)))
+        return logits
+
+
+def build_classifier(model: str, classes: int) -> nn.Module:
+    """A classifier of `(N, 3, S, S)` images in 0..1 with random weights."""
+    import timm
+
+    name = TIMM_NAMES[model]
+    if not model.startswith("mobilenet"):
+        network: nn.Module = timm.create_model(name, num_classes=classes)
+        return network
+    body: Any = timm.create_model(name, num_classes=0)
+    channels = int(body.conv_head.in_channels)
+    body.conv_head, body.norm_head, body.act2 = nn.Identity(), nn.Identity(), nn.Identity()
+    return CutMobileNet(body, channels, classes)
+
+
+def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
+    """Give a classifier its first weights, all but the last layer's, and say where they came from.
+
+    Raises:
+        WeightsNotFoundError: they cannot be had; nothing falls back to random ones.
+        ConfigurationError: they do not fit.
+    """
+    if weights.kind == "random":
+        return "random weights"
+    if weights.kind == "imagenet":
+        _load(network, _imagenet(model, weights.path), f"ImageNet, {TIMM_NAMES[model]}")
+        return f"ImageNet weights ({weights.path or 'timm'})"
+    folder = Path(str(weights.path))
+    if not folder.is_dir():
+        raise WeightsNotFoundError(
+            "weights are to come from a checkpoint, and there is no model folder", where=str(folder.absolute()),
+            remedy="point weights.path at data/06_models/<variant> of an earlier run",
+        )  # fmt: skip
+    _load(network, load_bundle(folder).weights, folder.name)
+    return f"checkpoint {folder.name}"
+
+
+def _imagenet(model: str, path: str | None) -> dict[str, Tensor]:
+    import timm
+
+    if path is not None:
+        if not Path(path).is_file():
+            raise WeightsNotFoundError(
+                "the file of ImageNet weights does not exist", where=path, remedy="correct weights.path"
+            )
+        state: dict[str, Tensor] = timm.models.load_state_dict(path, weights_only=True)
+        return state
+    try:
+        downloaded: dict[str, Tensor] = timm.create_model(TIMM_NAMES[model], pretrained=True).state_dict()
+    except Exception as error:  # timm and its hub raise many kinds, none of which may end in random weights
+        raise WeightsNotFoundError(
+            f"ImageNet weights of {TIMM_NAMES[model]} cannot be downloaded, and random ones are not put in their place",
+            got=f"{type(error).__name__}: {error}",
+            remedy="download them elsewhere and set weights.path, or choose weights.kind: random",
+        ) from error
+    return downloaded
+
+
+def _load(network: nn.Module, given: dict[str, Tensor], origin: str) -> None:
+    """Load whatever has a counterpart of the same shape; only what depends on the classes may be missing.
+
+    Raises:
+        ConfigurationError: more than the last layer is missing.
+    """
+    own = network.state_dict()
+    renamed = {n if n in own else f"body.{n}": value for n, value in given.items()}
+    fitting = {n: v for n, v in renamed.items() if n in own and own[n].shape == v.shape}
+    missing = [n for n in own if n not in fitting and not n.endswith("num_batches_tracked")]
+    if len(missing) > 2:  # weight and bias of the last layer
+        raise ConfigurationError(
+            f"weights do not fit the network ({origin})", got=f"{len(missing)} layers without weights",
+            expected=f"for instance {missing[0]}", remedy="use weights of the same model",
+        )  # fmt: skip
+    network.load_state_dict(fitting, strict=False)
+
+
+def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
+    """U-Net of `(N, 3, S, S)` images in 0..1 to logits `(N, 1, S, S)`, sides padded to a multiple of 32 inside.
+
+    Raises:
+        WeightsNotFoundError: ImageNet weights of the encoder cannot be had.
+    """
+    import segmentation_models_pytorch as smp
+
+    if weights.kind == "checkpoint":
+        bundle = load_bundle(Path(str(weights.path)))
+        network = load_segmenter(bundle)
+        return network, f"checkpoint {Path(str(weights.path)).name}"
+    try:
+        unet = smp.Unet(encoder, encoder_weights="imagenet" if weights.kind == "imagenet" else None)
+    except KeyError as error:
+        raise ConfigurationError("no such encoder", where="segmenter.encoder", got=encoder) from error
+    except Exception as error:
+        raise WeightsNotFoundError(
+            f"ImageNet weights of {encoder} cannot be downloaded, and random ones are not put in their place",
+            got=f"{type(error).__name__}: {error}", remedy="choose segmenter.weights.kind: random",
+        ) from error  # fmt: skip
+    return PaddedUnet(unet), "random weights" if weights.kind == "random" else "ImageNet weights of the encoder"
+
+
+class PaddedUnet(nn.Module):
+    """A U-Net for sides that are no multiple of 32: the border is repeated outwards and cut off again."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(N, 1, H, W)`."""
+        height, width = images.shape[-2:]
+        down, right = -height % 32, -width % 32
+        padded = nn.functional.pad(images, (0, right, 0, down), mode="replicate")
+        logits: Tensor = self.unet(padded)[..., :height, :width]
+        return logits
+
+
+def load_classifier(bundle: ModelBundle) -> nn.Module:
+    """The classifier of a bundle, ready to predict."""
+    network = build_classifier(bundle.config["classifier"]["model"], len(bundle.config["classes"]))
+    network.load_state_dict(bundle.weights)
+    return network.eval()
+
+
+def load_segmenter(bundle: ModelBundle) -> nn.Module:
+    """The U-Net of a bundle, ready to predict."""
+    network, _ = build_segmenter(bundle.config["segmenter"]["encoder"], Weights())
+    network.load_state_dict(bundle.weights)
+    return network.eval()
+
+
+def parameters_m(network: nn.Module) -> float:
+    """Millions of trained parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6
+
+
+def probabilities(network: nn.Module, loader: Any) -> Tensor:  # noqa: ANN401 - a DataLoader of CropData
+    """Softmax of a classifier over all cells of a loader, `(N, classes)`."""
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(images.to(device)).softmax(dim=1).cpu() for images, _ in loader])

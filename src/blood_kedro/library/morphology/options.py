@@ -1,0 +1,76 @@
+"""Settings of single-cell segmentation and classification (paper 003)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from blood_kedro.library.training.options import Training
+
+ModelName = Literal[
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_v2_b0", "resnet50", "resnet50_v2", "xception", "densenet121",
+    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
+]  # fmt: skip
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weights(_Frozen):
+    """Where first weights come from: nowhere, ImageNet (downloaded, or the file `path`), or a model folder `path`."""
+
+    kind: Literal["random", "imagenet", "checkpoint"] = "random"
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def _needs_path(self) -> Weights:
+        if self.kind == "checkpoint" and not self.path:
+            raise ValueError("weights.kind is checkpoint, so weights.path must name a model folder")
+        return self
+
+
+class Segmenter(_Frozen):
+    """U-Net (section 4.2); 60/20/20 of the groups, or a test group named by `test_groups`."""
+
+    source: str
+    encoder: str = "resnet18"
+    weights: Weights = Weights()
+    val_share: float = Field(0.2, gt=0, lt=1)
+    test_share: float = Field(0.2, gt=0, lt=1)
+    test_groups: tuple[str, ...] = ()
+    training: Training = Training()
+    resamples: int = Field(200, ge=0)
+    seed: int = 0
+
+
+class Classifier(_Frozen):
+    """One variant of the comparison (sections 4.3 and 5.2): model, loss, input, and how it is cross-validated.
+
+    `view`: `paper_003` are its eight shapes, `nine` those of its published data, `taxonomy` this project's classes.
+    `segmented` blackens what is not the cell. `stain` brings all slides to the colours of one. `split_by`: `group`
+    keeps slides (or images that show the same field) whole, `cell` does not, as some published figures do; `scanner`
+    tests on each scanner in turn after training on the others. `runs` limits how many of the `repeats` x `folds` are
+    trained.
+    """
+
+    name: str = ""
+    enabled: bool = True
+    source: str
+    view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
+    model: ModelName = "efficientnet_b0"
+    weights: Weights = Weights()
+    loss: Literal["unweighted", "class_weighted"] = "unweighted"
+    segmented: bool = True
+    stain: Literal["none", "reinhard", "macenko"] = "none"
+    rotation_deg: float = Field(36.0, ge=0, le=180)
+    split_by: Literal["group", "cell", "scanner"] = "group"
+    test_share: float = Field(0.2, gt=0, lt=1)
+    repeats: int = Field(5, gt=0)
+    folds: int = Field(2, gt=1)
+    runs: int | None = Field(None, gt=0)
+    min_cells: int = Field(10, gt=0, description="classes with fewer cells are left out")
+    training: Training = Training()
+    resamples: int = Field(200, ge=0)
+    seed: int = 0

@@ -1,0 +1,135 @@
+"""Train the U-Net of paper 003 on cells with masks, measure it, and apply it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from segmentation_models_pytorch.losses import DiceLoss
+from torch import Tensor, nn
+
+from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.hashing import seed_for, table_fingerprint
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.morphology.metrics import pixel_measures
+from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
+from blood_kedro.library.morphology.options import Segmenter
+from blood_kedro.library.morphology.splits import segmentation_split
+from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.supervised import fit_supervised
+
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The trained U-Net, one history row per epoch, and its measures on the test cells, which `test` names by row."""
+
+    model: ModelBundle
+    history: list[dict[str, float]]
+    metrics: dict[str, Any]
+    test: list[int]
+
+
+class _Loss(nn.Module):
+    """Cross-entropy of pixels plus Dice: the first keeps the gradient smooth, the second looks at the overlap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dice = DiceLoss("binary")
+
+    def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """Mean over the batch."""
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits.float(), masks)
+        dice: Tensor = self.dice(logits.float(), masks)
+        return entropy + dice
+
+
+def train_segmenter(
+    cells: Cells,
+    options: Segmenter,
+    work_folder: Path,
+    on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+) -> Segmentation:
+    """Train on cells with masks, stop by the validation loss, and measure on groups that were never seen.
+
+    Raises:
+        ConfigurationError: too few cells have masks, or too few groups to split them.
+        WeightsNotFoundError: the first weights cannot be had.
+    """
+    known = np.flatnonzero(cells.table["has_mask"].to_numpy())
+    if len(known) < 3:
+        raise ConfigurationError(
+            "too few cells with masks", where=f"segmenter: source {options.source}", got=str(len(known)), expected="3"
+        )
+    table = cells.table.iloc[known].reset_index(drop=True)
+    run = segmentation_split(table, options)
+    seed = seed_for(options.seed, "segmenter")
+    train = CropData(cells.crops, known[run.train], cells.masks, seed, flips())
+    val = CropData(cells.crops, known[run.val], cells.masks, seed)
+    torch.manual_seed(seed)
+    network, origin = build_segmenter(options.encoder, options.weights)
+    kept = options.model_dump(mode="json", exclude={"resamples"})
+    trained = fit_supervised(
+        network, _Loss(), train, val, options.training, seed=seed, identity=[kept, table_fingerprint(table)],
+        work_folder=work_folder, on_epoch=on_epoch,
+    )  # fmt: skip
+    test = known[run.test]
+    found = predict_masks(network, cells.crops, test)
+    truth = np.asarray(cells.masks[test])
+    groups = cells.table["image_id"].to_numpy()[test]
+    metrics = {
+        **pixel_measures(truth, found),
+        "interval_95": _intervals(truth, found, groups, options.resamples, options.seed),
+        "train_cells": len(train), "val_cells": len(val), "test_cells": len(test),
+        "test_groups": sorted(set(cells.table["group_id"].to_numpy()[test])), "weights_origin": origin,
+        "best_epoch": trained.best_epoch,
+    }  # fmt: skip
+    config = {"segmenter": options.model_dump(mode="json"), "weights_origin": origin}
+    return Segmentation(ModelBundle(trained.weights, config), trained.history, metrics, test.tolist())
+
+
+def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Masks:
+    """Masks `(len(rows), S, S) bool` of crops, the cell's probability above one half."""
+    device = next(network.parameters()).device
+    network.eval()
+    data = CropData(crops, rows, np.zeros(len(crops), np.int64), 0)
+    parts = [np.zeros((0, *crops.shape[1:3]), np.bool_)]
+    with torch.inference_mode():
+        for images, _ in in_order(data, _BATCH):
+            parts.append((network(images.to(device))[:, 0] > 0).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def complete_masks(bundle: ModelBundle | None, cells: Cells) -> Masks:
+    """The known mask of each cell, and the U-Net's where none is known (all True where there is no U-Net either)."""
+    masks = np.array(cells.masks)
+    unknown = np.flatnonzero(~cells.table["has_mask"].to_numpy())
+    if len(unknown) and bundle is not None:
+        masks[unknown] = predict_masks(load_segmenter(bundle), cells.crops, unknown)
+    # A cell without any outline is shown whole: black would say nothing.
+    masks[~masks.any(axis=(1, 2))] = True
+    return masks
+
+
+def _intervals(
+    truth: Masks, found: Masks, groups: np.ndarray[Any, Any], resamples: int, seed: int
+) -> dict[str, list[float | None]]:
+    """95% bootstrap intervals over images of the pooled IoU and F1."""
+    per_cell = pd.DataFrame(
+        {"group": groups, "both": (truth & found).sum(axis=(1, 2)), "either": (truth | found).sum(axis=(1, 2)),
+         "sum": truth.sum(axis=(1, 2)) + found.sum(axis=(1, 2))}
+    )  # fmt: skip
+    sums = per_cell.groupby("group").sum().to_numpy(np.float64)
+    rng = np.random.default_rng(seed_for(seed, "pixels"))
+    draws = np.array([sums[rng.integers(0, len(sums), len(sums))].sum(axis=0) for _ in range(resamples)])
+    if not len(draws):
+        return {"iou": [None, None], "f1": [None, None]}
+    values = {"iou": draws[:, 0] / draws[:, 1], "f1": 2 * draws[:, 0] / draws[:, 2]}
+    return {name: [float(v) for v in np.percentile(value, [2.5, 97.5])] for name, value in values.items()}

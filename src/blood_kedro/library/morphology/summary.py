@@ -1,0 +1,198 @@
+"""What predictions say: measures over runs, per slide, against other variants, and per smear for a reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from blood_kedro.library.morphology.metrics import (
+    MEASURES,
+    abstention,
+    classification_measures,
+    group_interval,
+    reliability,
+    t_test,
+)
+
+SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+_COMPARED = ("accuracy", "sensitivity", "ppv", "f1")
+# Paper 003, section 4.1: more than 5% ovalocytes goes with nearly every anaemia.
+OVALOCYTE_PERCENT = 5.0
+# Overlapping groups per single cell above which a field is not fit for counting (a reader's rule of thumb, not a norm).
+OVERLAP_RATIO = 0.25
+OVERLAPPING = ("two_overlapping_cells", "three_overlapping_cells")
+
+
+def truth_and_probabilities(
+    predictions: pd.DataFrame, classes: list[str]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels `(N,)` as positions in `classes`, and probabilities `(N, C)`."""
+    labels = predictions["class"].map({name: k for k, name in enumerate(classes)})
+    found = predictions[[f"p_{name}" for name in classes]]
+    return np.asarray(labels, np.int64), np.asarray(found, np.float64)
+
+
+def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: int, seed: int) -> dict[str, Any]:
+    """Measures averaged over runs (Table 4), with their spread and an interval over slides; and per slide (Table 8).
+
+    Args:
+        predictions: of `cross_validate.Variant`.
+        facts: likewise.
+        resamples: of the bootstrap over groups.
+        seed: of the bootstrap.
+
+    Returns:
+        `runs`: measures of each; means `accuracy, sensitivity, specificity, ppv, npv, f1, auc, ece` and their standard
+        deviations `*_sd`; `interval_95` of accuracy and F1; `per_class`; `confusion`, per cent of each true class,
+        averaged; `per_slide`, `per_scanner`; `reliability` and `abstention` over all runs.
+    """
+    classes = facts["classes"]
+    runs = {
+        str(name): classification_measures(*truth_and_probabilities(part, classes), classes)
+        for name, part in predictions.groupby("run", sort=False)
+    }
+    keys = ("accuracy", *MEASURES, "auc", "ece")
+    values = {key: np.array([run[key] for run in runs.values()]) for key in keys}
+    truth, found = truth_and_probabilities(predictions, classes)
+    return {
+        **{key: float(np.nanmean(v)) for key, v in values.items()},
+        **{f"{key}_sd": float(np.nanstd(v, ddof=1)) if len(v) > 1 else None for key, v in values.items()},
+        "interval_95": _interval(predictions, classes, resamples, seed),
+        "runs": {name: {key: run[key] for key in (*keys, "cells")} for name, run in runs.items()},
+        "per_class": _per_class(runs, classes),
+        "confusion": _confusion(runs),
+        "per_slide": _by(predictions, "slide", classes),
+        "per_scanner": _by(predictions, "scanner", classes),
+        "reliability": reliability(truth, found),
+        "abstention": dict(zip(map(str, SHARES), abstention(truth, found, SHARES), strict=True)),
+        "cells": facts["cells"],
+        "test_cells": int(next(iter(runs.values()))["cells"]),
+        "groups": int(predictions["group_id"].nunique()),
+        "classes": classes,
+    }
+
+
+def _interval(predictions: pd.DataFrame, classes: list[str], resamples: int, seed: int) -> dict[str, Any]:
+    """Over the groups of the test set that all runs share; where they do not (scanners), over all groups at once."""
+    parts = [part for _, part in predictions.groupby("run", sort=False)]
+    shared = all(set(part["cell_id"]) == set(parts[0]["cell_id"]) for part in parts)
+    frames = [part.sort_values("cell_id") for part in parts] if shared else [predictions]
+    truth, _ = truth_and_probabilities(frames[0], classes)
+    found = [truth_and_probabilities(frame, classes)[1].argmax(axis=1) for frame in frames]
+    groups = frames[0]["group_id"].to_numpy(object)
+    return group_interval(truth, found, groups, len(classes), resamples, seed)
+
+
+def _per_class(runs: dict[str, dict[str, Any]], classes: list[str]) -> dict[str, dict[str, float | None]]:
+    rows = {}
+    for name in classes:
+        table = pd.DataFrame([run["per_class"][name] for run in runs.values()])
+        means = table.mean()
+        rows[name] = {str(key): None if np.isnan(value) else float(value) for key, value in means.items()}
+    return rows
+
+
+def _confusion(runs: dict[str, dict[str, Any]]) -> list[list[float]]:
+    matrices = [np.array(run["confusion"], np.float64) for run in runs.values()]
+    shares = [100 * m / np.maximum(m.sum(axis=1, keepdims=True), 1) for m in matrices]
+    confusion: list[list[float]] = np.mean(shares, axis=0).tolist()
+    return confusion
+
+
+def _by(predictions: pd.DataFrame, column: str, classes: list[str]) -> dict[str, dict[str, float]]:
+    """Accuracy, sensitivity, PPV and F1 of each slide or scanner, averaged over runs."""
+    found = {}
+    for name, part in predictions.dropna(subset=column).groupby(column):
+        measures = [
+            classification_measures(*truth_and_probabilities(run, classes), classes)
+            for _, run in part.groupby("run", sort=False)
+        ]
+        found[str(name)] = {
+            **{key: float(np.nanmean([m[key] for m in measures])) for key in _COMPARED},
+            "cells": float(np.mean([m["cells"] for m in measures])),
+        }
+    return found
+
+
+def compare(scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]], reference: str) -> pd.DataFrame:
+    """One row per variant (Tables 5 to 7): measures, times, size, and t-tests over runs against the reference."""
+    rows = []
+    for name, score in scores.items():
+        own, other = score["runs"].values(), scores[reference]["runs"].values() if reference in scores else ()
+        tests = {
+            f"p_{key}": None if name == reference else t_test([r[key] for r in own], [r[key] for r in other])
+            for key in _COMPARED
+        }
+        rows.append(
+            {
+                "variant": name,
+                "model": facts[name]["classifier"]["model"],
+                **{key: score[key] for key in _COMPARED},
+                "accuracy_low": score["interval_95"]["accuracy"][0],
+                "accuracy_high": score["interval_95"]["accuracy"][1],
+                "runs": len(score["runs"]),
+                "test_cells": score["test_cells"],
+                "train_s": float(np.mean([run["train_s"] for run in facts[name]["runs"]])),
+                "test_s": float(np.mean([run["test_s"] for run in facts[name]["runs"]])),
+                "parameters_m": facts[name]["parameters_m"],
+                "size_mb": facts[name]["size_mb"],
+                **tests,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def smear_findings(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """What a haematologist would want to know of each smear, from predicted classes (section 6.5).
+
+    Args:
+        predictions: of a variant of the eight (or nine) shapes; runs are averaged first.
+        classes: of it.
+
+    Returns:
+        Per slide: `cells`, per cent of single cells that are ovalocytes, teardrops, fragmented and burr cells, the
+        `overlap_ratio` (overlapping groups per single cell), and `finding` in words. It describes the crops that were
+        given, which are no random sample of a smear, and is no diagnosis.
+    """
+    columns = [f"p_{name}" for name in classes]
+    keyed = predictions.assign(slide=predictions["slide"].fillna(predictions["group_id"]))
+    mean = keyed.groupby(["slide", "cell_id"])[columns].mean()
+    chosen = pd.Series(np.array(classes)[mean.to_numpy().argmax(axis=1)], mean.index)
+    rows = []
+    for slide, part in chosen.groupby(level="slide"):
+        overlapping = int(part.isin(OVERLAPPING).sum())
+        single = len(part) - overlapping
+        percent = {
+            f"{name}_percent": 100 * float((part == name).sum()) / max(single, 1)
+            for name in ("ovalocyte", "teardrop", "fragmented_rbc", "burr_cell")
+        }
+        ratio = overlapping / max(single, 1)
+        rows.append(
+            {
+                "slide": str(slide),
+                "cells": len(part),
+                **percent,
+                "overlap_ratio": ratio,
+                "finding": _words(percent, ratio),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _words(percent: dict[str, float], ratio: float) -> str:
+    said = [
+        f"ovalocytes {percent['ovalocyte_percent']:.1f}%"
+        + (f" (more than {OVALOCYTE_PERCENT:.0f}%)" if percent["ovalocyte_percent"] > OVALOCYTE_PERCENT else "")
+    ]
+    for name, words in (
+        ("teardrop", "teardrop cells"),
+        ("fragmented_rbc", "fragmented cells"),
+        ("burr_cell", "burr cells"),
+    ):
+        value = percent[f"{name}_percent"]
+        said.append(f"{words} {value:.1f}%" if value else f"no {words}")
+    fit = "not fit for counting" if ratio > OVERLAP_RATIO else "fit for counting"
+    return ", ".join(said) + f"; {ratio:.2f} overlapping groups per single cell: {fit}"

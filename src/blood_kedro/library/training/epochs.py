@@ -1,0 +1,144 @@
+"""What every training here shares: means of losses per epoch, a history, seeds by epoch, a time limit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.core.errors import TrainingDivergedError
+from blood_kedro.library.core.hashing import seed_for
+
+
+class EpochTask(L.LightningModule):
+    """A task that keeps the mean of named values over the images of an epoch, in training and in validation.
+
+    Args:
+        network: what is trained.
+        names: of the values that `add` gets.
+    """
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self._names = network, tuple(names)
+        self._sums: dict[str, float] = defaultdict(float)
+        self._counts: dict[str, int] = defaultdict(int)
+
+    def add(self, stage: str, values: dict[str, Tensor], images: int) -> None:
+        """Count means over a batch; `stage` is `train` or `val`."""
+        for name, value in values.items():
+            self._sums[f"{stage}_{name}"] += float(value.detach()) * images
+            self._counts[f"{stage}_{name}"] += images
+
+    def take_epoch_means(self) -> dict[str, float]:
+        """Means over the images of all processes since the last call, named `train_*` and `val_*`; starts anew."""
+        names = [f"{stage}_{name}" for stage in ("train", "val") for name in self._names]
+        both = torch.tensor([[self._sums[n] for n in names], [self._counts[n] for n in names]], device=self.device)
+        sums, counts = self.trainer.strategy.reduce(both, reduce_op="sum").tolist()
+        self._sums.clear()
+        self._counts.clear()
+        return {n: total / count for n, total, count in sorted(zip(names, sums, counts, strict=True)) if count}
+
+
+class EpochSeed(L.Callback):
+    """Seeds torch at each epoch, so that what is sampled does not depend on what ran before."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Seed by epoch."""
+        torch.manual_seed(seed_for(self.seed, "epoch", trainer.current_epoch, trainer.global_rank))
+
+
+class History(L.Callback):
+    """One row per epoch: losses, learning rate, seconds, images per second. Travels with the checkpoint.
+
+    Args:
+        on_epoch: told each row.
+        validate: further figures of the network, asked for every `every` epochs and after the last.
+        every: None never asks.
+    """
+
+    def __init__(
+        self,
+        on_epoch: Callable[[dict[str, float]], None],
+        validate: Callable[[Any], dict[str, float]] = lambda _: {},
+        every: int | None = None,
+    ) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._on_epoch, self._validate, self._every = on_epoch, validate, every
+        self._start = self._end = 0.0
+        self._images = 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self._start, self._images = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The clock of training stops here: validation is not training time."""
+        self._images += len(batch[0]) * trainer.world_size
+        self._end = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Record the epoch and tell whoever listens.
+
+        Raises:
+            TrainingDivergedError: the loss is no number any more.
+        """
+        if not isinstance(pl_module, EpochTask):
+            raise TypeError(f"History records an EpochTask, got {type(pl_module).__name__}")
+        seconds, epoch = self._end - self._start, trainer.current_epoch + 1
+        row = {
+            "epoch": epoch,
+            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            **pl_module.take_epoch_means(),
+            "seconds": seconds,
+            "images_per_second": self._images / seconds if seconds > 0 else float("nan"),
+        }
+        if not math.isfinite(row["train_loss"]):
+            raise TrainingDivergedError(
+                "the training loss is no number any more", where=f"epoch {epoch}", got=str(row["train_loss"]),
+                remedy="lower the learning rate, lengthen the warm-up, clip gradients, or train in 32-true",
+            )  # fmt: skip
+        if self._every and trainer.is_global_zero and (epoch == trainer.max_epochs or epoch % self._every == 0):
+            row |= self._validate(pl_module.network)
+        self.rows.append(row)
+        self._on_epoch(row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of the run that is resumed, and tell the listener of them."""
+        self.rows = list(state_dict["rows"])
+        for row in self.rows:
+            self._on_epoch(row)
+
+
+class TimeLimit(L.Callback):
+    """Stops after the last epoch that fits into so many seconds; what is left is done by the next call."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end, self._epoch_start, self.reached = time.monotonic() + seconds, 0.0, False
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of this epoch."""
+        self._epoch_start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop where another epoch like this one would not fit; all processes stop if one would."""
+        now = time.monotonic()
+        more = trainer.current_epoch + 1 < int(trainer.max_epochs or 0)
+        late = more and now + (now - self._epoch_start) > self._end
+        self.reached = bool(trainer.strategy.reduce_boolean_decision(late, all=False))
+        trainer.should_stop = trainer.should_stop or self.reached

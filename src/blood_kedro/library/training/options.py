@@ -1,0 +1,29 @@
+"""How a network of single cells is trained: the settings of paper 003, section 4.4, are the defaults."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Training(BaseModel):
+    """Adam; the rate falls tenfold after `lr_patience` epochs without an improvement of `min_delta` in the loss.
+
+    Training stops after `stop_patience` such epochs, or after `epochs`; the weights of the best epoch are kept. All by
+    the validation loss. `cells_per_epoch` draws so many each epoch; None takes all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lr: float = Field(4e-4, gt=0)
+    lr_patience: int = Field(4, ge=0)
+    lr_factor: float = Field(0.1, gt=0, lt=1)
+    min_delta: float = Field(1e-4, ge=0)
+    stop_patience: int = Field(10, gt=0)
+    epochs: int = Field(100, gt=0)
+    batch_size: int = Field(32, gt=0)
+    cells_per_epoch: int | None = Field(None, gt=0)
+    workers: int = Field(0, ge=0)
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"

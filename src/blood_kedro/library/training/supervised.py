@@ -1,0 +1,160 @@
+"""Train a network on single cells: resumable, stopped by its validation loss, its best epoch kept."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from blood_kedro.library.core.hashing import fingerprint
+from blood_kedro.library.training.crops import CropData, in_order
+from blood_kedro.library.training.epochs import EpochSeed, EpochTask, History
+from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.resume import checkpoint, resume_point
+from blood_kedro.library.training.sampling import EpochSampler
+
+logger = logging.getLogger(__name__)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights of the best epoch by name, one history row per epoch, and the number of the best epoch."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+class SupervisedTask(EpochTask):
+    """Adam on a loss of outputs and targets, the rate lowered when the validation loss stands still."""
+
+    def __init__(self, network: nn.Module, loss: Loss, settings: Training) -> None:
+        super().__init__(network, ("loss",))
+        self._loss, self._settings = loss, settings
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean loss of a batch."""
+        loss = self._loss(self.network(batch[0]), batch[1])
+        self.add("train", {"loss": loss}, len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """The same on validation cells."""
+        loss = self._loss(self.network(batch[0]), batch[1])
+        self.add("val", {"loss": loss}, len(batch[0]))
+        self.log("val_loss", loss, batch_size=len(batch[0]), sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """As paper 003, section 4.4."""
+        settings = self._settings
+        optimizer = torch.optim.Adam(self.network.parameters(), settings.lr)
+        scheduler = ReduceLROnPlateau(
+            optimizer, factor=settings.lr_factor, patience=settings.lr_patience, threshold=settings.min_delta,
+            threshold_mode="abs",
+        )  # fmt: skip
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+
+
+class _Cells(L.LightningDataModule):
+    def __init__(self, train: CropData, val: CropData, settings: Training, seed: int) -> None:
+        super().__init__()
+        self.train, self.val, self.settings, self.seed = train, val, settings, seed
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """In an order of its own each epoch; starts at the epoch that a resumed run is in."""
+        progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
+        epoch = 0 if progress is None else progress.processed
+        sampler = EpochSampler(self.train, self.seed, self.settings.cells_per_epoch, epoch)
+        # A last batch of one cell would stop batch norm.
+        drop = len(sampler) % self.settings.batch_size == 1
+        return DataLoader(
+            self.train, self.settings.batch_size, sampler=sampler, num_workers=self.settings.workers,
+            generator=torch.Generator(), drop_last=drop,
+        )  # fmt: skip
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """In order."""
+        return in_order(self.val, 4 * self.settings.batch_size, self.settings.workers)
+
+
+def fit_supervised(
+    network: nn.Module,
+    loss: Loss,
+    train: CropData,
+    val: CropData,
+    settings: Training,
+    *,
+    seed: int,
+    identity: Any,
+    work_folder: Path,
+    on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+) -> Trained:
+    """Train until the validation loss stands still, or for `settings.epochs`.
+
+    A run that was killed continues from the last finished epoch when it is called again with the same arguments.
+
+    Args:
+        network: with its first weights; changed in place.
+        loss: of outputs and targets.
+        train: cells to train on, augmented.
+        val: cells to stop by.
+        settings: of the optimizer and its patience.
+        seed: decides order and augmentation.
+        identity: JSON-like; whatever decides the result besides `settings` and `seed`.
+        work_folder: keeps the checkpoints; emptied at the end.
+        on_epoch: called with each history row as soon as the epoch ends.
+
+    Raises:
+        TrainingDivergedError: the loss is no number any more.
+        KeyboardInterrupt: the user stopped the training.
+    """
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    torch.manual_seed(seed)
+    kept = settings.model_dump(mode="json", exclude={"workers", "accelerator"})
+    name = fingerprint([identity, kept, seed, train.chosen.tolist(), val.chosen.tolist()])
+    resume = resume_point(work_folder, name)
+    if resume is not None:
+        logger.info("training continues from %s", resume)
+    history = History(on_epoch)
+    best = ModelCheckpoint(work_folder / name, "best", monitor="val_loss", enable_version_counter=False)
+    trainer = L.Trainer(
+        max_epochs=settings.epochs,
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=settings.precision,
+        callbacks=[
+            EpochSeed(seed), history, best,
+            EarlyStopping("val_loss", min_delta=settings.min_delta, patience=settings.stop_patience),
+            checkpoint(work_folder, name),
+        ],
+        logger=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        default_root_dir=work_folder,
+    )  # fmt: skip
+    trainer.fit(
+        SupervisedTask(network, loss, settings), datamodule=_Cells(train, val, settings, seed), ckpt_path=resume,
+        weights_only=True,
+    )  # fmt: skip
+    if trainer.interrupted:
+        raise KeyboardInterrupt("training was interrupted")
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    prefix = "network."
+    weights = {n.removeprefix(prefix): v for n, v in state["state_dict"].items() if n.startswith(prefix)}
+    network.load_state_dict(weights)
+    shutil.rmtree(work_folder, ignore_errors=True)
+    return Trained(weights, history.rows, int(state["epoch"]) + 1)
