@@ -81,6 +81,31 @@ def starts_from_generated_smears(regimen: str) -> bool:
     return bool(initialization.get("kind") == "generated_smears")
 
 
+def morphology() -> dict[str, Any]:
+    """The section of single cells."""
+    return dict(_current().get("morphology") or {})
+
+
+def cell_sources() -> list[str]:
+    """Names of enabled sources of single cells."""
+    return _enabled("cells", morphology())
+
+
+def reader_of_cells(source: str) -> str:
+    """Which reader a source of single cells needs."""
+    return str(morphology()["cells"][source]["reader"])
+
+
+def segmenters() -> list[str]:
+    """Names of enabled segmenters of single cells."""
+    return _enabled("segmenters", morphology())
+
+
+def classifiers() -> list[str]:
+    """Names of enabled variants of the single-cell classifier."""
+    return _enabled("classifiers", morphology())
+
+
 def scored_split() -> str:
     """The split that detectors are scored on.
 
@@ -98,8 +123,9 @@ def pastes_cells(regimen: str) -> bool:
     return bool(_current()["regimens"][regimen].get("copy_paste"))
 
 
-def _enabled(section: str) -> list[str]:
-    return [name for name, entry in (_current().get(section) or {}).items() if entry.get("enabled", True)]
+def _enabled(section: str, within: dict[str, Any] | None = None) -> list[str]:
+    entries = (_current() if within is None else within).get(section) or {}
+    return [name for name, entry in entries.items() if entry.get("enabled", True)]
 
 
 def _current() -> dict[str, Any]:

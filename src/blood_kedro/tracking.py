@@ -97,6 +97,15 @@ def log_detector(bundle: ModelBundle) -> None:
         )
 
 
+def log_bundle(bundle: ModelBundle) -> None:
+    """Keep a model's safetensors and configuration as artifacts of the active run."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_bundle(bundle, Path(folder) / "bundle")
+        mlflow.log_artifacts(str(Path(folder) / "bundle"), "bundle")
+
+
 def fetch_detector(run_id: str) -> ModelBundle:
     """The detector that a run has logged.
 

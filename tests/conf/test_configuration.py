@@ -11,9 +11,11 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 
 from blood_kedro import configured
+from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.options import Pretraining, Regimen
 from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.sources.registry import SOURCES
@@ -40,6 +42,9 @@ def test_parameters_are_valid_options(environment: str) -> None:
     assert set(smears.cells_per_field) <= set(LABELS)
     for name, entry in parameters["regimens"].items():
         assert Regimen(**entry).name == name
+    for section, options in (("cells", CellOptions), ("segmenters", Segmenter), ("classifiers", Classifier)):
+        for name, entry in parameters["morphology"][section].items():
+            assert options(**entry).name == name
     for name, entry in parameters["sources"].items():
         assert entry["adapter"] in SOURCES
         assert name in parameters["standardization"]["sources"]
@@ -139,7 +144,9 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     parameters = load(environment)
     configured.set_from(parameters)
     patterns = [name for name in load(environment, "catalog") if not name.startswith("_")]
+    morphology = parameters["morphology"]
     known = {*parameters["sources"], *parameters["regimens"], "pretraining"}
+    known |= {*morphology["cells"], *morphology["segmenters"], *morphology["classifiers"]}
     used = set()
     for dataset in register_pipelines()["__default__"].datasets():
         if dataset.startswith(("params:", "parameters")) or dataset == "run_record":
@@ -163,7 +170,7 @@ def test_namespaces_follow_the_configuration() -> None:
     configured.set_from(parameters)
     pipelines = register_pipelines()
     assert set(pipelines) == {
-        "__default__", "ingestion", "standardization", "merging", "detection_training", "reporting",
+        "__default__", "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "reporting",
     }  # fmt: skip
     names = {node.name for node in pipelines["__default__"].nodes}
     assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names

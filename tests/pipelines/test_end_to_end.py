@@ -23,8 +23,13 @@ pytestmark = pytest.mark.slow
 QUICK = (
     "sources.synthetic.smears.slides=6,sources.synthetic.smears.fields_per_slide=2,pretraining.smears.slides=2,"
     "pretraining.smears.fields_per_slide=2,pretraining.regimen.epochs=1,regimens.regimen_1.epochs=1,"
-    "regimens.regimen_2.epochs=1,evaluation.resamples=5"
+    "regimens.regimen_2.epochs=1,evaluation.resamples=5,morphology.cells.synthetic.per_class=12,"
+    "morphology.cells.synthetic.slides=6,morphology.segmenters.unet.training.epochs=1,"
+    "morphology.classifiers.efficientnet_b0.training.epochs=1,"
+    "morphology.classifiers.mobilenet_v3_small.training.epochs=1"
 )
+# Training of detectors and all that it needs: what the tests of stopping and continuing look at.
+DETECTION = "--pipelines=ingestion,standardization,merging,detection_training,reporting"
 
 
 def command(*arguments: str) -> list[str]:
@@ -68,7 +73,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_results_are_complete_and_agree(demo: Path) -> None:
     summary = summary_of(demo)
-    assert set(summary) == {"run", "sources", "unified", "regimens"}
+    assert set(summary) == {"run", "sources", "unified", "regimens", "morphology"}
+    morphology = summary["morphology"]
+    assert set(morphology) == {"segmentation", "classification", "comparison", "per_slide"}
+    assert 0 <= morphology["segmentation"]["unet"]["iou"] <= 1
+    assert set(morphology["comparison"]) == {"efficientnet_b0", "mobilenet_v3_small"}
+    assert morphology["comparison"]["efficientnet_b0"]["parameters_m"] == pytest.approx(4.018, abs=0.001)
     assert summary["run"]["env"] == "base"
     assert summary["sources"]["synthetic"]["images"] == 12
     assert set(summary["regimens"]) == {"regimen_1", "regimen_2"}
@@ -105,11 +115,15 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
         "Figure 2",
         "Figure 3",
         "Precision over recall",
+        "Table 3: segmentation",
+        "Table 4: classification per class",
+        "Tables 5 to 7",
+        "Table 8",
         "By source",
     ):
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
-    assert page.count("data:image/png;base64") == 7
+    assert page.count("data:image/png;base64") == 13
     assert "as measured here" in page
 
 
@@ -117,7 +131,7 @@ def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
     runs = {run.info.run_name: run for run in runs_of(demo) if "mlflow.parentRunId" in run.data.tags}
     parents = [run for run in runs_of(demo) if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
-    assert set(runs) == {"pretraining", "regimen_1", "regimen_2"}
+    assert set(runs) == {"pretraining", "regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"}
     assert {run.info.status for run in runs_of(demo)} == {"FINISHED"}
     child = runs["regimen_1"]
     assert child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
@@ -230,7 +244,7 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
 def start_training(folder: Path) -> subprocess.Popen[str]:
     """A run that is in mid-training when this returns."""
     process = subprocess.Popen(
-        command("--params", QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
+        command(DETECTION, "--params", QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
         # Started in the background, a shell hands down that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -263,9 +277,9 @@ def test_kill_9_in_mid_epoch_continues_and_ends_with_the_same_result(tmp_path: P
     process.kill()
     process.communicate()
     three = QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")
-    resumed = kedro_run(cut, "--params", three)
+    resumed = kedro_run(cut, DETECTION, "--params", three)
     assert "regimen_1 continues from" in resumed.stdout
-    kedro_run(whole, "--params", three)
+    kedro_run(whole, DETECTION, "--params", three)
     assert figures(summary_of(cut)) == figures(summary_of(whole))
     states = sorted(run.info.status for run in runs_of(cut) if "mlflow.parentRunId" not in run.data.tags)
     assert states == ["FINISHED", "KILLED"]

@@ -35,7 +35,7 @@ def elsafty_cells(folder: Path, options: CellOptions, side_px: int, rejects: Rej
     found = elsafty.pairs(folder, rejects)
     chosen = _sample([shape or "" for _, _, shape, _ in found], options.per_class, seed)
     blocks = [[found[k] for k in part] for part in np.array_split(chosen, max(1, len(chosen) // 256))]
-    yield from _collected(in_processes(_ElsaftyBlock(folder, side_px), blocks, -1, ordered=True), rejects)
+    yield from _collected(in_processes(_ElsaftyBlock(folder, side_px), blocks, options.workers, ordered=True), rejects)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def ojaghi_cells(folder: Path, options: CellOptions, side_px: int, rejects: Reje
         SourceNotFoundError: there is no tile.
     """
     work = _OjaghiTile(folder, _needed(options.crop_px, "crop_px"), side_px)
-    yield from _collected(in_processes(work, ojaghi.tiles(folder), -1, ordered=True), rejects)
+    yield from _collected(in_processes(work, ojaghi.tiles(folder), options.workers, ordered=True), rejects)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def point_cells(
         if row["image_id"] in by_image
     ]
     work = _Field(folder, _needed(options.cell_px, "cell_px"), _needed(options.crop_px, "crop_px"), side_px)
-    yield from _collected(in_processes(work, tasks, -1, ordered=True), rejects)
+    yield from _collected(in_processes(work, tasks, options.workers, ordered=True), rejects)
 
 
 @dataclass(frozen=True)

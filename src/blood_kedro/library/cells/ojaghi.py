@@ -89,12 +89,14 @@ def _reasons(masks: list[npt.NDArray[np.bool_]]) -> list[str | None]:
     inside = shared / np.maximum(areas[:, None], 1) >= _INSIDE_SHARE  # row lies in column
     np.fill_diagonal(inside, val=False)
     overlap = shared / np.maximum(areas[:, None] + areas[None] - shared, 1)
+    distinct = overlap <= _SAME_IOU
+    parts = (inside & distinct & (areas > MIN_AREA_PX2)[:, None]).sum(axis=0)
+    cluster = (parts >= 2) | (areas > MAX_AREA_PX2)
     reasons: list[str | None] = []
     for k, mask in enumerate(masks):
-        earlier_twin = any(overlap[k, j] > _SAME_IOU for j in range(k))
-        parts = int((inside[:, k] & (areas > MIN_AREA_PX2) & (overlap[k] <= _SAME_IOU)).sum())
-        around = bool((inside[k] & (areas <= MAX_AREA_PX2) & (overlap[k] <= _SAME_IOU)).any())
-        reasons.append(_reason(mask, int(areas[k]), parts, twin=earlier_twin, around=around))
+        twin = any(overlap[k, j] > _SAME_IOU for j in range(k))
+        around = bool((inside[k] & distinct[k] & ~cluster).any())
+        reasons.append(_reason(mask, int(areas[k]), int(parts[k]), twin=twin, around=around))
     return reasons
 
 

@@ -17,11 +17,12 @@ class CellOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: str = ""
     enabled: bool = True
     reader: Literal["elsafty", "points", "ojaghi", "synthetic"]
-    folder: str | None = Field(None, description="sub-folder of raw_root, where the reader reads files")
     crop_px: int | None = Field(None, gt=7)
     cell_px: float | None = Field(None, gt=0)
     per_class: int | None = Field(None, gt=0)
     slides: int = Field(25, gt=0)
     shapes: Literal["eight", "nine"] = "eight"
+    workers: int = Field(-1, description="processes that read; -1 takes every core")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from blood_kedro.library.morphology.metrics import roc
@@ -60,7 +61,8 @@ def _roc(axis: Axes, predictions: pd.DataFrame, classes: list[str]) -> None:
 
 def _reliability(axis: Axes, score: dict[str, Any]) -> None:
     confidence, accuracy, share = (np.array(v) for v in zip(*score["reliability"], strict=True))
-    axis.bar(confidence, accuracy, width=0.05, color=_BLUE, alpha=0.35 + 0.65 * share / share.max())
+    colours = [(*to_rgb(_BLUE), 0.3 + 0.7 * part) for part in share / share.max()]
+    axis.bar(confidence, accuracy, width=0.05, color=colours)
     axis.plot([0, 1], [0, 1], ":", color=_GREY)
     axis.set(
         xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy",

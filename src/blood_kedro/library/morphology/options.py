@@ -34,6 +34,8 @@ class Weights(_Frozen):
 class Segmenter(_Frozen):
     """U-Net (section 4.2); 60/20/20 of the groups, or a test group named by `test_groups`."""
 
+    name: str = ""
+    enabled: bool = True
     source: str
     encoder: str = "resnet18"
     weights: Weights = Weights()
@@ -63,6 +65,7 @@ class Classifier(_Frozen):
     weights: Weights = Weights()
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
     segmented: bool = True
+    masks_from: str | None = Field(None, description="segmenter that finds the masks which a source does not give")
     stain: Literal["none", "reinhard", "macenko"] = "none"
     rotation_deg: float = Field(36.0, ge=0, le=180)
     split_by: Literal["group", "cell", "scanner"] = "group"

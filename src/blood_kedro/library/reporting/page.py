@@ -14,12 +14,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.coco_metrics import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
-from blood_kedro.library.reporting import published
+from blood_kedro.library.reporting import published, published_003
 from blood_kedro.library.reporting.results import Results
 
 METRIC_NAMES = {
     "map": "AP (IoU .50:.95)", "map_50": "AP50", "map_75": "AP75", "map_small": "AP small", "map_medium": "AP medium",
     "map_large": "AP large", "mar_100": "AR (100 detections)",
+}  # fmt: skip
+_PIXEL_NAMES = {
+    "iou": "IoU", "iou_per_cell": "IoU, mean over cells", "sensitivity": "sensitivity", "specificity": "specificity",
+    "ppv": "PPV", "f1": "F1", "accuracy": "accuracy", "fpr": "false positive rate",
 }  # fmt: skip
 SPLIT_NAMES = {
     "grouped": "grouped (duplicates and slides kept whole)",
@@ -58,6 +62,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         error_kinds=(*KINDS, "missed"),
         split_names=SPLIT_NAMES,
         rejects=_rejects(results),
+        **_morphology(results, parameters),
         stale=_stale(summary, shown),
         published=published,
         loss_figure=loss_figure,
@@ -141,6 +146,27 @@ def _by_source(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What the section of single cells shows."""
+    classifiers = {name: parts["metrics"] for name, parts in results.classifiers.items() if "metrics" in parts}
+    known = [name for metrics in classifiers.values() for name in metrics["classes"]]
+    table = results.morphology.get("classifier_comparison")
+    return {
+        "p003": published_003,
+        "pixel_names": _PIXEL_NAMES,
+        "segmenters": {name: parts["metrics"] for name, parts in results.segmenters.items() if "metrics" in parts},
+        "mask_figures": {
+            name: parts["masks_figure"] for name, parts in results.segmenters.items() if "masks_figure" in parts
+        },
+        "classifiers": classifiers,
+        "classifier_parts": {name: results.classifiers[name] for name in classifiers},
+        "cell_classes": list(dict.fromkeys([*published_003.PER_CLASS, *known])) if classifiers else [],
+        "comparison": [] if table is None else table.to_dict("records"),
+        "comparison_figure": results.morphology.get("comparison_figure"),
+        "reference": parameters.get("morphology", {}).get("reference", ""),
+    }  # fmt: skip
+
+
 def _rejects(results: Results) -> pd.DataFrame:
     tables = [
         parts[key]
@@ -148,6 +174,7 @@ def _rejects(results: Results) -> pd.DataFrame:
         for key in ("rejects", "standardization_rejects")
         if key in parts
     ]
+    tables += [parts["cells_rejects"] for parts in results.cells.values()]
     if "merging_rejects" in results.unified:
         tables.append(results.unified["merging_rejects"])
     filled = [table for table in tables if len(table)]

@@ -18,6 +18,9 @@ _REGIMEN = (
     "weights_origin", "data_fingerprint", "predict_images_per_second",
 )  # fmt: skip
 
+_PIXELS = ("iou", "iou_per_cell", "sensitivity", "specificity", "ppv", "f1", "accuracy", "fpr")
+_CELLS = ("accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auc", "ece")
+
 
 def build_summary(run: dict[str, Any], results: Results) -> dict[str, Any]:
     """All headline figures as one JSON-like dictionary."""
@@ -30,7 +33,33 @@ def build_summary(run: dict[str, Any], results: Results) -> dict[str, Any]:
     regimens = {name: _regimen(parts) for name, parts in results.regimens.items() if "history" in parts}
     if regimens:
         summary["regimens"] = regimens
+    morphology = _morphology(results)
+    if morphology:
+        summary["morphology"] = morphology
     return summary
+
+
+def _morphology(results: Results) -> dict[str, Any]:
+    """Single cells: measures of each segmenter and variant, their comparison, and each test slide."""
+    segmented = {name: parts["metrics"] for name, parts in results.segmenters.items() if "metrics" in parts}
+    classified = {name: parts["metrics"] for name, parts in results.classifiers.items() if "metrics" in parts}
+    found: dict[str, Any] = {}
+    if segmented:
+        found["segmentation"] = {
+            name: {key: metrics[key] for key in (*_PIXELS, "interval_95", "test_cells", "mlflow_run_id")}
+            for name, metrics in segmented.items()
+        }
+    if classified:
+        found["classification"] = {
+            name: {key: metrics[key] for key in (*_CELLS, "interval_95", "test_cells", "per_class", "mlflow_run_id")}
+            for name, metrics in classified.items()
+        }
+        found["per_slide"] = {name: metrics["per_slide"] for name, metrics in classified.items()}
+    table = results.morphology.get("classifier_comparison")
+    if table is not None:
+        columns = ["accuracy", "f1", "parameters_m", "size_mb", "train_s", "test_s"]
+        found["comparison"] = table.set_index("variant")[columns].to_dict("index")
+    return found
 
 
 def _source(parts: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_
 
 _PER_SOURCE = ("ingestion_summary", "boxes_summary", "rejects", "standardization_rejects")
 _PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure", "curves_figure")
+_PER_CLASSIFIER = ("metrics", "variant_figure", "attention_figure", "smear_findings")
 _UNIFIED = ("unified_summary", "composition_table", "class_table", "merging_rejects")
 
 
@@ -36,10 +37,18 @@ def create_pipeline(**_: object) -> Pipeline:
 
 
 def _results() -> dict[str, str]:
-    """Argument name of the nodes to dataset: `<section>__<namespace>__<part>`."""
+    """Argument name of the nodes to dataset: `<section>__<part>` or `<section>__<namespace>__<part>`."""
     found = {f"unified__{part}": part for part in _UNIFIED}
     for source in configured.sources():
-        found |= {f"source__{source}__{part}": f"{source}.{part}" for part in _PER_SOURCE}
+        found |= {f"sources__{source}__{part}": f"{source}.{part}" for part in _PER_SOURCE}
     for regimen in configured.regimens():
-        found |= {f"regimen__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
+        found |= {f"regimens__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
+    for name in configured.cell_sources():
+        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+    for name in configured.segmenters():
+        found |= {f"segmenters__{name}__{part}": f"{name}.{part}" for part in ("metrics", "masks_figure")}
+    for name in configured.classifiers():
+        found |= {f"classifiers__{name}__{part}": f"{name}.{part}" for part in _PER_CLASSIFIER}
+    if configured.classifiers():
+        found |= {f"morphology__{part}": part for part in ("classifier_comparison", "comparison_figure")}
     return found

@@ -1,0 +1,163 @@
+"""Nodes of rbc_morphology: they adapt the catalog and MLflow to `library/cells` and `library/morphology`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
+
+from blood_kedro import tracking
+from blood_kedro.library.cells.options import CellOptions
+from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.morphology.options import Classifier, Segmenter
+
+
+def cut_cells(
+    folder: Path,
+    options: CellOptions,
+    side_px: int,
+    seed: int,
+    on_bad_input: str,
+    source: str,
+    raw_folder: Path | None = None,
+    image_index: pd.DataFrame | None = None,
+    raw_annotations: pd.DataFrame | None = None,
+    unified_index: pd.DataFrame | None = None,
+) -> tuple[Cells, pd.DataFrame]:
+    """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
+    from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
+    from blood_kedro.library.smears.cell_crops import simulated_cells
+
+    rejects = Rejects(source, strict=on_bad_input == "raise")
+    if options.reader == "synthetic":
+        per_class = options.per_class or 100
+        cells = simulated_cells(per_class, options.slides, options.shapes, side_px, seed, options.workers)
+    elif options.reader == "elsafty":
+        cells = elsafty_cells(_given(raw_folder), options, side_px, rejects, seed)
+    elif options.reader == "ojaghi":
+        cells = ojaghi_cells(_given(raw_folder), options, side_px, rejects)
+    else:
+        index = _given(unified_index)
+        groups = dict(zip(index["image_id"], index["duplicate_group"], strict=True))
+        cells = point_cells(
+            _given(raw_folder), _given(image_index), _given(raw_annotations), groups, options, side_px, rejects, seed
+        )
+    written = write_cells(folder, cells, side_px)
+    return written, conform(RejectsSchema, rejects.rows)
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401 - the pipeline wires what each reader needs
+    if value is None:
+        raise TypeError("pipeline.py does not wire an input that this reader needs")
+    return value
+
+
+def train_segmenter(
+    cells: Cells, work_folder: Path, options: Segmenter, namespace: str
+) -> tuple[ModelBundle, pd.DataFrame, dict[str, Any], list[int], str]:
+    """Train and measure a U-Net in its own MLflow child run."""
+    from blood_kedro.library.morphology.segment import train_segmenter as train
+
+    def log_epoch(row: dict[str, float]) -> None:
+        tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+
+    with tracking.child_run(namespace) as run_id:
+        tracking.log_parameters(options.model_dump(mode="json"))
+        made = train(cells, options, work_folder, log_epoch)
+        tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
+        tracking.log_bundle(made.model)
+    metrics = {**made.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
+    return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
+
+
+def draw_masks(cells: Cells, model: ModelBundle, test: list[int], run_id: str) -> Figure:
+    """Good and hard cells of the test groups (paper 003, Figs. 9 and 10), also in MLflow."""
+    from blood_kedro.library.morphology.figures import masks_figure
+    from blood_kedro.library.morphology.networks import load_segmenter
+    from blood_kedro.library.morphology.segment import predict_masks
+
+    rows = np.array(test, np.int64)
+    found = predict_masks(load_segmenter(model), cells.crops, rows)
+    figure = masks_figure(np.asarray(cells.crops[rows]), np.asarray(cells.masks[rows]), found)
+    with tracking.reopened(run_id):
+        tracking.log_figure(figure, "masks.png")
+    return figure
+
+
+def train_classifier(
+    cells: Cells, work_folder: Path, options: Classifier, segmenter: ModelBundle | None = None
+) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, dict[str, Any], str]:
+    """Train every run of a variant in one MLflow child run."""
+    from blood_kedro.library.morphology.cross_validate import train_variant
+    from blood_kedro.library.morphology.segment import complete_masks
+
+    with tracking.child_run(options.name) as run_id:
+        tracking.log_parameters(options.model_dump(mode="json"))
+        made = train_variant(
+            cells, complete_masks(segmenter, cells), options, work_folder,
+            lambda number, facts: tracking.log_metrics(
+                {key: facts[key] for key in ("train_s", "test_s", "best_epoch", "val_loss")}, step=number
+            ),
+        )  # fmt: skip
+        tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
+        tracking.log_bundle(made.model)
+    return made.model, made.predictions, made.history, made.facts, run_id
+
+
+def score_classifier(
+    predictions: pd.DataFrame, facts: dict[str, Any], options: Classifier, run_id: str, seed: int
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Measures over runs (Tables 4 and 8) and what the predictions say of each smear, logged to the variant's run."""
+    from blood_kedro.library.morphology.summary import score_variant, smear_findings
+
+    score = score_variant(predictions, facts, options.resamples, seed)
+    with tracking.reopened(run_id):
+        tracking.log_metrics({f"test_{name}": value for name, value in score.items()})
+    findings = smear_findings(predictions, facts["classes"])
+    return {**score, "mlflow_run_id": run_id, "classifier": options.model_dump(mode="json")}, findings
+
+
+def draw_classifier(
+    cells: Cells,
+    model: ModelBundle,
+    predictions: pd.DataFrame,
+    metrics: dict[str, Any],
+    run_id: str,
+    segmenter: ModelBundle | None = None,
+) -> tuple[Figure, Figure]:
+    """Confusion, ROC, calibration and abstention; and where the classifier looks. Also in MLflow."""
+    from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
+    from blood_kedro.library.morphology.figures import attention_figure, variant_figure
+    from blood_kedro.library.morphology.segment import complete_masks
+
+    chosen = chosen_cells(predictions, metrics["classes"], model.config["run"])
+    seen, maps = attention_maps(model, cells, complete_masks(segmenter, cells), chosen)
+    titles = [
+        f"{row['class']}\nfound {row['found']} {row['confidence']:.2f}".replace("_", " ")
+        for row in chosen.to_dict("records")
+    ]
+    drawn = variant_figure(predictions, metrics), attention_figure(seen, maps, titles)
+    with tracking.reopened(run_id):
+        for figure, name in zip(drawn, ("classification.png", "attention.png"), strict=True):
+            tracking.log_figure(figure, name)
+    return drawn
+
+
+def compare_classifiers(reference: str, **results: Any) -> tuple[pd.DataFrame, Figure]:  # noqa: ANN401 - see pipeline.py
+    """All variants side by side (Tables 5 to 7, Fig. 8); `results`: `<variant>__metrics` and `<variant>__facts`."""
+    from blood_kedro.library.morphology.figures import comparison_figure
+    from blood_kedro.library.morphology.summary import compare
+
+    names = [name.removesuffix("__metrics") for name in results if name.endswith("__metrics")]
+    table = compare(
+        {name: results[f"{name}__metrics"] for name in names}, {name: results[f"{name}__facts"] for name in names},
+        reference,
+    )  # fmt: skip
+    return table, comparison_figure(table)

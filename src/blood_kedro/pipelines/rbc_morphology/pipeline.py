@@ -1,0 +1,123 @@
+"""Wiring of rbc_morphology: cells per source, one namespace per segmenter and per variant of the classifier."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from blood_kedro import configured
+from blood_kedro.pipelines.rbc_morphology.nodes import (
+    compare_classifiers,
+    cut_cells,
+    draw_classifier,
+    draw_masks,
+    score_classifier,
+    train_classifier,
+    train_segmenter,
+)
+
+# What each reader needs besides its options.
+_INPUTS = {
+    "synthetic": (),
+    "elsafty": ("raw_folder",),
+    "ojaghi": ("raw_folder",),
+    "points": ("raw_folder", "image_index", "raw_annotations"),
+}
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Cells, U-Nets, classifiers, their comparison."""
+    variants = configured.classifiers()
+    parts = [_cells(name) for name in configured.cell_sources()]
+    parts += [_segmenter(name) for name in configured.segmenters()]
+    parts += [_classifier(name) for name in variants]
+    return sum(parts, _comparison(variants) if variants else Pipeline([]))
+
+
+def _cells(source: str) -> Pipeline:
+    reader = configured.reader_of_cells(source)
+    inputs = {
+        "folder": f"{source}.cells_folder",
+        "options": f"params:morphology.cells.{source}",
+        "side_px": "params:morphology.side_px",
+        "seed": "params:seed",
+        "on_bad_input": "params:on_bad_input",
+        "source": f"params:morphology.cells.{source}.name",
+        **{name: f"{source}.{name}" for name in _INPUTS[reader]},
+    }
+    if reader == "points":
+        inputs["unified_index"] = "unified_index"
+    node = Node(
+        cut_cells, inputs, [f"{source}.cells", f"{source}.cells_rejects"], name=f"{source}.cut_cells", tags=["cells"]
+    )
+    return Pipeline([node])
+
+
+def _segmenter(name: str) -> Pipeline:
+    source = configured.morphology()["segmenters"][name]["source"]
+    options = f"params:morphology.segmenters.{name}"
+    return Pipeline(
+        [
+            Node(
+                train_segmenter,
+                [f"{source}.cells", f"{name}.work_folder", options, f"{options}.name"],
+                [f"{name}.model", f"{name}.history", f"{name}.metrics", f"{name}.test_rows", f"{name}.run_id"],
+                name="train",
+                namespace=name,
+            ),
+            Node(
+                draw_masks,
+                [f"{source}.cells", f"{name}.model", f"{name}.test_rows", f"{name}.run_id"],
+                f"{name}.masks_figure",
+                name="draw",
+                namespace=name,
+            ),
+        ]
+    )
+
+
+def _classifier(name: str) -> Pipeline:
+    entry = configured.morphology()["classifiers"][name]
+    cells, options = f"{entry['source']}.cells", f"params:morphology.classifiers.{name}"
+    masks = {"segmenter": f"{entry['masks_from']}.model"} if entry.get("masks_from") else {}
+    return Pipeline(
+        [
+            Node(
+                train_classifier,
+                {"cells": cells, "work_folder": f"{name}.work_folder", "options": options, **masks},
+                [f"{name}.{part}" for part in ("model", "run_predictions", "history", "facts", "run_id")],
+                name="train",
+                namespace=name,
+            ),
+            Node(
+                score_classifier,
+                [f"{name}.run_predictions", f"{name}.facts", options, f"{name}.run_id", "params:seed"],
+                [f"{name}.metrics", f"{name}.smear_findings"],
+                name="score",
+                namespace=name,
+            ),
+            Node(
+                draw_classifier,
+                {
+                    "cells": cells, "model": f"{name}.model", "predictions": f"{name}.run_predictions",
+                    "metrics": f"{name}.metrics", "run_id": f"{name}.run_id", **masks,
+                },
+                [f"{name}.variant_figure", f"{name}.attention_figure"],
+                name="draw",
+                namespace=name,
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _comparison(variants: list[str]) -> Pipeline:
+    inputs = {f"{name}__{part}": f"{name}.{part}" for name in variants for part in ("metrics", "facts")}
+    return Pipeline(
+        [
+            Node(
+                compare_classifiers,
+                {"reference": "params:morphology.reference", **inputs},
+                ["classifier_comparison", "comparison_figure"],
+                name="compare_classifiers",
+            )
+        ]
+    )
