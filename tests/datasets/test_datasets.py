@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from kedro.io.core import DatasetError
 from matplotlib.figure import Figure
 
+from blood_kedro.datasets.cells import CellsDataset
 from blood_kedro.datasets.figure import FigureDataset
 from blood_kedro.datasets.folder import ImageFolderDataset, ModelBundleDataset
 from blood_kedro.datasets.json_file import JsonFileDataset
 from blood_kedro.datasets.table import TableDataset
+from blood_kedro.library.core.cells import Cell, Cells, write_cells
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.schemas import Rejects, conform
@@ -90,3 +93,26 @@ def test_image_folder_refuses_another_path_and_emptiness(tmp_path: Path) -> None
     with pytest.raises(DatasetError, match="make them agree"):
         dataset.save(tmp_path / "elsewhere")
     assert ImageFolderDataset(filepath=str(tmp_path / "x"), must_exist=False).load() == tmp_path / "x"
+
+
+def test_cells_are_mapped_and_half_a_folder_is_refused(tmp_path: Path) -> None:
+    facts = {
+        "cell_id": "x/1", "source": "x", "image_id": "x/1", "group_id": "x", "slide": None, "scanner": None,
+        "label_raw": "a", "label": "rbc", "shape": None, "x_px": None, "y_px": None, "mask_origin": "sam",
+    }  # fmt: skip
+    folder = tmp_path / "cells"
+    dataset = CellsDataset(filepath=str(folder))
+    assert CellsDataset(filepath=str(folder), optional=True).load() is None
+    with pytest.raises(DatasetError, match="incomplete"):
+        dataset.load()
+    mask = np.eye(8, dtype=bool)
+    written = write_cells(folder, [Cell(np.full((8, 8, 3), 7, np.uint8), mask, facts)], 8)
+    dataset.save(written)
+    loaded = dataset.load()
+    assert loaded is not None
+    assert (loaded.masks[0] == mask).all()
+    assert loaded.table.loc[0, "mask_origin"] == "sam"
+    assert dataset.preview(1)["data"][0][0] == "x/1"
+    more = Cells(pd.concat([written.table] * 2), written.crops, written.masks)
+    with pytest.raises(DatasetError, match="the node says 2"):
+        dataset.save(more)

@@ -10,6 +10,7 @@ from blood_kedro.library.evaluation.coco_metrics import (
     average_precision,
     detection_metrics,
     metrics_by_source,
+    metrics_otherwise,
     paired_difference,
 )
 
@@ -146,3 +147,18 @@ def test_quick_ap50_is_the_same_and_looks_at_its_images_only() -> None:
     assert average_precision(gt, results) == pytest.approx(metrics(gt, results)["map_50"])
     assert average_precision({**gt, "images": [{"id": 1}]}, results) == pytest.approx(51 / 101)
     assert average_precision({**gt, "images": []}, []) is None
+
+
+def test_views_of_the_same_field_and_missing_labels_are_told_apart() -> None:
+    gt = truth((1, "rbc", A, False), (2, "rbc", B, False), (2, "rbc", C, True))
+    gt["images"] = [{"id": 1, "group": "one"}, {"id": 2, "group": "two"}]
+    results = [found(1, "rbc", A, 0.9), found(2, "rbc", B, 0.8), found(2, "rbc", C, 0.95)]
+    train = {"images": [{"id": 7, "group": "one"}]}
+    otherwise = metrics_otherwise(gt, results, train, resamples=5, seed=0)
+    assert otherwise["unexposed"]["images"] == 1
+    assert otherwise["unexposed"]["map_50"] == pytest.approx(1)
+    # best score first: a false alarm, then two right ones
+    assert otherwise["as_labelled"]["map_50"] == pytest.approx(2 / 3, abs=0.01)
+    assert metrics(gt, results)["map_50"] == pytest.approx(1)
+    plain = truth((1, "rbc", A, False))
+    assert metrics_otherwise(plain, [], {"images": []}, resamples=0, seed=0) == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -64,16 +64,52 @@ def metrics_by_source(
     truth: dict[str, Any], results: list[dict[str, Any]], *, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """`detection_metrics` on the images of each source alone; AP is averaged over the classes that occur there."""
+    by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for image in truth["images"]:
+        by_source[image["source"]].append(image)
+    return {
+        source: detection_metrics(*_only(truth, results, images), resamples=resamples, seed=seed)
+        for source, images in sorted(by_source.items())
+    }
+
+
+def metrics_otherwise(
+    truth: dict[str, Any], results: list[dict[str, Any]], train: dict[str, Any], *, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """`detection_metrics` as others would have them, where that makes a difference.
+
+    Args:
+        truth: COCO json; images name their `group` (images that show the same field).
+        results: COCO results.
+        train: COCO json of the training split.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        `unexposed`: only images of which no other view was trained on, if there are others (a source's own lists may
+        leak); `as_labelled`: without ignore regions, so that a detection on a cell that nobody labelled is a false
+        alarm, as in figures published on incomplete labels.
+    """
+    seen = {image.get("group") for image in train["images"]} - {None}
+    clean = [image for image in truth["images"] if image.get("group") not in seen]
     found = {}
-    for source in sorted({image["source"] for image in truth["images"]}):
-        images = [image for image in truth["images"] if image["source"] == source]
-        numbers = {image["id"] for image in images}
-        part = {
-            **truth, "images": images, "annotations": [a for a in truth["annotations"] if a["image_id"] in numbers]
-        }  # fmt: skip
-        mine = [result for result in results if result["image_id"] in numbers]
-        found[source] = detection_metrics(part, mine, resamples=resamples, seed=seed)
+    if 0 < len(clean) < len(truth["images"]):
+        found["unexposed"] = detection_metrics(*_only(truth, results, clean), resamples=resamples, seed=seed)
+    labelled = [annotation for annotation in truth["annotations"] if not annotation["iscrowd"]]
+    if len(labelled) < len(truth["annotations"]):
+        bare = {**truth, "annotations": labelled}
+        found["as_labelled"] = detection_metrics(bare, results, resamples=resamples, seed=seed)
     return found
+
+
+def _only(
+    truth: dict[str, Any], results: list[dict[str, Any]], images: list[dict[str, Any]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Truth and results of some images."""
+    numbers = {image["id"] for image in images}
+    annotations = [annotation for annotation in truth["annotations"] if annotation["image_id"] in numbers]
+    mine = [result for result in results if result["image_id"] in numbers]
+    return {**truth, "images": images, "annotations": annotations}, mine
 
 
 def _measured(truth: dict[str, Any], results: list[dict[str, Any]], resamples: int, seed: int) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def to_coco(
             {
                 "id": int(row["global_id"]),
                 **{name: row[name] for name in ("file_name", "image_id", "source")},
+                "group": row["duplicate_group"],
                 "width": canvas_px,
                 "height": canvas_px,
             }

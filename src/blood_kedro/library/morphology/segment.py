@@ -17,6 +17,7 @@ from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.morphology.metrics import pixel_measures
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
@@ -92,7 +93,7 @@ def train_segmenter(
         "best_epoch": trained.best_epoch,
     }  # fmt: skip
     config = {"segmenter": options.model_dump(mode="json"), "weights_origin": origin}
-    return Segmentation(ModelBundle(trained.weights, config), trained.history, metrics, test.tolist())
+    return Segmentation(ModelBundle(trained.weights, config), trained.history, none_for_nan(metrics), test.tolist())
 
 
 def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Masks:

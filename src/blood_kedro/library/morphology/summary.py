@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.morphology.metrics import (
     MEASURES,
     abstention,
@@ -57,7 +58,7 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
     keys = ("accuracy", *MEASURES, "auc", "ece")
     values = {key: np.array([run[key] for run in runs.values()]) for key in keys}
     truth, found = truth_and_probabilities(predictions, classes)
-    return {
+    score = {
         **{key: float(np.nanmean(v)) for key, v in values.items()},
         **{f"{key}_sd": float(np.nanstd(v, ddof=1)) if len(v) > 1 else None for key, v in values.items()},
         "interval_95": _interval(predictions, classes, resamples, seed),
@@ -73,6 +74,8 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
         "groups": int(predictions["group_id"].nunique()),
         "classes": classes,
     }
+    scored: dict[str, Any] = none_for_nan(score)
+    return scored
 
 
 def _interval(predictions: pd.DataFrame, classes: list[str], resamples: int, seed: int) -> dict[str, Any]:
@@ -86,12 +89,12 @@ def _interval(predictions: pd.DataFrame, classes: list[str], resamples: int, see
     return group_interval(truth, found, groups, len(classes), resamples, seed)
 
 
-def _per_class(runs: dict[str, dict[str, Any]], classes: list[str]) -> dict[str, dict[str, float | None]]:
+def _per_class(runs: dict[str, dict[str, Any]], classes: list[str]) -> dict[str, dict[str, float]]:
     rows = {}
     for name in classes:
         table = pd.DataFrame([run["per_class"][name] for run in runs.values()])
         means = table.mean()
-        rows[name] = {str(key): None if np.isnan(value) else float(value) for key, value in means.items()}
+        rows[name] = {str(key): float(value) for key, value in means.items()}
     return rows
 
 

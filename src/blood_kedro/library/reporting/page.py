@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from itertools import combinations
 from typing import Any
 
@@ -45,7 +46,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         loader=PackageLoader("blood_kedro.library.reporting", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": _number, "png": _png, "besides": _besides}
+    environment.filters |= {"number": _number, "png": _png, "besides": _besides, "percent": _percent}
     shown = {name: parts for name, parts in results.regimens.items() if "metrics" in parts}
     return environment.get_template("report.html.j2").render(
         summary=summary,
@@ -205,6 +206,11 @@ def _besides(regimen: dict[str, Any]) -> str:
 def _number(value: float | None, digits: int = 4) -> str:
     """A figure, or a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None, digits: int = 2) -> str:
+    """A share in per cent, or a dash where it is undefined."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
 
 
 def _png(content: bytes) -> str:

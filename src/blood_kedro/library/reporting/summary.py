@@ -88,6 +88,7 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
         "study": metrics["regimen"]["study"],
         "coarse": _headlines(metrics["coarse"]),
         "by_source": by_source,
+        "otherwise": {name: {**_headlines(row), "images": row["images"]} for name, row in metrics["otherwise"].items()},
         "analysis": analysis,
     }
 

@@ -112,6 +112,7 @@ def predict(
 
 def score(
     coco: dict[str, Any],
+    coco_train: dict[str, Any],
     predictions: list[dict[str, Any]],
     speed: dict[str, Any],
     model: ModelBundle,
@@ -121,12 +122,13 @@ def score(
     seed: int,
 ) -> dict[str, Any]:
     """COCO metrics, logged to the regimen's own run; what they were measured on travels with them."""
-    from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
+    from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
     from blood_kedro.library.evaluation.errors import error_analysis
 
     resamples, split = evaluation["resamples"], evaluation["split"]
     metrics = detection_metrics(coco, predictions, resamples=resamples, seed=seed)
     by_source = metrics_by_source(coco, predictions, resamples=resamples, seed=seed)
+    otherwise = metrics_otherwise(coco, predictions, coco_train, resamples=resamples, seed=seed)
     analysis = error_analysis(coco, predictions, score=evaluation["score_threshold"], resamples=resamples, seed=seed)
     logged = {
         **metrics,
@@ -140,6 +142,7 @@ def score(
         **metrics,
         "split": split,
         "by_source": by_source,
+        "otherwise": otherwise,
         "analysis": analysis,
         **speed,
         "mlflow_run_id": run_id,

@@ -59,8 +59,8 @@ def _regimen(name: str) -> Pipeline:
             Node(
                 score,
                 [
-                    scored, "predictions", "speed", "model", "run_id", "unified_summary", "params:evaluation",
-                    "params:seed",
+                    scored, "coco_train", "predictions", "speed", "model", "run_id", "unified_summary",
+                    "params:evaluation", "params:seed",
                 ],
                 "metrics",
                 name="score",
