@@ -102,14 +102,22 @@ def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, t
 
 
 def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) -> None:
-    """All five pipelines with all three sources, cut to a few images each."""
+    """All pipelines with all sources, cut to a few images each."""
     folder = copy_project(tmp_path / "project")
     cut = ",".join(
         [QUICK, *(f"sources.{name}.limit=24" for name in ("bccd", "chula", "pbc")),
-         *(f"regimens.{r}.images_per_epoch=8,regimens.{r}.val_loss_images=4" for r in ("regimen_1", "regimen_2"))]
+         *(f"regimens.{r}.images_per_epoch=8,regimens.{r}.val_loss_images=4" for r in ("regimen_1", "regimen_2")),
+         "morphology.cells.chula.per_class=40", "morphology.classifiers.chula_by_group.training.epochs=1",
+         "morphology.classifiers.chula_by_group.folds=3", "morphology.cells.ojaghi.enabled=true",
+         "morphology.segmenters.unet_sam.enabled=true", "morphology.segmenters.unet_sam.training.epochs=1",
+         "morphology.segmenters.unet_sam.training.cells_per_epoch=320"]
     )  # fmt: skip
     kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)
     summary = summary_of(folder)
     assert set(summary["sources"]) == {"bccd", "chula", "pbc"}
     assert summary["unified"]["images"] >= 70
     assert {"map", "map_50", "ap_50_per_class", "map_50_coarse"} <= set(summary["regimens"]["regimen_2"])
+    segmented = summary["morphology"]["segmentation"]["unet_sam"]
+    assert segmented["test_cells"] > 800  # the whole of the second smear
+    assert segmented["iou"] > 0.5  # after ten steps
+    assert summary["morphology"]["classification"]["chula_by_group"]["test_cells"] > 20
