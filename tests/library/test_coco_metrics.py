@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import (
     average_precision,
     detection_metrics,
     metrics_by_source,
     metrics_otherwise,
-    paired_difference,
 )
 
 CLASSES = ("rbc", "teardrop", "basophil", "platelet")
@@ -153,12 +153,11 @@ def test_views_of_the_same_field_and_missing_labels_are_told_apart() -> None:
     gt = truth((1, "rbc", A, False), (2, "rbc", B, False), (2, "rbc", C, True))
     gt["images"] = [{"id": 1, "group": "one"}, {"id": 2, "group": "two"}]
     results = [found(1, "rbc", A, 0.9), found(2, "rbc", B, 0.8), found(2, "rbc", C, 0.95)]
-    train = {"images": [{"id": 7, "group": "one"}]}
-    otherwise = metrics_otherwise(gt, results, train, resamples=5, seed=0)
+    otherwise = metrics_otherwise(gt, results, [{"id": 7, "group": "one"}], resamples=5, seed=0)
     assert otherwise["unexposed"]["images"] == 1
     assert otherwise["unexposed"]["map_50"] == pytest.approx(1)
     # best score first: a false alarm, then two right ones
     assert otherwise["as_labelled"]["map_50"] == pytest.approx(2 / 3, abs=0.01)
     assert metrics(gt, results)["map_50"] == pytest.approx(1)
     plain = truth((1, "rbc", A, False))
-    assert metrics_otherwise(plain, [], {"images": []}, resamples=0, seed=0) == {}
+    assert metrics_otherwise(plain, [], [], resamples=0, seed=0) == {}

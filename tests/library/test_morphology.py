@@ -309,7 +309,7 @@ def test_variant_is_trained_scored_and_compared(cells: Cells, tmp_path: Path) ->
     assert low <= score["accuracy"] <= high
     assert set(score["per_slide"]) == set(made.predictions["slide"])
     table = compare({"small": score, "again": score}, {"small": made.facts, "again": made.facts}, "small")
-    assert table["p_accuracy"].isna().tolist() == [True, False] or table["p_accuracy"].isna().all()
+    assert table["p_accuracy"].isna()[0]  # the reference is not compared with itself
     assert table.loc[0, "test_cells"] == score["test_cells"]
     chosen = chosen_cells(made.predictions, made.facts["classes"], made.model.config["run"])
     seen, maps = attention_maps(made.model, cells, np.asarray(cells.masks), chosen)

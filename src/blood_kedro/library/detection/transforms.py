@@ -7,7 +7,7 @@ network does it, once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.errors import ConfigurationError
 
@@ -21,6 +21,19 @@ PAPER = {"none": (), "paper_r1": ("sharpen", "brightness_contrast"), "paper_r2":
 # Done to every image, in training or not.
 FIXED = ("sharpen",)
 
+# Made from torchvision's `v2`, which is handed in: checking names must not cost its import.
+_RANDOM: dict[str, Callable[[Any], v2.Transform]] = {
+    "brightness_contrast": lambda v2: v2.ColorJitter(brightness=0.2, contrast=0.2),
+    "colour_jitter": lambda v2: v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05),
+    "flip": lambda v2: v2.RandomHorizontalFlip(0.5),
+    "flip_vertical": lambda v2: v2.RandomVerticalFlip(0.5),
+    # Smears have no up: quarter turns cost no resampling.
+    "quarter_turn": lambda v2: v2.RandomApply([v2.RandomRotation((90, 90))], 0.5),
+    # Scanners differ in px per um by about this much (facts-data.md, sections 2 to 5).
+    "zoom": lambda v2: v2.RandomAffine(0, translate=(0.1, 0.1), scale=(0.7, 1.4)),
+    "blur": lambda v2: v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
+}
+
 
 def named(augmentation: str | Sequence[str]) -> tuple[str, ...]:
     """Names of the transforms of an augmentation, which is a name of `PAPER` or a list of transforms.
@@ -29,7 +42,7 @@ def named(augmentation: str | Sequence[str]) -> tuple[str, ...]:
         ConfigurationError: a name is unknown.
     """
     names = PAPER.get(augmentation, (augmentation,)) if isinstance(augmentation, str) else tuple(augmentation)
-    known = {*FIXED, *_random_transforms()}
+    known = {*FIXED, *_RANDOM}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigurationError(
@@ -62,22 +75,5 @@ def random_augmentation(augmentation: str | Sequence[str]) -> v2.Transform:
     """The random part of an augmentation, in the order of its names."""
     from torchvision.transforms import v2
 
-    transforms = _random_transforms()
-    chosen = [transforms[name]() for name in named(augmentation) if name not in FIXED]
+    chosen = [_RANDOM[name](v2) for name in named(augmentation) if name not in FIXED]
     return v2.Compose(chosen) if chosen else v2.Identity()
-
-
-def _random_transforms() -> dict[str, Callable[[], v2.Transform]]:
-    from torchvision.transforms import v2
-
-    return {
-        "brightness_contrast": lambda: v2.ColorJitter(brightness=0.2, contrast=0.2),
-        "colour_jitter": lambda: v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05),
-        "flip": lambda: v2.RandomHorizontalFlip(0.5),
-        "flip_vertical": lambda: v2.RandomVerticalFlip(0.5),
-        # Smears have no up: quarter turns cost no resampling.
-        "quarter_turn": lambda: v2.RandomApply([v2.RandomRotation((90, 90))], 0.5),
-        # Scanners differ in px per um by about this much (facts-data.md, sections 2 to 5).
-        "zoom": lambda: v2.RandomAffine(0, translate=(0.1, 0.1), scale=(0.7, 1.4)),
-        "blur": lambda: v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
-    }

@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from blood_kedro.library.core import taxonomy
+from blood_kedro.library.evaluation.bootstrap import draws_over_images, percentiles
 
 # Order of pycocotools' own summary.
 _SUMMARY = {
@@ -74,23 +74,23 @@ def metrics_by_source(
 
 
 def metrics_otherwise(
-    truth: dict[str, Any], results: list[dict[str, Any]], train: dict[str, Any], *, resamples: int, seed: int
+    truth: dict[str, Any], results: list[dict[str, Any]], known: list[dict[str, Any]], *, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """`detection_metrics` as others would have them, where that makes a difference.
 
     Args:
         truth: COCO json; images name their `group` (images that show the same field).
         results: COCO results.
-        train: COCO json of the training split.
+        known: images that were trained on or chosen by.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns:
-        `unexposed`: only images of which no other view was trained on, if there are others (a source's own lists may
+        `unexposed`: only images of which no other view is known, if there are others (a source's own lists may
         leak); `as_labelled`: without ignore regions, so that a detection on a cell that nobody labelled is a false
         alarm, as in figures published on incomplete labels.
     """
-    seen = {image.get("group") for image in train["images"]} - {None}
+    seen = {image.get("group") for image in known} - {None}
     clean = [image for image in truth["images"] if image.get("group") not in seen]
     found = {}
     if 0 < len(clean) < len(truth["images"]):
@@ -117,15 +117,15 @@ def _measured(truth: dict[str, Any], results: list[dict[str, Any]], resamples: i
     evaluation = _evaluate(_with_ignores(truth), results)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     counts = Counter(a["category_id"] for a in truth["annotations"] if not a["iscrowd"])
-    draws, by_class = _draws(evaluation, resamples, seed)
+    draws, by_class = draws_over_images(evaluation, resamples, seed)
     return {
         **{name: _number(evaluation.stats[position]) for name, position in _SUMMARY.items()},
-        "interval_95": {name: _percentiles(values) for name, values in draws.items()},
+        "interval_95": {name: percentiles(values) for name, values in draws.items()},
         "bootstrap": draws,
         "ap_per_class": _per_class(evaluation, names, None),
         "ap_50_per_class": _per_class(evaluation, names, 0),
         "ap_50_interval_95_per_class": {
-            names[category]: _percentiles([float(v) for v in column if not np.isnan(v)])
+            names[category]: percentiles([float(v) for v in column if not np.isnan(v)])
             for category, column in zip(evaluation.params.catIds, by_class.T, strict=True)
         },
         "objects_per_class": {name: counts[number] for number, name in names.items()},
@@ -209,80 +209,6 @@ def _curves(evaluation: COCOeval, names: dict[int, str]) -> dict[str, list[float
         for position, category in enumerate(evaluation.params.catIds)
         if (precision[:, position] > -1).any()
     }
-
-
-def paired_difference(
-    first: dict[str, Any], second: dict[str, Any], name: str
-) -> tuple[float, list[float | None]] | None:
-    """Second minus first in a metric, with its 95% interval over the same resampled images.
-
-    Args:
-        first: of `detection_metrics`, on some images with some seed.
-        second: another detector's, on the same images with the same seed.
-        name: `map`, `map_50`, `map_75` or `mar_100`.
-
-    Returns:
-        None where one of the two is undefined or has no resamples.
-    """
-    a, b = (np.array(metrics["bootstrap"].get(name, [])) for metrics in (first, second))
-    if first[name] is None or second[name] is None or len(a) == 0 or len(a) != len(b):
-        return None
-    return second[name] - first[name], _percentiles((b - a).tolist())
-
-
-def _draws(evaluation: COCOeval, resamples: int, seed: int) -> tuple[dict[str, list[float]], npt.NDArray[np.float64]]:
-    """Bootstrap over images: matches are computed once, only their accumulation is repeated.
-
-    Every resample averages over the same classes. One that a resample happens to miss counts with its value on all
-    images; left out, it would move the mean (rare classes have the low values).
-
-    Returns:
-        Means over classes, by metric, and AP50 of each class, `(resamples, classes)`, NaN where a resample has none.
-    """
-    if not resamples:
-        return {}, np.zeros((0, len(evaluation.params.catIds)))
-    images = len(evaluation.params.imgIds)
-    table = np.array(evaluation.evalImgs, object).reshape(-1, images)
-    measured = _class_values(evaluation.eval)
-    rng = np.random.default_rng(seed)
-    again = copy.copy(evaluation)
-    whole = copy.deepcopy(evaluation._paramsEval)
-    again._paramsEval = whole
-    wanted = copy.deepcopy(whole)  # all sizes together, 100 detections: a tenth of the work
-    wanted.areaRng, wanted.areaRngLbl, wanted.maxDets = whole.areaRng[:1], whole.areaRngLbl[:1], whole.maxDets[-1:]
-    draws: dict[str, list[float]] = {name: [] for name in measured}
-    by_class = []
-    for _ in range(resamples):
-        again.evalImgs = table[:, rng.integers(0, images, images)].ravel().tolist()
-        with contextlib.redirect_stdout(io.StringIO()):
-            again.accumulate(wanted)
-        drawn = _class_values(again.eval)
-        by_class.append(drawn["map_50"])
-        for name, values in drawn.items():
-            filled = np.where(np.isnan(values), measured[name], values)
-            if not np.isnan(filled).all():
-                draws[name].append(float(np.nanmean(filled)))
-    return draws, np.array(by_class)
-
-
-def _class_values(accumulated: dict[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
-    """AP, AP50, AP75 and AR100 of each class, NaN where a class has no object (thresholds are .50, .55, ... .95)."""
-    precision = accumulated["precision"][:, :, :, 0, -1]
-    recall = accumulated["recall"][:, :, 0, -1]
-    values = {
-        "map": precision.mean(axis=(0, 1)),
-        "map_50": precision[0].mean(axis=0),
-        "map_75": precision[5].mean(axis=0),
-        "mar_100": recall.mean(axis=0),
-    }
-    return {name: np.where(value < 0, np.nan, value) for name, value in values.items()}
-
-
-def _percentiles(values: list[float]) -> list[float | None]:
-    if not values:
-        return [None, None]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return [float(low), float(high)]
 
 
 def _number(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
 from blood_kedro.library.training.supervised import fit_supervised
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 128
 
@@ -109,13 +112,21 @@ def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dty
 
 
 def complete_masks(bundle: ModelBundle | None, cells: Cells) -> Masks:
-    """The known mask of each cell, and the U-Net's where none is known (all True where there is no U-Net either)."""
-    masks = np.array(cells.masks)
+    """The known mask of each cell, and the U-Net's where none is known.
+
+    Mapped masks that are all known are handed on as they are. A cell without any outline is shown whole (black would
+    say nothing); how many there are is logged.
+    """
     unknown = np.flatnonzero(~cells.table["has_mask"].to_numpy())
-    if len(unknown) and bundle is not None:
+    if not len(unknown):
+        return cells.masks
+    masks = np.array(cells.masks)
+    if bundle is not None:
         masks[unknown] = predict_masks(load_segmenter(bundle), cells.crops, unknown)
-    # A cell without any outline is shown whole: black would say nothing.
-    masks[~masks.any(axis=(1, 2))] = True
+    empty = unknown[~masks[unknown].any(axis=(1, 2))]
+    if len(empty):
+        logger.warning("%d of %d cells have no outline and are shown whole", len(empty), len(cells))
+    masks[empty] = True
     return masks
 
 

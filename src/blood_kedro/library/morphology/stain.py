@@ -6,9 +6,13 @@ of a slide are laid side by side and normalised as one image.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 Crops = npt.NDArray[np.uint8]
 
@@ -20,7 +24,7 @@ _COLUMNS = 20
 def normalise(crops: Crops, table: pd.DataFrame, method: str) -> Crops:
     """Crops `(N, S, S, 3) uint8` with the stain of the group that has most cells; `none` returns them as they are.
 
-    A group whose stain cannot be told (too few coloured pixels) is left as it is.
+    A group whose stain cannot be told (too few coloured pixels) is left as it is, with a warning.
     """
     if method == "none":
         return crops
@@ -36,7 +40,8 @@ def normalise(crops: Crops, table: pd.DataFrame, method: str) -> Crops:
         for part in np.array_split(rows, max(1, len(rows) // _MOSAIC)):
             try:
                 result = normalizer.normalize(_mosaic(crops[part]))
-            except (np.linalg.LinAlgError, ValueError, IndexError):
+            except (np.linalg.LinAlgError, ValueError, IndexError) as error:
+                logger.warning("stain of %s cannot be told (%s): %d cells stay as they are", group, error, len(part))
                 continue
             image = np.asarray(result[0] if isinstance(result, tuple) else result)
             changed[part] = _cells(np.clip(np.rint(image), 0, 255).astype(np.uint8), len(part), crops.shape[1])

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.taxonomy import PAPER_000
-from blood_kedro.library.evaluation.coco_metrics import paired_difference
+from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
 from blood_kedro.library.reporting import published, published_003
 from blood_kedro.library.reporting.results import Results

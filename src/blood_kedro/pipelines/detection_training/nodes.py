@@ -113,6 +113,7 @@ def predict(
 def score(
     coco: dict[str, Any],
     coco_train: dict[str, Any],
+    coco_val: dict[str, Any],
     predictions: list[dict[str, Any]],
     speed: dict[str, Any],
     model: ModelBundle,
@@ -128,7 +129,9 @@ def score(
     resamples, split = evaluation["resamples"], evaluation["split"]
     metrics = detection_metrics(coco, predictions, resamples=resamples, seed=seed)
     by_source = metrics_by_source(coco, predictions, resamples=resamples, seed=seed)
-    otherwise = metrics_otherwise(coco, predictions, coco_train, resamples=resamples, seed=seed)
+    # Test images are to be new to whoever chose by the validation images, too.
+    known = coco_train["images"] + (coco_val["images"] if split == "test" else [])
+    otherwise = metrics_otherwise(coco, predictions, known, resamples=resamples, seed=seed)
     analysis = error_analysis(coco, predictions, score=evaluation["score_threshold"], resamples=resamples, seed=seed)
     logged = {
         **metrics,

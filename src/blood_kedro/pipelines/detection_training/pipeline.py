@@ -59,7 +59,7 @@ def _regimen(name: str) -> Pipeline:
             Node(
                 score,
                 [
-                    scored, "coco_train", "predictions", "speed", "model", "run_id", "unified_summary",
+                    scored, "coco_train", "coco_val", "predictions", "speed", "model", "run_id", "unified_summary",
                     "params:evaluation", "params:seed",
                 ],
                 "metrics",
