@@ -50,8 +50,8 @@ mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
 
-bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images)
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/bench.py
+bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images; PARTS="cells ..." only these)
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/bench.py $(PARTS)
 
 simulator: $(STAMP) ## contact sheets and comparison with real images, into docs/ (RAW=<folder>)
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/simulator.py

@@ -35,7 +35,7 @@ UNIFIED = ROOT / "data/05_model_input/unified"
 OUT = ROOT / "docs/study"
 # The same for every arm: two CPU cores for minutes, not a GPU for hours.
 BUDGET: dict[str, Any] = {
-    "epochs": 3, "images_per_epoch": 800, "batch_size": 4, "val_loss_images": 40, "precision": "bf16-mixed",
+    "epochs": 2, "images_per_epoch": 600, "batch_size": 4, "val_loss_images": 40, "precision": "bf16-mixed",
     "channels_last": True, "accelerator": "cpu",
     "optimizer": {"lr": 0.02, "schedule": "cosine", "warmup_steps": 60, "clip_norm": 5.0},
 }  # fmt: skip

@@ -13,6 +13,11 @@ from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 
 _SERVING = Path(__file__).parent / "serving"
+_REQUIREMENTS = ("torch", "torchvision", "safetensors", "pandas")
+_FURTHER_REQUIREMENTS = {
+    "cell_classifier.py": ("timm", "pydantic"),
+    "cell_segmenter.py": ("segmentation-models-pytorch", "lightning", "pydantic"),
+}
 
 
 @contextmanager
@@ -72,38 +77,50 @@ def log_figure(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib is 
 
 
 def log_detector(bundle: ModelBundle) -> None:
-    """Log a detector from code plus safetensors: no pickle is written or needed to load it."""
-    import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    """Log a detector with the signature of `serving/detector.py`."""
+    from mlflow.types.schema import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     columns = {"image": "long", "label": "string", "score": "double"}
     columns |= dict.fromkeys(("x_min_px", "y_min_px", "x_max_px", "y_max_px"), "double")
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]),
-        params=ParamSchema([ParamSpec("tile_px", DataType.long, 640)]),
-    )
+    outputs = Schema([ColSpec(kind, name) for name, kind in columns.items()])
+    _log_model("detector.py", bundle, outputs, ParamSchema([ParamSpec("tile_px", DataType.long, 640)]))
+
+
+def log_cell_classifier(bundle: ModelBundle) -> None:
+    """Log a classifier of single cells with the signature of `serving/cell_classifier.py`."""
+    from mlflow.types.schema import ColSpec, Schema
+
+    columns = {"label": "string", "confidence": "double"}
+    columns |= {f"p_{name}": "double" for name in bundle.config["classes"]}
+    _log_model("cell_classifier.py", bundle, Schema([ColSpec(kind, name) for name, kind in columns.items()]))
+
+
+def log_cell_segmenter(bundle: ModelBundle) -> None:
+    """Log a U-Net of single cells with the signature of `serving/cell_segmenter.py`."""
+    import numpy as np
+    from mlflow.types.schema import Schema, TensorSpec
+
+    _log_model("cell_segmenter.py", bundle, Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1))]))
+
+
+def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily
+    """Log a model of RGB images from code plus safetensors: no pickle is written or needed to load it."""
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
     with tempfile.TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(_SERVING / "detector.py"),
+            python_model=str(_SERVING / script),
             artifacts={"bundle": str(Path(folder) / "bundle")},
             code_paths=[str(_SERVING.parent)],
-            signature=signature,
-            pip_requirements=["torch", "torchvision", "safetensors", "pandas"],
+            signature=ModelSignature(inputs=inputs, outputs=outputs, params=params),
+            pip_requirements=[*_REQUIREMENTS, *_FURTHER_REQUIREMENTS.get(script, ())],
         )
-
-
-def log_bundle(bundle: ModelBundle) -> None:
-    """Keep a model's safetensors and configuration as artifacts of the active run."""
-    import mlflow
-
-    with tempfile.TemporaryDirectory() as folder:
-        save_bundle(bundle, Path(folder) / "bundle")
-        mlflow.log_artifacts(str(Path(folder) / "bundle"), "bundle")
 
 
 def fetch_detector(run_id: str) -> ModelBundle:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from blood_kedro.library.core.cells import read_cells
 from tests.conftest import PROJECT, copy_project
 
 pytestmark = pytest.mark.slow
@@ -161,6 +162,25 @@ def test_logged_model_is_pickle_free_and_predicts(demo: Path, monkeypatch: pytes
         model.predict(np.zeros((1, 64, 80, 3)))
 
 
+def test_logged_models_of_single_cells_predict(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.chdir(demo)
+    mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
+    runs = {run.info.run_name: run.info.run_id for run in runs_of(demo)}
+    cells = read_cells(demo / "data/05_model_input/cells/synthetic")
+    classifier = mlflow.pyfunc.load_model(f"runs:/{runs['efficientnet_b0']}/model")
+    table = classifier.predict(np.array(cells.crops[:5]))
+    assert table.columns[:2].tolist() == ["label", "confidence"]
+    shares = table.filter(like="p_")
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
+    assert table["label"].tolist() == [name.removeprefix("p_") for name in shares.idxmax(axis=1)]
+    segmenter = mlflow.pyfunc.load_model(f"runs:/{runs['unet']}/model")
+    found = segmenter.predict(np.array(cells.crops[:5])).astype(bool)
+    known = cells.masks[:5]
+    assert (found & known).sum() / (found | known).sum() > 0.7
+
+
 def test_reporting_alone_and_before_anything_ran(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
     kedro_run(folder, "--pipelines=reporting")
@@ -198,7 +218,7 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
         "enabled": True, "epochs": 1, "batch_size": 2, "seed": 5, "augmentation": ["flip", "zoom"],
         "network": {
             "backbone": "resnet18_fpn", "norm": "group", "input_px": 192, "anchor_sizes_px": [8, 16, 32, 64, 128],
-            "proposals_train": 300, "proposals_test": 200, "roi_samples": 64, "representation": 256,
+            "proposals_train": 300, "proposals_test": 200, "roi_samples": 64, "representation": 256, "fpn_channels": 128,
         },
     }  # fmt: skip
     overlay: dict[str, Any] = {

@@ -58,7 +58,7 @@ def build_network(
         **(_second_version(options) if options.backbone == "resnet50_fpn_v2" else {}),
     )
     if options.representation != 1024 and options.backbone != "resnet50_fpn_v2":
-        network.roi_heads.box_head = TwoMLPHead(256 * 7 * 7, options.representation)
+        network.roi_heads.box_head = TwoMLPHead(options.fpn_channels * 7 * 7, options.representation)
         network.roi_heads.box_predictor = FastRCNNPredictor(options.representation, num_classes)
     for part in (network.backbone, network.rpn.head, network.roi_heads.box_predictor):
         part.register_forward_hook(_in_single_precision)
@@ -89,7 +89,7 @@ def _norm_layer(name: str) -> Callable[[int], nn.Module]:
 
 
 def _backbone(options: Network) -> nn.Module:
-    from torchvision.models import resnet50
+    from torchvision.models import get_model, resnet50
     from torchvision.models.detection import backbone_utils
 
     norm = _norm_layer(options.norm)
@@ -100,8 +100,12 @@ def _backbone(options: Network) -> nn.Module:
     elif options.backbone == "resnet50_fpn_v2":
         backbone = backbone_utils._resnet_fpn_extractor(resnet50(norm_layer=norm), 5, norm_layer=norm)
     else:
-        backbone = backbone_utils.resnet_fpn_backbone(
-            backbone_name=options.backbone.removesuffix("_fpn"), weights=None, norm_layer=norm, trainable_layers=5
+        # torchvision's resnet_fpn_backbone, but for the width of the pyramid, which it does not let one choose.
+        body = get_model(options.backbone.removesuffix("_fpn"), weights=None, norm_layer=norm)
+        layers = {f"layer{k + 1}": str(k) for k in range(4)}
+        widths = [body.inplanes // 8 * 2**k for k in range(4)]
+        backbone = backbone_utils.BackboneWithFPN(
+            body, layers, widths, options.fpn_channels, backbone_utils.LastLevelMaxPool()
         )
     return backbone
 

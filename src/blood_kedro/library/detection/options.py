@@ -43,7 +43,7 @@ class Network(_Frozen):
 
     `norm`: `batch` is torchvision's for random weights, `frozen_batch` its choice for pre-trained ones; `group` (8
     groups) is what training from scratch with few images per batch needs (He et al. 2019, Rethinking ImageNet
-    pre-training, section 3.1). The defaults of the last five are torchvision's; smaller ones make a CPU run feasible.
+    pre-training, section 3.1). The defaults of the last six are torchvision's; smaller ones make a CPU run feasible.
     `anchors: fitted` takes shapes from the training boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
@@ -56,7 +56,14 @@ class Network(_Frozen):
     proposals_test: int = Field(1000, gt=0)
     roi_samples: int = Field(512, gt=0)
     representation: int = Field(1024, gt=0)
+    fpn_channels: int = Field(256, gt=0)
     detections_per_image: int = Field(100, gt=0)
+
+    @model_validator(mode="after")
+    def _pyramid(self) -> Network:
+        if self.fpn_channels != 256 and self.backbone not in ("resnet18_fpn", "resnet50_fpn"):
+            raise ValueError(f"fpn_channels is fixed at 256 in {self.backbone}")
+        return self
 
 
 class Optimizer(_Frozen):

@@ -1,0 +1,104 @@
+"""Speed and memory of single cells: cutting, reading, classifying, next to a plain timm loop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from common import parameters, peak_memory_mb, seconds, table
+from torchvision.transforms import v2
+
+from blood_kedro.library.core.cells import Cell, Cells, read_cells, write_cells
+from blood_kedro.library.morphology.networks import build_classifier, probabilities
+from blood_kedro.library.smears.cell_crops import simulated_cells
+from blood_kedro.library.training.crops import CropData, flips, in_order, unlabelled
+from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.supervised import fit_supervised
+
+CELLS, MODEL, CLASSES = 2048, "efficientnet_b0", 8
+
+
+def report(_raw: Path, work: Path) -> list[str]:
+    """Lines of docs/benchmarks.md."""
+    side = parameters()["morphology"]["side_px"]
+    start = time.perf_counter()
+    cells = write_cells(work / "cells", simulated_cells(CELLS // CLASSES, 25, "eight", side, 0), side)
+    cut = len(cells) / (time.perf_counter() - start)
+    lines = ["## Single cells", "", f"{len(cells):,} simulated cells of {side} px; {MODEL}, float32.", ""]
+    lines += table("step | cells/s", [f"draw, cut and store | {cut:.0f}", f"read and augment | {_reading(cells):.0f}"])
+    rows = (f"{name} | {ours:.0f} | {plain:.0f} | {ours / plain:.2f}" for name, ours, plain in _speeds(cells, work))
+    lines += table("EfficientNet-B0, batches of 32 | cells/s | plain timm loop | ratio", rows)
+    lines += ["Peak memory of reading every cell of a file once, augmented:", ""]
+    rows = (
+        f"{n:,} | {n * side * side * 4 / 2**20:.0f} | {peak_memory_mb(_read_all, n, work):.0f}" for n in (1000, 100_000)
+    )
+    return lines + table("cells | MB on disk | peak MB", rows)
+
+
+def _reading(cells: Cells) -> float:
+    data = CropData(cells.crops, np.arange(len(cells)), np.zeros(len(cells), np.int64), 0, flips(36))
+    return len(cells) / seconds(lambda: [data[(0, k)] for k in range(len(data))])
+
+
+def _speeds(cells: Cells, work: Path) -> list[tuple[str, float, float]]:
+    """Training and prediction in cells per second: ours, and a loop as one would write it with timm. Best of two."""
+    ours, plain = [], []
+    for repeat in range(2):  # alternating, so that a slow spell of the machine hits both
+        plain.append((_plain_training(cells), _plain_prediction(cells)))
+        ours.append((_our_training(cells, work / f"fit{repeat}"), _our_prediction(cells)))
+    best = [(max(a[k] for a in ours), max(b[k] for b in plain)) for k in (0, 1)]
+    return [("train, with flips and turns", *best[0]), ("predict", *best[1])]
+
+
+def _our_training(cells: Cells, work: Path) -> float:
+    labels = np.arange(len(cells)) % CLASSES
+    train = CropData(cells.crops, np.arange(1024), labels, 0, flips(36))
+    val = CropData(cells.crops, np.arange(1024, 1056), labels, 0)
+    made = fit_supervised(
+        build_classifier(MODEL, CLASSES), torch.nn.CrossEntropyLoss(), train, val, Training(epochs=1), seed=0,
+        identity="bench", work_folder=work,
+    )  # fmt: skip
+    return made.history[0]["images_per_second"]
+
+
+def _plain_training(cells: Cells) -> float:
+    """In memory, one loop, torchvision's own rotation."""
+    network, labels = timm.create_model(MODEL, num_classes=CLASSES), torch.arange(1024) % CLASSES
+    optimizer = torch.optim.Adam(network.parameters(), 4e-4)
+    augment = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), v2.RandomRotation(36)])
+    pixels = torch.from_numpy(np.array(cells.crops[:1024])).permute(0, 3, 1, 2)
+    start = time.perf_counter()
+    for part in torch.randperm(1024).split(32):
+        images = torch.stack([augment(pixels[k]).float() / 255 for k in part.tolist()])
+        loss = torch.nn.functional.cross_entropy(network(images), labels[part])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return 1024 / (time.perf_counter() - start)
+
+
+def _our_prediction(cells: Cells) -> float:
+    network = build_classifier(MODEL, CLASSES).eval()
+    return len(cells) / seconds(lambda: probabilities(network, unlabelled(cells.crops, 32)))
+
+
+def _plain_prediction(cells: Cells) -> float:
+    network = timm.create_model(MODEL, num_classes=CLASSES).eval()
+    pixels = torch.from_numpy(np.array(cells.crops)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        return len(cells) / seconds(lambda: [network(part.float() / 255).softmax(1) for part in pixels.split(32)])
+
+
+def _read_all(count: int, work: Path) -> None:
+    """Write `count` cells, then read each once as a training would."""
+    side = 80
+    pixels, mask = np.full((side, side, 3), 200, np.uint8), np.ones((side, side), np.bool_)
+    facts = {"source": "bench", "image_id": "bench/0", "group_id": "bench/0", "label_raw": "normal"}
+    write_cells(work, (Cell(pixels, mask, {**facts, "cell_id": f"bench/{k}"}) for k in range(count)), side)
+    cells = read_cells(work)
+    data = CropData(cells.crops, np.arange(count), np.zeros(count, np.int64), 0, flips())
+    for batch in in_order(data, 256):
+        del batch

@@ -1,0 +1,54 @@
+"""What all benchmarks share: parameters, a clock, and the peak memory of a job."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import configure_project, settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def parameters(env: str = "base") -> dict[str, Any]:
+    """Merged parameters of an environment."""
+    configure_project("blood_kedro")
+    loader = OmegaConfigLoader(conf_source=str(ROOT / "conf"), env=env, **settings.CONFIG_LOADER_ARGS)
+    return dict(loader["parameters"])
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def peak_memory_mb(target: Callable[[int, Path], None], count: int, work: Path) -> float:
+    """Peak memory of a job over `count` images in a fresh process, its workers included."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=target, args=(count, work / f"{target.__name__}{count}"))
+    process.start()
+    watched, peak = psutil.Process(process.pid), 0.0
+    while process.is_alive():
+        try:
+            family = [watched, *watched.children(recursive=True)]
+            # Unique memory: pages that workers share with their parent count once.
+            peak = max(peak, sum(p.memory_full_info().uss for p in family) / 2**20)
+        except psutil.Error:
+            continue  # a worker ended between listing and asking
+        time.sleep(0.2)
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"the measured process failed with {process.exitcode}")
+    return peak
+
+
+def table(head: str, rows: Iterable[str]) -> list[str]:
+    """A table in Markdown, an empty line after it; `head` and `rows` hold their columns with ` | ` between them."""
+    return [f"| {head} |", "|---" * (head.count("|") + 1) + "|", *(f"| {row} |" for row in rows), ""]

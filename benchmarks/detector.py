@@ -1,0 +1,118 @@
+"""Speed and memory of the detector: training next to torchvision's loop, inference, tiles."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import parameters, peak_memory_mb, seconds, table
+from torchvision.models.detection import FasterRCNN
+
+from blood_kedro.library.detection.data import DetectionData, collate
+from blood_kedro.library.detection.fit import fit
+from blood_kedro.library.detection.initialization import initialize
+from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
+from blood_kedro.library.detection.options import Initialization, Regimen
+from blood_kedro.library.detection.tiled import detect_tiled
+from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.smears.write import write_smears
+from blood_kedro.library.training.sampling import EpochSampler
+
+SIDE_PX = 512
+
+
+def report(_raw: Path, work: Path) -> list[str]:
+    """Lines of docs/benchmarks.md."""
+    lines = ["## Training a detector", "", "Regimens of `base`; best epoch of two, twice, alternating.", ""]
+    rows = (f"{name} | {ours:.2f} | {plain:.2f} | {ratio:.2f}" for name, ours, plain, ratio in training_table(work))
+    lines += table("regimen | images/s | torchvision's plain loop | ratio", rows)
+    lines += ["## Detecting", "", f"The detector of `base`, images of {SIDE_PX}x{SIDE_PX} px.", ""]
+    rows = (f"{batch} | {rate:.2f} | {memory:.0f}" for batch, rate, memory in inference_table(work))
+    lines += table("batch | images/s | peak MB", rows)
+    lines += ["Large images, in tiles of 640 px that overlap by 160 px:", ""]
+    rows = (f"{side} x {side} | {took:.1f} | {each:.2f}" for side, took, each in tiled_table())
+    return lines + table("image, px | seconds | seconds per megapixel", rows)
+
+
+def training_table(work: Path) -> list[tuple[str, float, float, float]]:
+    """Images per second of each enabled regimen of `base`, and of torchvision's plain loop on the same batches."""
+    values = parameters()
+    write_smears(work / "smears", SmearOptions(**{**values["sources"]["synthetic"]["smears"], "slides": 8}), 0)
+    coco = json.loads((work / "smears/annotations.json").read_text())
+    images = work / "smears/images"
+    rows = []
+    for name, entry in values["regimens"].items():
+        if not entry["enabled"]:
+            continue
+        regimen = Regimen(**{**entry, "epochs": 2, "initialization": {"kind": "random"}, "normalization": "imagenet"})
+        plain, ours = [], []
+        for repeat in range(2):  # alternating, so that a slow spell of the machine hits both
+            plain.append(_plain_loop(regimen, coco, images))
+            done = fit(regimen, coco, {**coco, "images": coco["images"][:2]}, images, work / f"fit{repeat}")
+            ours.append(max(row["images_per_second"] for row in done.history))
+        rows.append((name, max(ours), max(plain), max(ours) / max(plain)))
+    return rows
+
+
+def _plain_loop(regimen: Regimen, coco: dict[str, Any], images: Path) -> float:
+    """The loop of torchvision's reference: forward, sum of losses, backward, clip, step. Best epoch of two."""
+    torch.manual_seed(0)
+    data = DetectionData(coco, images, regimen.augmentation, regimen.seed)
+    classes = len(coco["categories"]) + 1
+    start = initialize(regimen.network, Initialization(kind="random"), classes, IMAGENET_MEAN, IMAGENET_STD)
+    network, best = start.network, 0.0
+    optimizer = torch.optim.SGD(network.parameters(), regimen.optimizer.lr, 0.9, weight_decay=0.0005)
+    for epoch in range(2):
+        sampler = EpochSampler(data, 0, None, epoch)
+        loader = torch.utils.data.DataLoader(data, regimen.batch_size, sampler=sampler, collate_fn=collate)
+        network.train()
+        begin = time.perf_counter()
+        for batch, targets in loader:
+            loss = torch.stack(list(network(batch, targets).values())).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            if regimen.optimizer.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), regimen.optimizer.clip_norm)
+            optimizer.step()
+        best = max(best, len(data) / (time.perf_counter() - begin))
+    return best
+
+
+def _detector() -> FasterRCNN:
+    """The detector of `base`, with random weights: speed does not depend on them, but on how much it finds."""
+    torch.manual_seed(0)
+    return build_network(Regimen(**parameters()["regimens"]["regimen_1"]).network, 25).eval()
+
+
+def _predict_batches(batch: int, _work: Path) -> None:
+    network, images = _detector(), [torch.rand(3, SIDE_PX, SIDE_PX) for _ in range(batch)]
+    with torch.inference_mode():
+        for _ in range(max(1, 32 // batch)):
+            network(images)
+
+
+def inference_table(work: Path) -> list[tuple[int, float, float]]:
+    """Batch size, images per second of 512 px, and peak memory of the process."""
+    network, rows = _detector(), []
+    for batch in (1, 16):
+        images = [torch.rand(3, SIDE_PX, SIDE_PX) for _ in range(batch)]
+        with torch.inference_mode():
+            network(images)
+            repeats = 32 // batch
+            rate = 32 / seconds(lambda i=images, r=repeats: [network(i) for _ in range(r)])  # type: ignore[misc]
+        rows.append((batch, rate, peak_memory_mb(_predict_batches, batch, work)))
+    return rows
+
+
+def tiled_table() -> list[tuple[int, float, float]]:
+    """Side of a large image, seconds, and seconds per megapixel."""
+    network, rows = _detector(), []
+    for side in (1280, 2560, 5120):
+        image = np.random.default_rng(0).integers(90, 230, (side, side, 3)).astype(np.uint8)
+        took = seconds(lambda i=image: detect_tiled(network, i, lambda tile: tile))  # type: ignore[misc]
+        rows.append((side, took, took / (side**2 / 1e6)))
+    return rows
