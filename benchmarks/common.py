@@ -30,7 +30,11 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def peak_memory_mb(target: Callable[[int, Path], None], count: int, work: Path) -> float:
-    """Peak memory of a job over `count` images in a fresh process, its workers included."""
+    """Peak memory of a job over `count` images in a fresh process, its workers included.
+
+    Counts the private memory of the processes (`Anonymous`, of which what workers share with their parent may count
+    twice), and not pages of files that are mapped to be read: the system takes those back when it needs them.
+    """
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=target, args=(count, work / f"{target.__name__}{count}"))
     process.start()
@@ -38,15 +42,19 @@ def peak_memory_mb(target: Callable[[int, Path], None], count: int, work: Path) 
     while process.is_alive():
         try:
             family = [watched, *watched.children(recursive=True)]
-            # Unique memory: pages that workers share with their parent count once.
-            peak = max(peak, sum(p.memory_full_info().uss for p in family) / 2**20)
-        except psutil.Error:
+            peak = max(peak, sum(_anonymous_kb(p.pid) for p in family) / 2**10)
+        except (psutil.Error, OSError):
             continue  # a worker ended between listing and asking
         time.sleep(0.2)
     process.join()
     if process.exitcode:
         raise RuntimeError(f"the measured process failed with {process.exitcode}")
     return peak
+
+
+def _anonymous_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
 
 
 def table(head: str, rows: Iterable[str]) -> list[str]:

@@ -218,7 +218,8 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
         "enabled": True, "epochs": 1, "batch_size": 2, "seed": 5, "augmentation": ["flip", "zoom"],
         "network": {
             "backbone": "resnet18_fpn", "norm": "group", "input_px": 192, "anchor_sizes_px": [8, 16, 32, 64, 128],
-            "proposals_train": 300, "proposals_test": 200, "roi_samples": 64, "representation": 256, "fpn_channels": 128,
+            "proposals_train": 300, "proposals_test": 200, "roi_samples": 64, "representation": 256,
+            "fpn_channels": 128,
         },
     }  # fmt: skip
     overlay: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,13 @@ def parameters_m(network: nn.Module) -> float:
 
 def probabilities(network: nn.Module, loader: Any) -> Tensor:  # noqa: ANN401 - a DataLoader of CropData
     """Softmax of a classifier over all cells of a loader, `(N, classes)`."""
+    return torch.cat([logits.softmax(dim=1) for logits in outputs(network, loader)])
+
+
+def outputs(network: nn.Module, loader: Any) -> Iterator[Tensor]:  # noqa: ANN401 - a DataLoader of CropData
+    """What a network gives for each batch of a loader, on the CPU; the network is left in evaluation mode."""
     device = next(network.parameters()).device
-    network.eval()
+    network.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return torch.cat([network(images.to(device)).softmax(dim=1).cpu() for images, _ in loader])
+        for images, _ in loader:
+            yield network(images.to(device, memory_format=torch.channels_last)).cpu()

@@ -20,7 +20,7 @@ from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.morphology.metrics import pixel_measures
-from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
+from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter, outputs
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
@@ -101,13 +101,9 @@ def train_segmenter(
 
 def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Masks:
     """Masks `(len(rows), S, S) bool` of crops, the cell's probability above one half."""
-    device = next(network.parameters()).device
-    network.eval()
     data = CropData(crops, rows, np.zeros(len(crops), np.int64), 0)
-    parts = [np.zeros((0, *crops.shape[1:3]), np.bool_)]
-    with torch.inference_mode():
-        for images, _ in in_order(data, _BATCH):
-            parts.append((network(images.to(device))[:, 0] > 0).cpu().numpy())
+    found = (logits[:, 0] > 0 for logits in outputs(network, in_order(data, _BATCH)))
+    parts = [np.zeros((0, *crops.shape[1:3]), np.bool_), *(mask.numpy() for mask in found)]
     return np.concatenate(parts)
 
 

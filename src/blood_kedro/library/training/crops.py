@@ -77,6 +77,18 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
         """Number of cells."""
         return len(self.chosen)
 
+    def __getitems__(self, items: list[int] | list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
+        """A batch, as loaders ask for it. Cells that are not augmented are read and converted all at once."""
+        plain = [item for item in items if isinstance(item, int)]
+        if len(plain) < len(items) or np.ndim(self.targets) > 1:
+            return [self[item] for item in items]
+        rows = self.chosen[plain]
+        pixels = np.array(self.crops[rows])
+        if self.shown is not None:
+            pixels[~np.asarray(self.shown[rows])] = 0
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        return list(zip(images, torch.from_numpy(np.asarray(self.targets[rows])), strict=True))
+
     def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
         """A cell and its label or mask."""
         epoch, index = item if isinstance(item, tuple) else (None, item)

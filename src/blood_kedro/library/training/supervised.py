@@ -42,18 +42,19 @@ class SupervisedTask(EpochTask):
     """Adam on a loss of outputs and targets, the rate lowered when the validation loss stands still."""
 
     def __init__(self, network: nn.Module, loss: Loss, settings: Training) -> None:
-        super().__init__(network, ("loss",))
+        # Convolutions of small crops are 1.4 times as fast with channels last, on a CPU too (make bench PARTS=cells).
+        super().__init__(network.to(memory_format=torch.channels_last), ("loss",))
         self._loss, self._settings = loss, settings
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean loss of a batch."""
-        loss = self._loss(self.network(batch[0]), batch[1])
+        loss = self._loss(self.network(batch[0].to(memory_format=torch.channels_last)), batch[1])
         self.add("train", {"loss": loss}, len(batch[0]))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """The same on validation cells."""
-        loss = self._loss(self.network(batch[0]), batch[1])
+        loss = self._loss(self.network(batch[0].to(memory_format=torch.channels_last)), batch[1])
         self.add("val", {"loss": loss}, len(batch[0]))
         self.log("val_loss", loss, batch_size=len(batch[0]), sync_dist=True)
 
