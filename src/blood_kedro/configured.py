@@ -106,6 +106,23 @@ def classifiers() -> list[str]:
     return _enabled("classifiers", morphology())
 
 
+def overlap() -> dict[str, Any]:
+    """The section of overlapping cells."""
+    return dict(_current().get("overlap") or {})
+
+
+def overlap_crops() -> list[str]:
+    """Names of enabled sets of crops whose source is enabled too."""
+    entries = overlap().get("crops") or {}
+    return [name for name in _enabled("crops", overlap()) if entries[name]["source"] in _enabled("sources")]
+
+
+def overlap_studies() -> list[str]:
+    """Names of enabled classifiers whose crops are made."""
+    entries = overlap().get("studies") or {}
+    return [name for name in _enabled("studies", overlap()) if entries[name]["crops"] in overlap_crops()]
+
+
 def scored_split() -> str:
     """The split that detectors are scored on.
 

@@ -16,6 +16,7 @@ _SERVING = Path(__file__).parent / "serving"
 _REQUIREMENTS = ("torch", "torchvision", "safetensors", "pandas")
 _FURTHER_REQUIREMENTS = {
     "cell_classifier.py": ("timm", "pydantic"),
+    "overlap_classifier.py": ("timm", "lightning", "pydantic"),
     "cell_segmenter.py": ("segmentation-models-pytorch", "lightning", "pydantic"),
 }
 
@@ -101,6 +102,14 @@ def log_cell_segmenter(bundle: ModelBundle) -> None:
     from mlflow.types.schema import Schema, TensorSpec
 
     _log_model("cell_segmenter.py", bundle, Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1))]))
+
+
+def log_overlap_classifier(bundle: ModelBundle) -> None:
+    """Log a classifier of overlap with the signature of `serving/overlap_classifier.py`."""
+    from mlflow.types.schema import ColSpec, Schema
+
+    columns = ["overlapping", *(f"p_{name}" for name in bundle.config["classes"])]
+    _log_model("overlap_classifier.py", bundle, Schema([ColSpec("double", name) for name in columns]))
 
 
 def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily

@@ -14,11 +14,7 @@ from blood_kedro.library.core.cells import Cell, Cells, write_cells
 from blood_kedro.library.core.errors import ConfigurationError, TrainingDivergedError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.paper_003 import EIGHT_SHAPES
-from blood_kedro.library.morphology import cross_validate
-from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
-from blood_kedro.library.morphology.classes import in_view
-from blood_kedro.library.morphology.cross_validate import class_weights, train_variant
-from blood_kedro.library.morphology.metrics import (
+from blood_kedro.library.evaluation.classification import (
     abstention,
     classification_measures,
     expected_calibration_error,
@@ -26,6 +22,10 @@ from blood_kedro.library.morphology.metrics import (
     pixel_measures,
     t_test,
 )
+from blood_kedro.library.morphology import cross_validate
+from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
+from blood_kedro.library.morphology.classes import in_view
+from blood_kedro.library.morphology.cross_validate import class_weights, train_variant
 from blood_kedro.library.morphology.networks import (
     build_classifier,
     build_segmenter,

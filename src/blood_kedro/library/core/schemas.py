@@ -139,6 +139,33 @@ class CellTable(_Table):
     mask_origin: Series[str] = pa.Field(nullable=True, isin=["annotated", "simulated", "segmented", "sam"])
 
 
+class OverlapCrops(_Table):
+    """Red cells in boxes and what was measured of them (`overlap/regions.py`); the row order is that of their crops.
+
+    `component` numbers the connected components of an image, 0: no cell found. `true_cells` is how many cells that
+    component really holds, null where nobody knows; never trained on.
+    """
+
+    cell_id: Series[str] = pa.Field(unique=True)
+    image_id: Series[str]
+    group_id: Series[str]
+    part: Series[str] = pa.Field(isin=["train", "val", "test"])
+    x_min_px: Series[float]
+    y_min_px: Series[float]
+    x_max_px: Series[float]
+    y_max_px: Series[float]
+    component: Series[int] = pa.Field(ge=0)
+    at_border: Series[bool]
+    otsu_area: Series[float] = pa.Field(nullable=True)
+    relative_area: Series[float] = pa.Field(nullable=True)
+    neighbour_iou: Series[float] = pa.Field(ge=0, le=1)
+    concavity: Series[float] = pa.Field(nullable=True)
+    peaks: Series[int] = pa.Field(ge=0)
+    ellipse_residual: Series[float] = pa.Field(nullable=True)
+    solidity: Series[float] = pa.Field(nullable=True)
+    true_cells: Series[float] = pa.Field(nullable=True)
+
+
 class UnifiedIndex(ImageIndex):
     """The merged corpus: one row per image of it, after duplicates were merged (Algorithm 2)."""
 

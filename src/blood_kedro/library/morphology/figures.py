@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from blood_kedro.library.morphology.metrics import roc
+from blood_kedro.library.evaluation.classification import roc
 from blood_kedro.library.morphology.summary import truth_and_probabilities
 
 _BLUE, _RED, _GREY = "#2166ac", "#c8553d", "#888888"

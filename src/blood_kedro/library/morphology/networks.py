@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.morphology.options import Weights
+from blood_kedro.library.training.predict import outputs
 
 # The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
 TIMM_NAMES = {
@@ -173,12 +173,3 @@ def parameters_m(network: nn.Module) -> float:
 def probabilities(network: nn.Module, loader: Any) -> Tensor:  # noqa: ANN401 - a DataLoader of CropData
     """Softmax of a classifier over all cells of a loader, `(N, classes)`."""
     return torch.cat([logits.softmax(dim=1) for logits in outputs(network, loader)])
-
-
-def outputs(network: nn.Module, loader: Any) -> Iterator[Tensor]:  # noqa: ANN401 - a DataLoader of CropData
-    """What a network gives for each batch of a loader, on the CPU; the network is left in evaluation mode."""
-    device = next(network.parameters()).device
-    network.eval().to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        for images, _ in loader:
-            yield network(images.to(device, memory_format=torch.channels_last)).cpu()

@@ -19,11 +19,12 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.numbers import none_for_nan
-from blood_kedro.library.morphology.metrics import pixel_measures
-from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter, outputs
+from blood_kedro.library.evaluation.classification import pixel_measures
+from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.predict import outputs
 from blood_kedro.library.training.supervised import fit_supervised
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.morphology.options import Classifier, Segmenter
-
-Indices = npt.NDArray[np.int64]
+from blood_kedro.library.training.splits import Indices, fold_groups, split_groups
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,12 @@ def runs(table: pd.DataFrame, options: Classifier) -> list[Run]:
     if options.split_by == "scanner":
         made = _by_scanner(table, labels, groups, options)
     else:
-        rest, test = _split(everything, labels, groups, options.test_share, options.seed)
+        rest, test = split_groups(everything, labels, groups, options.test_share, options.seed)
         made = [
             Run(f"{repeat + 1}_{fold + 1}", train, val, test)
             for repeat in range(options.repeats)
             for fold, (train, val) in enumerate(
-                _folds(rest, labels, groups, options.folds, seed_for(options.seed, "repeat", repeat))
+                fold_groups(rest, labels, groups, options.folds, seed_for(options.seed, "repeat", repeat))
             )
         ]
     return made[: options.runs]
@@ -75,8 +73,8 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
         # One smear is left: its images, not its cells, are what must not stand on both sides.
         groups = pd.factorize(table["image_id"])[0]
     else:
-        rest, test = _split(np.arange(len(table)), labels, groups, options.test_share, options.seed)
-    train, val = _split(rest, labels, groups, options.val_share / (1 - options.test_share), options.seed + 1)
+        rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
+    train, val = split_groups(rest, labels, groups, options.val_share / (1 - options.test_share), options.seed + 1)
     return Run("1", train, val, test)
 
 
@@ -91,27 +89,6 @@ def _by_scanner(
     made = []
     for scanner in scanners:
         here = (table["scanner"] == scanner).to_numpy()
-        train, val = _split(np.flatnonzero(~here), labels, groups, options.test_share, options.seed)
+        train, val = split_groups(np.flatnonzero(~here), labels, groups, options.test_share, options.seed)
         made.append(Run(str(scanner), train, val, np.flatnonzero(here)))
     return made
-
-
-def _split(
-    rows: Indices, labels: npt.NDArray[np.object_], groups: Indices, share: float, seed: int
-) -> tuple[Indices, Indices]:
-    """Rows without and with about a share of the groups."""
-    parts = _folds(rows, labels, groups, max(2, round(1 / share)), seed)
-    return parts[0]
-
-
-def _folds(
-    rows: Indices, labels: npt.NDArray[np.object_], groups: Indices, folds: int, seed: int
-) -> list[tuple[Indices, Indices]]:
-    if len(np.unique(groups[rows])) < folds:
-        raise ConfigurationError(
-            f"{folds} parts need as many groups (slides, or images)", got=str(len(np.unique(groups[rows]))),
-            where="morphology: split", remedy="give more slides, fewer folds, or a larger share",
-        )  # fmt: skip
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
-    parts = splitter.split(rows, labels[rows], groups[rows])
-    return [(rows[train], rows[held_out]) for train, held_out in parts]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.numbers import none_for_nan
-from blood_kedro.library.morphology.metrics import (
+from blood_kedro.library.evaluation.classification import (
     MEASURES,
     abstention,
     classification_measures,

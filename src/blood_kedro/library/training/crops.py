@@ -50,12 +50,13 @@ class Turn(v2.Transform):  # type: ignore[misc]
 class CropData(Dataset[tuple[Tensor, Tensor]]):
     """Cells by index, as for validation, or by `(epoch, index)`, augmented.
 
-    An item is an image `(3, S, S) float32` in 0..1, and its label, `int64`, or its mask `(1, S, S) float32` of 0 and 1.
+    An item is an image `(3, S, S) float32` in 0..1, and its label, `int64`, the probabilities of its classes,
+    `(C,) float32`, or its mask `(1, S, S) float32` of 0 and 1.
 
     Args:
         crops: `(N, S, S, 3) uint8`, may be mapped.
         chosen: which of them, in order.
-        targets: labels `(N,)`, or masks `(N, S, S) bool`.
+        targets: labels `(N,)`, probabilities `(N, C)`, or masks `(N, S, S) bool`.
         seed: decides the augmentation.
         augment: random; None leaves cells as they are.
         shown: `(N, S, S) bool`; outside of it the image is black (a segmented cell). None shows everything.
@@ -65,7 +66,7 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
         self,
         crops: Crops,
         chosen: npt.NDArray[np.int64],
-        targets: npt.NDArray[np.int64] | Masks,
+        targets: npt.NDArray[np.int64] | npt.NDArray[np.float32] | Masks,
         seed: int,
         augment: v2.Transform | None = None,
         shown: Masks | None = None,
@@ -80,7 +81,7 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
     def __getitems__(self, items: list[int] | list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
         """A batch, as loaders ask for it. Cells that are not augmented are read and converted all at once."""
         plain = [item for item in items if isinstance(item, int)]
-        if len(plain) < len(items) or np.ndim(self.targets) > 1:
+        if len(plain) < len(items) or np.ndim(self.targets) == 3:
             return [self[item] for item in items]
         rows = self.chosen[plain]
         pixels = np.array(self.crops[rows])
@@ -98,12 +99,12 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
             pixels[~self.shown[cell]] = 0
         image: Tensor = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         target = self.targets[cell]
-        mask = tv_tensors.Mask(torch.from_numpy(np.array(target, np.uint8))[None]) if np.ndim(target) else None
+        mask = tv_tensors.Mask(torch.from_numpy(np.array(target, np.uint8))[None]) if np.ndim(target) == 2 else None
         if epoch is not None and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_for(self.seed, "augment", epoch, cell))
                 image, mask = self.augment(image, mask) if mask is not None else (self.augment(image), None)
-        wanted = torch.tensor(int(target)) if mask is None else mask.as_subclass(Tensor).float()
+        wanted = torch.from_numpy(np.asarray(target)) if mask is None else mask.as_subclass(Tensor).float()
         return image.as_subclass(Tensor).float() / 255, wanted
 
 

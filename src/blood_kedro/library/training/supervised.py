@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from blood_kedro.library.core.hashing import fingerprint
@@ -59,9 +59,11 @@ class SupervisedTask(EpochTask):
         self.log("val_loss", loss, batch_size=len(batch[0]), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """As paper 003, section 4.4."""
+        """As paper 003, section 4.4, or with a cosine."""
         settings = self._settings
         optimizer = torch.optim.Adam(self.network.parameters(), settings.lr)
+        if settings.schedule == "cosine":
+            return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, settings.epochs)}
         scheduler = ReduceLROnPlateau(
             optimizer, factor=settings.lr_factor, patience=settings.lr_patience, threshold=settings.min_delta,
             threshold_mode="abs",

@@ -1,0 +1,235 @@
+"""Red cells of a source: one crop and one row of measures per box, images in parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError
+from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.processes import in_processes
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.tables import records
+from blood_kedro.library.core.taxonomy import coarse
+from blood_kedro.library.imaging.read import read_rgb
+from blood_kedro.library.imaging.segmentation import RgbImage
+from blood_kedro.library.overlap.options import CropOptions
+from blood_kedro.library.overlap.regions import Boxes, Field, measure_regions, otsu_area, segment_field
+from blood_kedro.library.training.splits import split_groups
+
+# A box with a shorter side holds no cell that could be looked at.
+_MIN_SIDE_PX = 3.0
+_Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Red cells that a localizer found in one image: boxes `(N, 4)` px, and of each its name and class."""
+
+    path: str
+    facts: dict[str, object]
+    boxes: Boxes
+    names: Sequence[str]
+    labels: Sequence[str]
+
+
+def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: dict[str, str], cell_px: float) -> list[Located]:
+    """The source's own boxes of red cells, as a localizer; images without any are left out.
+
+    A source that gives a point for each cell has squares of `cell_px` around its points.
+    """
+    rows = annotations[annotations["label"].map(coarse).eq("rbc") & ~annotations["ignore"].astype(bool)].copy()
+    points = rows["box_origin"].eq("point")
+    for low, high in (("x_min_px", "x_max_px"), ("y_min_px", "y_max_px")):
+        middle = (rows[low] + rows[high]) / 2
+        rows[low] = rows[low].where(~points, middle - cell_px / 2)
+        rows[high] = rows[high].where(~points, middle + cell_px / 2)
+    by_image = dict(tuple(rows.groupby("image_id")))
+    found = []
+    for image in records(index):
+        mine = by_image.get(str(image["image_id"]))
+        if mine is not None:
+            found.append(
+                located(
+                    image,
+                    mine[BOX_COLUMNS].to_numpy(np.float64),
+                    groups,
+                    list(mine["annotation_id"]),
+                    list(mine["label"]),
+                )
+            )
+    return found
+
+
+def located(
+    image: dict[str, Any],
+    boxes: Boxes,
+    groups: dict[str, str],
+    names: list[str] | None = None,
+    labels: list[str] | None = None,
+) -> Located:
+    """Boxes of one row of an image index; a detector's have no names of their own and are red cells without a shape."""
+    name = str(image["image_id"])
+    facts = {"source": image["source"], "image_id": name, "group_id": groups.get(name, name)}
+    names = [f"{name}@{k + 1}" for k in range(len(boxes))] if names is None else names
+    return Located(str(image["path"]), facts, boxes, names, ["rbc"] * len(boxes) if labels is None else labels)
+
+
+def cut_red_cells(
+    folder: Path, found: Sequence[Located], options: CropOptions, rejects: Rejects, rows: list[_Row]
+) -> Iterator[Cell]:
+    """Crops of all boxes, one at a time; measures are appended to `rows` in the same order.
+
+    Args:
+        folder: of the images.
+        found: by a localizer.
+        options: settings.
+        rejects: collects boxes and images that cannot be used.
+        rows: gets what schema `OverlapCrops` wants, but for `part`.
+    """
+    work = _Image(folder, options)
+    for cells, measures, dropped in in_processes(work, found, options.workers or -1, ordered=True):
+        for path, reason, row in dropped:
+            rejects.add(path, "red cell", "dropped", reason, row)
+        rows.extend(measures)
+        yield from cells
+
+
+@dataclass(frozen=True)
+class _Image:
+    folder: Path
+    options: CropOptions
+
+    def __call__(self, found: Located) -> tuple[list[Cell], list[_Row], list[tuple[str, str, int | None]]]:
+        try:
+            rgb = read_rgb(self.folder / found.path)
+        except BadInputError as error:
+            return [], [], [(found.path, error.what, None)]
+        height, width = rgb.shape[:2]
+        boxes = np.clip(found.boxes, 0, [width, height, width, height])
+        sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        field = segment_field(rgb, self.options.cell_px)
+        points = np.stack([boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]], axis=1) / 2
+        true_cells = None
+        if self.options.truth == "points":
+            unlabelled, true_cells = _cells_by_points(field, points)
+            if unlabelled > self.options.max_unlabelled_share:
+                reason = f"{100 * unlabelled:.0f}% of the cells have no label: the truth of overlap is not known"
+                return [], [], [(found.path, reason, None)]
+        cells: list[Cell] = []
+        rows: list[_Row] = []
+        dropped: list[tuple[str, str, int | None]] = []
+        for k, region in enumerate(measure_regions(field, boxes)):
+            if sides[k] < _MIN_SIDE_PX:
+                dropped.append((found.path, f"box of {sides[k]:.1f} px inside the image", k + 1))
+                continue
+            crop, mask = _cut(rgb, field, region.component, boxes[k], self.options)
+            own = {"cell_id": found.names[k], "label_raw": found.labels[k], "label": found.labels[k], "shape": None}
+            where = {"x_px": float(points[k, 0]), "y_px": float(points[k, 1]), "slide": None, "scanner": None}
+            origin = "segmented" if mask.any() else None
+            facts = {**found.facts, **own, **where, "mask_origin": origin}
+            cells.append(Cell(crop, mask if mask.any() else None, facts))
+            rows.append(
+                {
+                    "cell_id": found.names[k], "image_id": found.facts["image_id"], "group_id": found.facts["group_id"],
+                    **dict(zip(BOX_COLUMNS, boxes[k].tolist(), strict=True)), **asdict(region),
+                    "otsu_area": otsu_area(_box_crop(rgb, boxes[k], self.options.side_px)),
+                    "true_cells": np.nan if true_cells is None else float(true_cells[k]),
+                }
+            )  # fmt: skip
+        return cells, rows, dropped
+
+
+def _cells_by_points(field: Field, points: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+    """Share of whole cells without a labelled point, and how many labelled points the component of each point holds.
+
+    A point beside any component holds NaN: segmentation missed its cell.
+    """
+    height, width = field.components.shape
+    columns = np.clip(np.rint(points[:, 0] * field.scale).astype(int), 0, width - 1)
+    rows = np.clip(np.rint(points[:, 1] * field.scale).astype(int), 0, height - 1)
+    component, cell = field.components[rows, columns], field.instances[rows, columns]
+    counts = np.bincount(component, minlength=field.components.max() + 1)
+    areas = np.bincount(field.instances.ravel())
+    areas[0] = 0
+    edge = np.concatenate([field.instances[0], field.instances[-1], field.instances[:, 0], field.instances[:, -1]])
+    areas[np.unique(edge)] = 0
+    whole = np.flatnonzero(areas > 0.4 * field.single_area_px2)
+    unlabelled = float(np.mean(~np.isin(whole, cell))) if len(whole) else 0.0
+    return unlabelled, np.where(component > 0, counts[component], np.nan)
+
+
+def _cut(
+    rgb: RgbImage, field: Field, component: int, box: npt.NDArray[np.float64], options: CropOptions
+) -> tuple[RgbImage, npt.NDArray[np.bool_]]:
+    """The crop of a box as the options want it, and the component under the box in the same frame."""
+    there = field.components == component if component else np.zeros_like(field.components, np.bool_)
+    if options.window == "cells":
+        middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+        side = round(options.window_cells * options.cell_px)
+        crop = _window(rgb, middle, side, options.side_px, _background(rgb))
+        small = there.astype(np.uint8)
+        return crop, _window(small, middle * field.scale, max(2, round(side * field.scale)), options.side_px, (0,)) > 0
+    mask = _box_crop(there.astype(np.uint8), box * field.scale, options.side_px) > 0
+    return _box_crop(rgb, box, options.side_px), mask
+
+
+def _background(rgb: RgbImage) -> tuple[float, ...]:
+    """Colour of the light between cells."""
+    return tuple(float(v) for v in np.percentile(rgb[::4, ::4].reshape(-1, 3), 80, axis=0))
+
+
+def _window(
+    image: npt.NDArray[np.uint8], middle: Boxes, side: int, side_px: int, beyond: tuple[float, ...]
+) -> npt.NDArray[np.uint8]:
+    """A square around a point, resized. Beyond the image there is background: no cell is drawn out into nothing."""
+    left, top = (round(float(v) - side / 2) for v in middle)
+    height, width = image.shape[:2]
+    pad = max(0, -left, -top, left + side - width, top + side - height)
+    padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=beyond) if pad else image
+    window = padded[top + pad : top + pad + side, left + pad : left + pad + side]
+    way = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_AREA if side_px < side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(window, (side_px, side_px), interpolation=way), np.uint8)
+
+
+def _box_crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], side_px: int) -> npt.NDArray[np.uint8]:
+    """A box resized to a square, whatever its sides (paper 002, section 5 B)."""
+    height, width = image.shape[:2]
+    x0, y0 = min(int(box[0]), width - 1), min(int(box[1]), height - 1)
+    x1, y1 = max(int(np.ceil(box[2])), x0 + 1), max(int(np.ceil(box[3])), y0 + 1)
+    way = cv2.INTER_AREA if image.ndim == 3 else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(image[y0:y1, x0:x1], (side_px, side_px), interpolation=way), np.uint8)
+
+
+def with_parts(table: pd.DataFrame, options: CropOptions, seed: int) -> pd.DataFrame:
+    """Add `part`: test and validation groups, and the rest for training; groups stay whole.
+
+    Raises:
+        ConfigurationError: there is no crop, or there are too few groups.
+    """
+    if not len(table):
+        raise ConfigurationError(
+            "no red cell to look at", where=f"overlap.crops.{options.name}", got="0 boxes",
+            remedy="look into the rejects of this source; give images, or raise max_unlabelled_share",
+        )  # fmt: skip
+    groups = pd.factorize(table["group_id"])[0]
+    # Crowded and sparse images are spread alike; what the truth says plays no part.
+    crowded = np.where(table["neighbour_iou"] > 0, "crowded", "apart").astype(object)
+    rest, test = split_groups(
+        np.arange(len(table)), crowded, groups, options.test_share, seed_for(seed, "overlap", "test")
+    )
+    _, val = split_groups(
+        rest, crowded, groups, options.val_share / (1 - options.test_share), seed_for(seed, "overlap", "val")
+    )
+    part = np.full(len(table), "train", object)
+    part[test], part[val] = "test", "val"
+    return table.assign(part=part)

@@ -1,0 +1,77 @@
+"""The classifiers of red cells in boxes: paper 002's two, and one that counts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.overlap.rules import MOST_CELLS
+
+NetworkName = Literal["base", "improved", "counting"]
+CLASSES: dict[str, tuple[str, ...]] = {
+    "base": ("single", "overlapping"),
+    "improved": ("single", "overlapping"),
+    "counting": tuple(f"cells_{k}" for k in range(1, MOST_CELLS + 1)),
+}
+
+
+class _Grey(nn.Module):
+    """RGB `(N, 3, H, W)` in 0..1 to one channel of mean 0 and spread 1 in each image."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        red, green, blue = images.unbind(dim=1)
+        grey = (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
+        return (grey - grey.mean((2, 3), keepdim=True)) / (grey.std((2, 3), keepdim=True) + 1e-3)
+
+
+def build_network(name: NetworkName, side_px: int) -> nn.Module:
+    """A classifier of `(N, 3, S, S)` images in 0..1 with random weights; its outputs are logits of `CLASSES[name]`.
+
+    `base`: two convolutions, each with ReLU and pooling, and two dense layers, on grey crops; `improved`: the same with
+    dropout (paper 002, section 5 D; widths are not given there). `counting`: a small residual network on colour
+    (timm's resnet10t), since 64 px crops of thousands of cells can feed more than two layers.
+    """
+    classes = len(CLASSES[name])
+    if name == "counting":
+        import timm
+
+        made: nn.Module = timm.create_model("resnet10t", num_classes=classes)
+        return made
+    drop = 0.5 if name == "improved" else 0.0
+    return nn.Sequential(
+        _Grey(),
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(drop),
+        nn.Linear(32 * (side_px // 4) ** 2, 64), nn.ReLU(), nn.Dropout(drop),
+        nn.Linear(64, classes),
+    )  # fmt: skip
+
+
+def load_network(bundle: ModelBundle) -> nn.Module:
+    """The classifier of a bundle, ready to predict."""
+    network = build_network(bundle.config["study"]["network"], bundle.config["side_px"])
+    network.load_state_dict(bundle.weights)
+    return network.eval()
+
+
+class SoftCrossEntropy(nn.Module):
+    """Cross-entropy with probabilities as targets; `weight (C,)` of each class (paper 002, section 5 D)."""
+
+    def __init__(self, weight: Tensor | None = None) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Mean over the batch."""
+        weight = None if self.weight is None else self.weight.to(logits.device)
+        return nn.functional.cross_entropy(logits.float(), wanted, weight)
+
+
+def class_weights(wanted: Tensor) -> Tensor:
+    """Crops over classes times crops of each class, `(C,)`; a class that nobody has weighs nothing."""
+    counts = wanted.sum(dim=0)
+    return torch.where(counts > 0, len(wanted) / (len(counts) * counts.clamp(min=1e-9)), torch.zeros(()))

@@ -1,0 +1,18 @@
+"""Applying a trained network to single cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def outputs(network: nn.Module, loader: Any) -> Iterator[Tensor]:
+    """What a network gives for each batch of a loader, on the CPU; the network is left in evaluation mode."""
+    device = next(network.parameters()).device
+    network.eval().to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for images, _ in loader:
+            yield network(images.to(device, memory_format=torch.channels_last)).cpu()

@@ -1,0 +1,48 @@
+"""Splits that keep groups (slides, images that show the same field) whole and spread classes evenly."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold
+
+from blood_kedro.library.core.errors import ConfigurationError
+
+Indices = npt.NDArray[np.int64]
+
+
+def split_groups(
+    rows: Indices, labels: npt.NDArray[np.object_], groups: Indices, share: float, seed: int
+) -> tuple[Indices, Indices]:
+    """Rows without and with about a share of the groups.
+
+    Raises:
+        ConfigurationError: there are too few groups.
+    """
+    parts = fold_groups(rows, labels, groups, max(2, round(1 / share)), seed)
+    return parts[0]
+
+
+def fold_groups(
+    rows: Indices, labels: npt.NDArray[np.object_], groups: Indices, folds: int, seed: int
+) -> list[tuple[Indices, Indices]]:
+    """Rows dealt into `folds` parts: of each part, the rows outside and inside of it.
+
+    Args:
+        rows: which rows to deal.
+        labels: class of every row there is, `(N,)`.
+        groups: group of every row there is, `(N,)`.
+        folds: number of parts.
+        seed: decides the deal.
+
+    Raises:
+        ConfigurationError: there are fewer groups than parts.
+    """
+    if len(np.unique(groups[rows])) < folds:
+        raise ConfigurationError(
+            f"{folds} parts need as many groups (slides, or images)", got=str(len(np.unique(groups[rows]))),
+            where="split", remedy="give more slides, fewer folds, or a larger share",
+        )  # fmt: skip
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
+    parts = splitter.split(rows, labels[rows], groups[rows])
+    return [(rows[train], rows[held_out]) for train, held_out in parts]

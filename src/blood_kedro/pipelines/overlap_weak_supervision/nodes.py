@@ -1,0 +1,121 @@
+"""Nodes of overlap_weak_supervision: they adapt the catalog and MLflow to `library/overlap`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
+
+from blood_kedro import tracking
+from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.schemas import OverlapCrops, conform
+from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.tables import records
+from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
+
+
+def cut_crops(
+    folder: Path,
+    options: CropOptions,
+    raw_folder: Path,
+    image_index: pd.DataFrame,
+    raw_annotations: pd.DataFrame,
+    unified_index: pd.DataFrame,
+    seed: int,
+    on_bad_input: str,
+    simulated_truth: pd.DataFrame | None = None,
+) -> tuple[Cells, pd.DataFrame, pd.DataFrame]:
+    """Find, cut and measure the red cells of a source, and add the truth of their overlap where it is known."""
+    from blood_kedro.library.overlap.by_eye import true_cells
+    from blood_kedro.library.overlap.gather import cut_red_cells, with_parts
+    from blood_kedro.pipelines.overlap_weak_supervision.localizers import locate
+
+    rejects = Rejects(options.source, strict=on_bad_input == "raise")
+    groups = dict(zip(unified_index["image_id"], unified_index["duplicate_group"], strict=True))
+    found = locate(raw_folder, image_index, raw_annotations, groups, options, rejects)
+    rows: list[dict[str, object]] = []
+    cells = write_cells(folder, cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
+    table = with_parts(pd.DataFrame(rows), options, seed)
+    if simulated_truth is not None:
+        known = simulated_truth.set_index("annotation_id")["clump_cells"]
+        table["true_cells"] = table["cell_id"].map(known).astype(float)
+    elif options.truth == "by_eye":
+        table["true_cells"] = true_cells(table)
+    return cells, conform(OverlapCrops, records(table)), conform(RejectsSchema, rejects.rows)
+
+
+def label_crops(
+    measures: pd.DataFrame, options: RuleOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Votes of the rules, what the label model makes of them, and a report on each rule."""
+    from blood_kedro.library.core.numbers import none_for_nan
+    from blood_kedro.library.overlap.label_model import describe_rules, weak_labels
+    from blood_kedro.library.overlap.rules import area_threshold, votes
+
+    threshold = area_threshold(measures, options)
+    said = votes(measures, options, threshold)
+    labels, confusion = weak_labels(measures, said, options.combined)
+    report = describe_rules(measures, said, labels, confusion)
+    known = labels["overlapping"].dropna()
+    facts = none_for_nan(
+        {
+            "crops": len(measures),
+            "labels": {"single": int((known <= 0.5).sum()), "overlapping": int((known > 0.5).sum())},
+            "unlabelled": int(labels["overlapping"].isna().sum()),
+            "otsu_area_threshold_px2": threshold,
+            "true_known": int(measures["true_cells"].notna().sum()),
+            "groups": int(measures["group_id"].nunique()),
+            "rules": report.to_dict("records"),
+        }
+    )
+    return said, labels, report, facts
+
+
+def draw_crops(cells: Cells, measures: pd.DataFrame, labels: pd.DataFrame, seed: int) -> Figure:
+    """Crops that the label model is sure of, and crops that it doubts."""
+    from blood_kedro.library.overlap.figures import crops_figure
+
+    return crops_figure(cells, measures, labels, seed)
+
+
+def train_study(
+    cells: Cells, measures: pd.DataFrame, said: pd.DataFrame, labels: pd.DataFrame, work_folder: Path, study: Study
+) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, str]:
+    """Train one classifier on weak labels in its own MLflow child run."""
+    from blood_kedro.library.overlap.study import train_study as train
+
+    def log_epoch(row: dict[str, float]) -> None:
+        tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+
+    with tracking.child_run(study.name) as run_id:
+        tracking.log_parameters(study.model_dump(mode="json"))
+        model, answers, history = train(cells, measures, said, labels, study, work_folder, log_epoch)
+        tracking.log_overlap_classifier(model)
+    return model, answers, history, run_id
+
+
+def score_study(
+    answers: pd.DataFrame, model: ModelBundle, study: Study, crops: CropOptions, run_id: str, seed: int
+) -> tuple[dict[str, Any], Figure]:
+    """Measures against the weak labels and against the truth, and the figures of paper 002, logged to the same run."""
+    from blood_kedro.library.overlap.figures import study_figure
+    from blood_kedro.library.overlap.score import score_study as score
+
+    found = score(answers, crops.truth in ("simulated", "points"), study.resamples, seed)
+    figure = study_figure(answers, found)
+    with tracking.reopened(run_id):
+        tracking.log_metrics(
+            {
+                f"test_{judge}_{name}": value
+                for judge in ("against_labels", "against_truth")
+                for name, value in found.get(judge, {}).items()
+                if isinstance(value, int | float)
+            }
+        )
+        tracking.log_figure(figure, "overlap.png")
+    facts = {key: model.config[key] for key in ("train_crops", "val_crops", "best_epoch", "data_fingerprint", "study")}
+    return {**found, **facts, "crops": crops.model_dump(mode="json"), "mlflow_run_id": run_id}, figure
