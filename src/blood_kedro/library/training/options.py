@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class Training(BaseModel):
     """Adam; the rate falls tenfold after `lr_patience` epochs without an improvement of `min_delta` in the loss.
 
-    `schedule: cosine` lets the rate fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017), which uses a
-    small budget better. Training stops after `stop_patience` such epochs, or after `epochs`; the weights of the best epoch are kept. All by
-    the validation loss. `cells_per_epoch` draws so many each epoch; None takes all.
+    `schedule: cosine` lets it fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017), which makes more of
+    a small budget. Training stops after `stop_patience` epochs without an improvement, or after `epochs`; the weights
+    of the best epoch are kept. All by the validation loss. `cells_per_epoch` draws so many each epoch; None takes all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
