@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
-from blood_kedro.library.reporting import published, published_003
+from blood_kedro.library.reporting import published, published_002, published_003
 from blood_kedro.library.reporting.results import Results
 
 METRIC_NAMES = {
@@ -64,6 +64,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         split_names=SPLIT_NAMES,
         rejects=_rejects(results),
         **_morphology(results, parameters),
+        **_overlap(results),
         stale=_stale(summary, shown),
         published=published,
         loss_figure=loss_figure,
@@ -166,6 +167,20 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
         "comparison_figure": results.morphology.get("comparison_figure"),
         "reference": parameters.get("morphology", {}).get("reference", ""),
     }  # fmt: skip
+
+
+def _overlap(results: Results) -> dict[str, Any]:
+    """What the section of overlapping cells shows."""
+    studies = {name: parts["metrics"] for name, parts in results.overlap_studies.items() if "metrics" in parts}
+    figures = {
+        name: parts["study_figure"] for name, parts in results.overlap_studies.items() if "study_figure" in parts
+    }
+    return {
+        "p002": published_002,
+        "overlap_crops": {name: parts for name, parts in results.overlap_crops.items() if "label_facts" in parts},
+        "overlap_studies": {name: parts["metrics"] for name, parts in studies.items() if "metrics" in parts},
+        "overlap_figures": {name: parts["study_figure"] for name, parts in studies.items() if "study_figure" in parts},
+    }
 
 
 def _rejects(results: Results) -> pd.DataFrame:

@@ -17,6 +17,8 @@ class Results:
     segmenters: dict[str, dict[str, Any]] = field(default_factory=dict)
     classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     morphology: dict[str, Any] = field(default_factory=dict)
+    overlap_crops: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overlap_studies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def collect(results: dict[str, Any]) -> Results:

@@ -36,6 +36,9 @@ def build_summary(run: dict[str, Any], results: Results) -> dict[str, Any]:
     morphology = _morphology(results)
     if morphology:
         summary["morphology"] = morphology
+    overlap = _overlap(results)
+    if overlap:
+        summary["overlap"] = overlap
     return summary
 
 
@@ -60,6 +63,30 @@ def _morphology(results: Results) -> dict[str, Any]:
         columns = ["accuracy", "f1", "parameters_m", "size_mb", "train_s", "test_s"]
         found["comparison"] = table.set_index("variant")[columns].to_dict("index")
     return found
+
+
+def _overlap(results: Results) -> dict[str, Any]:
+    """Weak labels of each set of crops, and each classifier judged by them and by the truth."""
+    found: dict[str, Any] = {}
+    facts = {name: parts["label_facts"] for name, parts in results.overlap_crops.items() if "label_facts" in parts}
+    if facts:
+        found["labels"] = {name: f["labels"] for name, f in facts.items()}
+    for name, parts in results.overlap_studies.items():
+        if "metrics" in parts:
+            metrics = parts["metrics"]
+            judged = {j: _judged(metrics[j]) for j in ("against_labels", "against_truth") if j in metrics}
+            found[name] = {"mlflow_run_id": metrics["mlflow_run_id"], **judged}
+    return found
+
+
+def _judged(measures: dict[str, Any]) -> dict[str, Any]:
+    """Headlines of one judge; `per_class` as architecture.md has it."""
+    per_class = {
+        "single": {key: measures[f"single_{key}"] for key in ("precision", "recall", "f1")},
+        "overlapping": {key: measures[key] for key in ("precision", "recall", "f1")},
+    }
+    more = {key: measures[key] for key in ("gain", "gain_interval_95", "beats_labels", "counting") if key in measures}
+    return {key: measures[key] for key in ("accuracy", "auc", "crops", "interval_95")} | {"per_class": per_class} | more
 
 
 def _source(parts: dict[str, Any]) -> dict[str, Any]:

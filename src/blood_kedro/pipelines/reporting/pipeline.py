@@ -51,4 +51,9 @@ def _results() -> dict[str, str]:
         found |= {f"classifiers__{name}__{part}": f"{name}.{part}" for part in _PER_CLASSIFIER}
     if configured.classifiers():
         found |= {f"morphology__{part}": part for part in ("classifier_comparison", "comparison_figure")}
+    for name in configured.overlap_crops():
+        found |= {f"overlap_crops__{name}__{part}": f"{name}.{part}" for part in ("label_facts", "crops_figure")}
+        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+    for name in configured.overlap_studies():
+        found |= {f"overlap_studies__{name}__{part}": f"{name}.{part}" for part in ("metrics", "study_figure")}
     return found
