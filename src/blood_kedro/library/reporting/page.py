@@ -171,10 +171,7 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _overlap(results: Results) -> dict[str, Any]:
     """What the section of overlapping cells shows."""
-    studies = {name: parts["metrics"] for name, parts in results.overlap_studies.items() if "metrics" in parts}
-    figures = {
-        name: parts["study_figure"] for name, parts in results.overlap_studies.items() if "study_figure" in parts
-    }
+    studies = results.overlap_studies
     return {
         "p002": published_002,
         "overlap_crops": {name: parts for name, parts in results.overlap_crops.items() if "label_facts" in parts},
