@@ -46,7 +46,8 @@ def test_direction(path: Path) -> None:
 def test_listing_pipelines_does_not_import_what_is_slow() -> None:
     code = (
         "import sys; import blood_kedro.pipelines.detection_training.nodes, blood_kedro.pipelines.merging.nodes,"
-        " blood_kedro.pipelines.reporting.nodes, blood_kedro.pipelines.rbc_morphology.nodes, blood_kedro.hooks;"
+        " blood_kedro.pipelines.reporting.nodes, blood_kedro.pipelines.rbc_morphology.nodes, blood_kedro.hooks,"
+        " blood_kedro.pipelines.overlap_weak_supervision.nodes;"
         " from blood_kedro.library.detection.options import Regimen; Regimen(augmentation='paper_r2');"
         " print([m for m in ('torch', 'torchvision', 'lightning', 'mlflow') if m in sys.modules])"
     )

@@ -16,6 +16,7 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.options import Pretraining, Regimen
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.morphology.options import Classifier, Segmenter
+from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
 from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.sources.registry import SOURCES
@@ -44,6 +45,10 @@ def test_parameters_are_valid_options(environment: str) -> None:
         assert Regimen(**entry).name == name
     for section, options in (("cells", CellOptions), ("segmenters", Segmenter), ("classifiers", Classifier)):
         for name, entry in parameters["morphology"][section].items():
+            assert options(**entry).name == name
+    RuleOptions(**parameters["overlap"]["rules"])
+    for section, options in (("crops", CropOptions), ("studies", Study)):
+        for name, entry in parameters["overlap"][section].items():
             assert options(**entry).name == name
     for name, entry in parameters["sources"].items():
         assert entry["adapter"] in SOURCES
@@ -147,6 +152,7 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     morphology = parameters["morphology"]
     known = {*parameters["sources"], *parameters["regimens"], "pretraining"}
     known |= {*morphology["cells"], *morphology["segmenters"], *morphology["classifiers"]}
+    known |= {*parameters["overlap"]["crops"], *parameters["overlap"]["studies"]}
     used = set()
     for dataset in register_pipelines()["__default__"].datasets():
         if dataset.startswith(("params:", "parameters")) or dataset == "run_record":
@@ -172,6 +178,7 @@ def test_namespaces_follow_the_configuration() -> None:
     pipelines = register_pipelines()
     assert set(pipelines) == {
         "__default__", "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "reporting",
+        "overlap_weak_supervision",
     }  # fmt: skip
     names = {node.name for node in pipelines["__default__"].nodes}
     assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names

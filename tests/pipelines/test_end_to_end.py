@@ -27,7 +27,8 @@ QUICK = (
     "regimens.regimen_2.epochs=1,evaluation.resamples=5,morphology.cells.synthetic.per_class=12,"
     "morphology.cells.synthetic.slides=6,morphology.segmenters.unet.training.epochs=1,"
     "morphology.classifiers.efficientnet_b0.training.epochs=1,"
-    "morphology.classifiers.mobilenet_v3_small.training.epochs=1"
+    "morphology.classifiers.mobilenet_v3_small.training.epochs=1,overlap.studies.overlap_base.resamples=10,"
+    "overlap.studies.overlap_counting.training.epochs=1"
 )
 # Training of detectors and all that it needs: what the tests of stopping and continuing look at.
 DETECTION = "--pipelines=ingestion,standardization,merging,detection_training,reporting"
@@ -74,12 +75,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_results_are_complete_and_agree(demo: Path) -> None:
     summary = summary_of(demo)
-    assert set(summary) == {"run", "sources", "unified", "regimens", "morphology"}
+    assert set(summary) == {"run", "sources", "unified", "regimens", "morphology", "overlap"}
     morphology = summary["morphology"]
     assert set(morphology) == {"segmentation", "classification", "comparison", "per_slide"}
     assert 0 <= morphology["segmentation"]["unet"]["iou"] <= 1
     assert set(morphology["comparison"]) == {"efficientnet_b0", "mobilenet_v3_small"}
     assert morphology["comparison"]["efficientnet_b0"]["parameters_m"] == pytest.approx(4.018, abs=0.001)
+    overlap = summary["overlap"]
+    assert set(overlap) == {"labels", "overlap_base", "overlap_improved", "overlap_counting"}
+    assert overlap["labels"]["overlap_cells"]["single"] > overlap["labels"]["overlap_cells"]["overlapping"] > 0
+    assert overlap["overlap_base"]["against_labels"]["crops"] == 6
+    assert overlap["overlap_counting"]["against_truth"]["beats_labels"] in {"yes", "no", "undecided"}
     assert summary["run"]["env"] == "base"
     assert summary["sources"]["synthetic"]["images"] == 12
     assert set(summary["regimens"]) == {"regimen_1", "regimen_2"}
@@ -121,10 +127,12 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
         "Tables 5 to 7",
         "Table 8",
         "By source",
+        "Rules: overlap_cells",
+        "Tables 1 to 3: classifiers",
     ):
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
-    assert page.count("data:image/png;base64") == 13
+    assert page.count("data:image/png;base64") == 18
     assert "as measured here" in page
 
 
@@ -132,7 +140,10 @@ def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
     runs = {run.info.run_name: run for run in runs_of(demo) if "mlflow.parentRunId" in run.data.tags}
     parents = [run for run in runs_of(demo) if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
-    assert set(runs) == {"pretraining", "regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"}
+    assert set(runs) == {
+        *("pretraining", "regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"),
+        *("overlap_base", "overlap_improved", "overlap_counting"),
+    }
     assert {run.info.status for run in runs_of(demo)} == {"FINISHED"}
     child = runs["regimen_1"]
     assert child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
@@ -175,6 +186,9 @@ def test_logged_models_of_single_cells_predict(demo: Path, monkeypatch: pytest.M
     shares = table.filter(like="p_")
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
     assert table["label"].tolist() == [name.removeprefix("p_") for name in shares.idxmax(axis=1)]
+    overlap = mlflow.pyfunc.load_model(f"runs:/{runs['overlap_counting']}/model").predict(np.array(cells.crops[:5]))
+    assert overlap.columns.tolist() == ["overlapping", "p_cells_1", "p_cells_2", "p_cells_3", "p_cells_4"]
+    assert np.allclose(overlap["overlapping"], 1 - overlap["p_cells_1"])
     segmenter = mlflow.pyfunc.load_model(f"runs:/{runs['unet']}/model")
     found = segmenter.predict(np.array(cells.crops[:5])).astype(bool)
     known = cells.masks[:5]

@@ -9,6 +9,12 @@ import pandas as pd
 import pytest
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.overlap.by_eye import true_cells
+from blood_kedro.library.overlap.gather import annotated, cut_red_cells
+from blood_kedro.library.overlap.label_model import weak_labels
+from blood_kedro.library.overlap.options import CropOptions, RuleOptions
+from blood_kedro.library.overlap.rules import area_threshold, votes
 from blood_kedro.library.sources.ingest import SourceTables, ingest
 from blood_kedro.library.sources.registry import SOURCES
 from blood_kedro.library.standardization.options import StandardizationOptions
@@ -110,7 +116,9 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
          "morphology.cells.chula.per_class=40", "morphology.classifiers.chula_by_group.training.epochs=1",
          "morphology.classifiers.chula_by_group.folds=3", "morphology.cells.ojaghi.enabled=true",
          "morphology.segmenters.unet_sam.enabled=true", "morphology.segmenters.unet_sam.training.epochs=1",
-         "morphology.segmenters.unet_sam.training.cells_per_epoch=320"]
+         "morphology.segmenters.unet_sam.training.cells_per_epoch=320",
+         "overlap.studies.overlap_improved_all.training.epochs=1",
+         *(f"overlap.studies.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula"))]
     )  # fmt: skip
     kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)
     summary = summary_of(folder)
@@ -121,3 +129,38 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
     assert segmented["test_cells"] > 800  # the whole of the second smear
     assert segmented["iou"] > 0.5  # after ten steps
     assert summary["morphology"]["classification"]["chula_by_group"]["test_cells"] > 20
+    overlap = summary["overlap"]
+    assert {"overlap_bccd_boxes", "overlap_bccd", "overlap_chula"} <= set(overlap["labels"])
+    assert overlap["overlap_improved"]["against_labels"]["crops"] == 10
+    assert overlap["overlap_counting_chula"]["against_truth"]["crops"] > 100
+
+
+def test_rules_agree_with_labelled_points_and_with_eyes(tables: dict[str, SourceTables], shared_data: Path) -> None:
+    """The label model on 60 nearly complete fields of Chula, and on the judged boxes of BCCD."""
+    chula = tables["chula"]
+    options = CropOptions(source="chula", cell_px=38, truth="points", max_unlabelled_share=0.15)
+    accuracy, judged = _accuracy_of_rules(chula, chula.index.iloc[::4], shared_data / "chula", options)
+    assert judged > 1000
+    assert accuracy > 0.95  # 0.973 on all 119 such fields
+    bccd = tables["bccd"]
+    options = CropOptions(source="bccd", cell_px=105, truth="by_eye")
+    accuracy, judged = _accuracy_of_rules(bccd, bccd.index.iloc[::2], shared_data / "bccd", options)
+    assert judged > 90
+    assert accuracy > 0.75  # 0.846 on all 240
+
+
+def _accuracy_of_rules(
+    tables: SourceTables, index: pd.DataFrame, folder: Path, options: CropOptions
+) -> tuple[float, int]:
+    rows: list[dict[str, object]] = []
+    found = annotated(index, tables.annotations, {}, options.cell_px)
+    for _ in cut_red_cells(folder, found, options, Rejects(options.source), rows):
+        pass
+    table = pd.DataFrame(rows).assign(part="train")
+    if options.truth == "by_eye":
+        table["true_cells"] = true_cells(table)
+    rules = RuleOptions()
+    labels, _ = weak_labels(table, votes(table, rules, area_threshold(table, rules)), rules.combined)
+    known = table["true_cells"].notna() & labels["overlapping"].notna()
+    right = (labels["overlapping"] > 0.5) == (table["true_cells"] > 1)
+    return float(right[known].mean()), int(known.sum())

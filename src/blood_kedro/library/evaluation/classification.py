@@ -67,7 +67,7 @@ def classification_measures(truth: Labels, probabilities: Floats, classes: Seque
     for k, name in enumerate(classes):
         both = 0 < (truth == k).sum() < len(truth)
         per_class[name]["auc"] = float(roc_auc_score(truth == k, probabilities[:, k])) if both else np.nan
-    means = {key: float(np.nanmean([row[key] for row in per_class.values()])) for key in (*MEASURES, "auc")}
+    means = {key: _mean([row[key] for row in per_class.values()]) for key in (*MEASURES, "auc")}
     return {
         "accuracy": float((truth == found).mean()),
         **means,
@@ -165,6 +165,11 @@ def t_test(first: Sequence[float], second: Sequence[float]) -> float | None:
         return None
     p = float(stats.ttest_ind(first, second).pvalue)
     return p if np.isfinite(p) else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _ratio(a: float, b: float) -> float:

@@ -99,7 +99,7 @@ def cut_red_cells(
     work = _Image(folder, options)
     for cells, measures, dropped in in_processes(work, found, options.workers or -1, ordered=True):
         for path, reason, row in dropped:
-            rejects.add(path, "red cell", "dropped", reason, row)
+            rejects.add(path, "cell", "dropped", reason, row)
         rows.extend(measures)
         yield from cells
 
