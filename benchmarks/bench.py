@@ -16,6 +16,7 @@ from pathlib import Path
 import cells
 import cv2
 import detector
+import overlap
 import smears
 import standardization
 import torch
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
     "smears": smears.report,
     "detector": detector.report,
     "cells": cells.report,
+    "overlap": overlap.report,
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `make bench RAW=<folder>`; every section says when and where it was measured, in one "

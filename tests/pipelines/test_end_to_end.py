@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,59 +17,9 @@ import pytest
 
 from blood_kedro.library.core.cells import read_cells
 from tests.conftest import PROJECT, copy_project
+from tests.pipelines.runs import DETECTION, QUICK, command, environment, kedro_run, runs_of, summary_of
 
 pytestmark = pytest.mark.slow
-
-QUICK = (
-    "sources.synthetic.smears.slides=6,sources.synthetic.smears.fields_per_slide=2,pretraining.smears.slides=2,"
-    "pretraining.smears.fields_per_slide=2,pretraining.regimen.epochs=1,regimens.regimen_1.epochs=1,"
-    "regimens.regimen_2.epochs=1,evaluation.resamples=5,morphology.cells.synthetic.per_class=12,"
-    "morphology.cells.synthetic.slides=6,morphology.segmenters.unet.training.epochs=1,"
-    "morphology.classifiers.efficientnet_b0.training.epochs=1,"
-    "morphology.classifiers.mobilenet_v3_small.training.epochs=1,overlap.studies.overlap_base.resamples=10,"
-    "overlap.studies.overlap_counting.training.epochs=1"
-)
-# Training of detectors and all that it needs: what the tests of stopping and continuing look at.
-DETECTION = "--pipelines=ingestion,standardization,merging,detection_training,reporting"
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "kedro", "run", *arguments]
-
-
-def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "BLOOD_KEDRO_RAW"}}
-    return {**kept, "DO_NOT_TRACK": "true", "GIT_CEILING_DIRECTORIES": "/"}
-
-
-def kedro_run(
-    folder: Path, *arguments: str, check: bool = True, raw: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    variables = environment() | ({} if raw is None else {"BLOOD_KEDRO_RAW": str(raw)})
-    done = subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=800, env=variables, check=False
-    )
-    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-def summary_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "data/08_reporting/summary.json").read_text())
-
-
-def runs_of(folder: Path) -> list[Any]:
-    import mlflow
-
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlruns.db'}")
-    experiment = client.get_experiment_by_name("blood-kedro")
-    return client.search_runs([experiment.experiment_id])
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = copy_project(tmp_path_factory.mktemp("demo") / "project")
-    kedro_run(folder, "--params", QUICK)
-    return folder
 
 
 def test_results_are_complete_and_agree(demo: Path) -> None:

@@ -21,7 +21,7 @@ from blood_kedro.library.standardization.options import StandardizationOptions
 from blood_kedro.library.standardization.standardize import standardize_source
 from tests.conf.test_configuration import load
 from tests.conftest import copy_project
-from tests.pipelines.test_end_to_end import QUICK, kedro_run, summary_of
+from tests.pipelines.runs import QUICK, kedro_run, summary_of
 
 pytestmark = pytest.mark.slow
 BY_EYE = Path(__file__).parents[1] / "reference" / "boxes_by_eye.csv"
