@@ -1,0 +1,1 @@
+"""Whole-smear masks and counts (paper 004)."""

@@ -1,0 +1,160 @@
+"""Which masks of a tile are cells, one mask for each: every rule a parameter, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+
+from blood_kedro.library.counting.pieces import EIGHT, Piece, overlaps, piece
+
+
+class FilterOptions(BaseModel):
+    """Areas in px^2. A mask that the border of its tile cuts may be as small as `min_border_px2`: it will be joined.
+
+    `same_iou`: two masks that share more are one cell. `inside_share`: a mask lies in another with so much of itself.
+    A mask that holds two or more others, which cover `explained_share` of it, is a clump of them and is dropped; one
+    that lies in a single cell is a part of it and is dropped. `min_stain`: green absorbance below which a mask is
+    enclosed background.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_area_px2: int = Field(250, ge=0)
+    max_area_px2: int = Field(9000, gt=0)
+    min_border_px2: int = Field(40, ge=0)
+    same_iou: float = Field(0.7, gt=0, le=1)
+    inside_share: float = Field(0.8, gt=0, le=1)
+    explained_share: float = Field(0.6, gt=0, le=1)
+    min_stain: float = Field(0.04, ge=0)
+
+
+def filter_pieces(
+    pieces: Sequence[Piece],
+    options: FilterOptions,
+    height_px: int,
+    width_px: int,
+    absorbance: npt.NDArray[np.float32] | None = None,
+) -> tuple[list[Piece], dict[str, int]]:
+    """One mask for each cell, and how many each rule dropped.
+
+    Args:
+        pieces: of one tile.
+        options: the rules.
+        height_px: of the tile; `width_px` likewise.
+        width_px: see `height_px`.
+        absorbance: of green, `(H, W)`, natural logarithm; None leaves `min_stain` out.
+    """
+    dropped = {"too_small": 0, "too_large": 0, "unstained": 0, "repeated": 0, "clump": 0, "part": 0}
+    kept = []
+    for each in pieces:
+        reason = _alone(each, options, height_px, width_px, absorbance)
+        if reason:
+            dropped[reason] += 1
+        else:
+            kept.append(each)
+    kept = _without(kept, _repeated(kept, options), dropped, "repeated")
+    kept = _without(kept, _clumps(kept, options), dropped, "clump")
+    return _without(kept, _parts(kept, options), dropped, "part"), dropped
+
+
+def _alone(
+    each: Piece, options: FilterOptions, height: int, width: int, absorbance: npt.NDArray[np.float32] | None
+) -> str | None:
+    """What speaks against a mask whatever the others are."""
+    x_min, y_min, x_max, y_max = each.box_xyxy_px
+    at_border = x_min == 0 or y_min == 0 or x_max == width or y_max == height
+    if each.area_px2 < (options.min_border_px2 if at_border else options.min_area_px2):
+        return "too_small"
+    if each.area_px2 > options.max_area_px2:
+        return "too_large"
+    if absorbance is not None and float(absorbance[each.window][each.mask].mean()) < options.min_stain:
+        return "unstained"
+    return None
+
+
+def _without(kept: list[Piece], gone: set[int], dropped: dict[str, int], reason: str) -> list[Piece]:
+    dropped[reason] += len(gone)
+    return [each for k, each in enumerate(kept) if k not in gone]
+
+
+def _repeated(kept: list[Piece], options: FilterOptions) -> set[int]:
+    """Of two masks of one cell the one with the lower score goes, or the smaller one."""
+    areas = [each.area_px2 for each in kept]
+    order = sorted(range(len(kept)), key=lambda k: (-np.nan_to_num(kept[k].score), -areas[k], k))
+    twins: dict[int, set[int]] = {}
+    for (i, j), shared in overlaps(kept).items():
+        if shared / (areas[i] + areas[j] - shared) > options.same_iou:
+            twins.setdefault(i, set()).add(j)
+            twins.setdefault(j, set()).add(i)
+    gone: set[int] = set()
+    for k in order:
+        if k not in gone:
+            gone |= twins.get(k, set())
+    return gone
+
+
+def _holders(kept: list[Piece], options: FilterOptions) -> dict[int, list[int]]:
+    """Of each mask, the smaller ones that lie in it."""
+    areas = [each.area_px2 for each in kept]
+    holds: dict[int, list[int]] = {}
+    for (i, j), shared in overlaps(kept).items():
+        small, large = (i, j) if areas[i] <= areas[j] else (j, i)
+        if shared >= options.inside_share * areas[small]:
+            holds.setdefault(large, []).append(small)
+    return holds
+
+
+def _clumps(kept: list[Piece], options: FilterOptions) -> set[int]:
+    gone = set()
+    for large, inside in _holders(kept, options).items():
+        whole = [k for k in inside if kept[k].area_px2 >= options.min_area_px2]
+        if len(whole) < 2:
+            continue
+        covered = np.zeros_like(kept[large].mask)
+        frame = kept[large].moved(-kept[large].left, -kept[large].top)
+        for k in whole:
+            inner = kept[k].moved(-kept[large].left, -kept[large].top).clipped(frame.box_xyxy_px)
+            if inner is not None:
+                covered[inner.window] |= inner.mask
+        if (covered & kept[large].mask).sum() >= options.explained_share * kept[large].area_px2:
+            gone.add(large)
+    return gone
+
+
+def _parts(kept: list[Piece], options: FilterOptions) -> set[int]:
+    return {small for inside in _holders(kept, options).values() for small in inside}
+
+
+def filter_as_published(
+    pieces: Sequence[Piece], height_px: int, width_px: int, min_area_px2: int = 300, max_area_px2: int = 9000
+) -> list[Piece]:
+    """The filter of paper 004's own code (facts-peer.md, section 1.4), on boxes instead of whole frames.
+
+    Largest first, masks outside of the limits and masks that add no new pixel go. Then, smallest first, each mask keeps
+    the pixels that no smaller one has, and every connected piece of more than `min_area_px2` of what is left is a cell.
+    """
+    seen = np.zeros((height_px, width_px), np.bool_)
+    kept = []
+    for each in sorted(pieces, key=lambda p: -p.area_px2):
+        if not min_area_px2 <= each.area_px2 <= max_area_px2:
+            continue
+        window = seen[each.window]
+        if (each.mask & ~window).any():
+            kept.append(each)
+            window |= each.mask
+    seen[:] = False
+    found: list[Piece] = []
+    for each in reversed(kept):
+        window = seen[each.window]
+        labels, count = ndimage.label(each.mask & ~window, EIGHT)
+        window |= each.mask
+        for number in range(1, count + 1):
+            part = labels == number
+            if part.sum() > min_area_px2:
+                cut = piece(part, each.left, each.top, each.score)
+                found += [cut] if cut is not None else []
+    return found

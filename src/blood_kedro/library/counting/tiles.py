@@ -1,0 +1,174 @@
+"""A smear as tiles: an image of any size cut into them, or a folder of tiles put back where they were taken.
+
+Every pixel of a smear belongs to the core of exactly one tile. Where tiles show more than their core (because they were
+asked to overlap, or because the last column of an export was anchored to the edge), what is found outside of the core
+is cut off: the neighbour's core has the rest of it, and `join.py` puts both together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError
+
+RgbImage = npt.NDArray[np.uint8]
+_NAME = re.compile(r"^(?P<smear>.*?)_?(?P<column>\d+)_(?P<row>\d+)$")
+# Two tiles show the same pixels in a strip of at least so many px if these differ by no more than this on average.
+_MIN_STRIP_PX, _SAME_LEVELS = 8, 2.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tile lies in its smear, px: its top left corner, its size, and its core, half-open and in the smear."""
+
+    name: str
+    left: int
+    top: int
+    width: int
+    height: int
+    core_xyxy_px: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tiles of one smear.
+
+    Attributes:
+        smear: its name, `""` if the tiles have none.
+        width_px: of the whole smear; `height_px` likewise.
+        places: of the tiles that are there, row by row.
+        missing: names of the tiles that the grid has a hole for.
+    """
+
+    smear: str
+    width_px: int
+    height_px: int
+    places: tuple[Place, ...]
+    missing: tuple[str, ...] = ()
+
+
+def cut_into_tiles(width_px: int, height_px: int, tile_px: int, overlap_px: int = 0) -> Grid:
+    """Tiles of an image, row by row: without overlap and with remainders as in paper 004, section 3.2, or overlapping.
+
+    Args:
+        width_px: of the image.
+        height_px: of the image.
+        tile_px: side of a core.
+        overlap_px: how much further than its core a tile shows, on every side.
+
+    Raises:
+        ConfigurationError: tiles of no size, or that overlap by more than a half.
+    """
+    if tile_px < 16 or not 0 <= overlap_px <= tile_px // 2:
+        raise ConfigurationError(
+            "tiles need a side of 16 px, and may overlap by half of it", where="sam_counting.tiles",
+            got=f"tile_px {tile_px}, overlap_px {overlap_px}",
+        )  # fmt: skip
+    places = []
+    for row, top in enumerate(range(0, height_px, tile_px)):
+        for column, left in enumerate(range(0, width_px, tile_px)):
+            core = (left, top, min(left + tile_px, width_px), min(top + tile_px, height_px))
+            shown_left, shown_top = max(0, left - overlap_px), max(0, top - overlap_px)
+            shown_right, shown_bottom = min(core[2] + overlap_px, width_px), min(core[3] + overlap_px, height_px)
+            places.append(
+                Place(
+                    f"{column}_{row}", shown_left, shown_top, shown_right - shown_left, shown_bottom - shown_top, core
+                )
+            )
+    return Grid("", width_px, height_px, tuple(places))
+
+
+def tile_name(stem: str) -> tuple[str, int, int] | None:
+    """Smear, column and row of a file named `[<smear>_]<column>_<row>`; None if it is named otherwise."""
+    found = _NAME.match(stem)
+    return (found["smear"], int(found["column"]), int(found["row"])) if found else None
+
+
+def grids(tiles: Mapping[str, RgbImage]) -> list[Grid]:
+    """Put tiles named `[<smear>_]<column>_<row>` back where they were taken, one grid per smear.
+
+    Tiles abut, but for the last column and the last row, which an export may have anchored to the edge of the smear:
+    how far they overlap the ones before is measured from their pixels, over all rows (columns) together.
+
+    Args:
+        tiles: by name, `(H, W, 3) uint8`, all of one size.
+
+    Raises:
+        BadInputError: a name or a size does not fit.
+    """
+    smears: dict[str, dict[tuple[int, int], str]] = {}
+    for name, pixels in tiles.items():
+        parts = tile_name(name)
+        if parts is None:
+            raise BadInputError("not the name of a tile", where=name, expected="[<smear>_]<column>_<row>")
+        first = next(iter(tiles.values())).shape
+        if pixels.shape != first:
+            raise BadInputError(
+                "tiles of one grid differ in size", where=name, got=str(pixels.shape), expected=str(first)
+            )
+        smears.setdefault(parts[0], {})[parts[1], parts[2]] = name
+    return [_grid(smear, cells, tiles) for smear, cells in smears.items()]
+
+
+def _grid(smear: str, cells: dict[tuple[int, int], str], tiles: Mapping[str, RgbImage]) -> Grid:
+    height, width = next(iter(tiles.values())).shape[:2]
+    columns, rows = (sorted({cell[k] for cell in cells}) for k in (0, 1))
+    first, top = columns[0], rows[0]
+    last_column = _overlap([(tiles[a], tiles[b]) for a, b in _pairs(cells, columns[-1], 0)], axis=1)
+    last_row = _overlap([(tiles[a], tiles[b]) for a, b in _pairs(cells, rows[-1], 1)], axis=0)
+
+    def starts(numbers: list[int], side: int, overlap: int) -> dict[int, int]:
+        return {
+            n: (n - numbers[0]) * side - (overlap if n == numbers[-1] else 0)
+            for n in range(numbers[0], numbers[-1] + 1)
+        }
+
+    lefts, tops = starts(columns, width, last_column), starts(rows, height, last_row)
+    places = [
+        _place(cells[c, r], lefts[c], tops[r], (width, height), (c - first) * width, (r - top) * height)
+        for r in tops
+        for c in lefts
+        if (c, r) in cells
+    ]
+    prefix = f"{smear}_" if smear else ""
+    missing = tuple(f"{prefix}{c}_{r}" for r in tops for c in lefts if (c, r) not in cells)
+    return Grid(smear, lefts[columns[-1]] + width, tops[rows[-1]] + height, tuple(places), missing)
+
+
+def _place(name: str, left: int, top: int, size: tuple[int, int], core_left: int, core_top: int) -> Place:
+    """A tile whose core starts where the tile before it ends."""
+    width, height = size
+    return Place(name, left, top, width, height, (max(left, core_left), max(top, core_top), left + width, top + height))
+
+
+def _pairs(cells: dict[tuple[int, int], str], last: int, axis: int) -> Iterator[tuple[str, str]]:
+    for cell, name in cells.items():
+        before = (cell[0] - 1, cell[1]) if axis == 0 else (cell[0], cell[1] - 1)
+        if cell[axis] == last and before in cells:
+            yield cells[before], name
+
+
+def _overlap(pairs: list[tuple[RgbImage, RgbImage]], axis: int) -> int:
+    """By how many px the second of each pair starts before the first ends; 0 where they abut."""
+    if not pairs:
+        return 0
+    grey = [tuple(cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY).astype(np.float32) for tile in pair) for pair in pairs]
+    if axis == 0:
+        grey = [(a.T, b.T) for a, b in grey]
+    side = grey[0][0].shape[1]
+    votes: Counter[int] = Counter()
+    for before, after in grey:
+        strip = np.ascontiguousarray(after[:, :_MIN_STRIP_PX])
+        # Where the first columns of the later tile reappear in the earlier one, down to noise.
+        difference = cv2.matchTemplate(before, strip, cv2.TM_SQDIFF)[0] / strip.size
+        start = int(difference.argmin())
+        whole = np.abs(before[:, start:] - after[:, : side - start]).mean()
+        votes[side - start if difference[start] < _SAME_LEVELS**2 and whole < _SAME_LEVELS else 0] += 1
+    return votes.most_common(1)[0][0]
