@@ -105,6 +105,20 @@ def read_rgb(path: Path) -> RgbImage:
         raise BadInputError(f"image cannot be decoded: {error}", where=str(path)) from error
 
 
+def read_grey(path: Path) -> npt.NDArray[np.uint8]:
+    """Grey levels as stored, `(H, W) uint8`: for masks, which are many and small.
+
+    Raises:
+        BadInputError: the file cannot be decoded.
+    """
+    decoded = (
+        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE) if path.stat().st_size else None
+    )
+    if decoded is None:
+        raise BadInputError("image cannot be decoded", where=str(path))
+    return np.asarray(decoded, np.uint8)
+
+
 def _pillow_rgb(image: Image.Image) -> RgbImage:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
