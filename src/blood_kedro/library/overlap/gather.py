@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -21,9 +20,9 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import read_rgb
-from blood_kedro.library.imaging.segmentation import RgbImage
 from blood_kedro.library.overlap.options import CropOptions
 from blood_kedro.library.overlap.regions import Boxes, Field, measure_regions, otsu_area, segment_field
+from blood_kedro.library.overlap.windows import box_crop, cut_window
 from blood_kedro.library.training.splits import split_groups
 
 # A box with a shorter side holds no cell that could be looked at.
@@ -58,15 +57,8 @@ def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: dict[str, 
     for image in records(index):
         mine = by_image.get(str(image["image_id"]))
         if mine is not None:
-            found.append(
-                located(
-                    image,
-                    mine[BOX_COLUMNS].to_numpy(np.float64),
-                    groups,
-                    list(mine["annotation_id"]),
-                    list(mine["label"]),
-                )
-            )
+            boxes, names = mine[BOX_COLUMNS].to_numpy(np.float64), list(mine["annotation_id"])
+            found.append(located(image, boxes, groups, names, list(mine["label"])))
     return found
 
 
@@ -132,21 +124,27 @@ class _Image:
             if sides[k] < _MIN_SIDE_PX:
                 dropped.append((found.path, f"box of {sides[k]:.1f} px inside the image", k + 1))
                 continue
-            crop, mask = _cut(rgb, field, region.component, boxes[k], self.options)
-            own = {"cell_id": found.names[k], "label_raw": found.labels[k], "label": found.labels[k], "shape": None}
-            where = {"x_px": float(points[k, 0]), "y_px": float(points[k, 1]), "slide": None, "scanner": None}
-            origin = "segmented" if mask.any() else None
-            facts = {**found.facts, **own, **where, "mask_origin": origin}
-            cells.append(Cell(crop, mask if mask.any() else None, facts))
+            crop, mask = cut_window(rgb, field, region.component, boxes[k], self.options)
+            shown = mask if mask.any() else None
+            cells.append(Cell(crop, shown, _facts(found, k, points[k], seen=shown is not None)))
             rows.append(
                 {
                     "cell_id": found.names[k], "image_id": found.facts["image_id"], "group_id": found.facts["group_id"],
                     **dict(zip(BOX_COLUMNS, boxes[k].tolist(), strict=True)), **asdict(region),
-                    "otsu_area": otsu_area(_box_crop(rgb, boxes[k], self.options.side_px)),
+                    "otsu_area": otsu_area(box_crop(rgb, boxes[k], self.options.side_px)),
                     "true_cells": np.nan if true_cells is None else float(true_cells[k]),
                 }
             )  # fmt: skip
         return cells, rows, dropped
+
+
+def _facts(found: Located, k: int, middle: npt.NDArray[np.float64], *, seen: bool) -> dict[str, object]:
+    """Columns of `CellTable` for one box."""
+    return {
+        **found.facts, "cell_id": found.names[k], "label_raw": found.labels[k], "label": found.labels[k], "shape": None,
+        "x_px": float(middle[0]), "y_px": float(middle[1]), "slide": None, "scanner": None,
+        "mask_origin": "segmented" if seen else None,
+    }  # fmt: skip
 
 
 def _cells_by_points(field: Field, points: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
@@ -166,48 +164,6 @@ def _cells_by_points(field: Field, points: npt.NDArray[np.float64]) -> tuple[flo
     whole = np.flatnonzero(areas > 0.4 * field.single_area_px2)
     unlabelled = float(np.mean(~np.isin(whole, cell))) if len(whole) else 0.0
     return unlabelled, np.where(component > 0, counts[component], np.nan)
-
-
-def _cut(
-    rgb: RgbImage, field: Field, component: int, box: npt.NDArray[np.float64], options: CropOptions
-) -> tuple[RgbImage, npt.NDArray[np.bool_]]:
-    """The crop of a box as the options want it, and the component under the box in the same frame."""
-    there = field.components == component if component else np.zeros_like(field.components, np.bool_)
-    if options.window == "cells":
-        middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
-        side = round(options.window_cells * options.cell_px)
-        crop = _window(rgb, middle, side, options.side_px, _background(rgb))
-        small = there.astype(np.uint8)
-        return crop, _window(small, middle * field.scale, max(2, round(side * field.scale)), options.side_px, (0,)) > 0
-    mask = _box_crop(there.astype(np.uint8), box * field.scale, options.side_px) > 0
-    return _box_crop(rgb, box, options.side_px), mask
-
-
-def _background(rgb: RgbImage) -> tuple[float, ...]:
-    """Colour of the light between cells."""
-    return tuple(float(v) for v in np.percentile(rgb[::4, ::4].reshape(-1, 3), 80, axis=0))
-
-
-def _window(
-    image: npt.NDArray[np.uint8], middle: Boxes, side: int, side_px: int, beyond: tuple[float, ...]
-) -> npt.NDArray[np.uint8]:
-    """A square around a point, resized. Beyond the image there is background: no cell is drawn out into nothing."""
-    left, top = (round(float(v) - side / 2) for v in middle)
-    height, width = image.shape[:2]
-    pad = max(0, -left, -top, left + side - width, top + side - height)
-    padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=beyond) if pad else image
-    window = padded[top + pad : top + pad + side, left + pad : left + pad + side]
-    way = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_AREA if side_px < side else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(window, (side_px, side_px), interpolation=way), np.uint8)
-
-
-def _box_crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], side_px: int) -> npt.NDArray[np.uint8]:
-    """A box resized to a square, whatever its sides (paper 002, section 5 B)."""
-    height, width = image.shape[:2]
-    x0, y0 = min(int(box[0]), width - 1), min(int(box[1]), height - 1)
-    x1, y1 = max(int(np.ceil(box[2])), x0 + 1), max(int(np.ceil(box[3])), y0 + 1)
-    way = cv2.INTER_AREA if image.ndim == 3 else cv2.INTER_NEAREST
-    return np.asarray(cv2.resize(image[y0:y1, x0:x1], (side_px, side_px), interpolation=way), np.uint8)
 
 
 def with_parts(table: pd.DataFrame, options: CropOptions, seed: int) -> pd.DataFrame:
