@@ -10,6 +10,12 @@ import pytest
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.agreement import agree
+from blood_kedro.library.counting.filters import FilterOptions, filter_pieces
+from blood_kedro.library.counting.precomputed import read_masks
+from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.imaging.read import read_rgb
+from blood_kedro.library.imaging.segmentation import flat_field_green
 from blood_kedro.library.overlap.by_eye import true_cells
 from blood_kedro.library.overlap.gather import annotated, cut_red_cells
 from blood_kedro.library.overlap.label_model import weak_labels
@@ -164,3 +170,20 @@ def _accuracy_of_rules(
     known = table["true_cells"].notna() & labels["overlapping"].notna()
     right = (labels["overlapping"] > 0.5) == (table["true_cells"] > 1)
     return float(right[known].mean()), int(known.sum())
+
+
+def test_watershed_agrees_with_sam_masks(shared_data: Path) -> None:
+    """Six tiles of the smear that the options were not chosen on."""
+    matched, total = {0.5: 0, 0.75: 0}, 0
+    for image in sorted((shared_data / "ojaghi/grid_images").glob("[0-9]*.png"))[::4]:
+        rgb = read_rgb(image)
+        stored = read_masks(shared_data / "ojaghi/Mask_sub_folders" / image.stem, 512, 512, Rejects(image.stem))
+        absorbance = -np.log(np.clip(flat_field_green(rgb), 0.05, 2))
+        reference, _ = filter_pieces(stored, FilterOptions(), 512, 512, absorbance)
+        found, _ = filter_pieces(watershed_pieces(rgb, WatershedOptions()), FilterOptions(), 512, 512)
+        total += len(found) + len(reference)
+        for iou_, count in matched.items():
+            matched[iou_] = count + agree(found, reference, iou_).matched
+    assert total > 1000
+    assert 2 * matched[0.5] / total > 0.91  # 0.938 on all 24
+    assert 2 * matched[0.75] / total > 0.83  # 0.864
