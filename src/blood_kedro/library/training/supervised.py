@@ -81,8 +81,8 @@ class _Cells(L.LightningDataModule):
         progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
         epoch = 0 if progress is None else progress.processed
         sampler = EpochSampler(self.train, self.seed, self.settings.cells_per_epoch, epoch)
-        # A last batch of one cell would stop batch norm.
-        drop = len(sampler) % self.settings.batch_size == 1
+        # A last batch of few cells would decide batch norm's running statistics, which validation uses.
+        drop = len(sampler) > self.settings.batch_size
         return DataLoader(
             self.train, self.settings.batch_size, sampler=sampler, num_workers=self.settings.workers,
             generator=torch.Generator(), drop_last=drop,
