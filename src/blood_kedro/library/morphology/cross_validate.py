@@ -142,7 +142,7 @@ def _train_run(
     logger.info("%s, run %s: %d cells to train on", options.name, run.name, len(train))
     start = time.perf_counter()
     trained = fit_supervised(
-        network, _CrossEntropy(weight), train, val, options.training, seed=seed, identity=[folder.name, run.name],
+        network, nn.CrossEntropyLoss(weight), train, val, options.training, seed=seed, identity=[folder.name, run.name],
         work_folder=folder / f"{run.name}.work",
     )  # fmt: skip
     train_s, start = time.perf_counter() - start, time.perf_counter()
@@ -165,16 +165,3 @@ def _train_run(
 
 def _best(trained: Trained) -> dict[str, float]:
     return {"best_epoch": trained.best_epoch, "val_loss": trained.history[trained.best_epoch - 1]["val_loss"]}
-
-
-class _CrossEntropy(nn.Module):
-    """Cross-entropy whose weights follow the outputs to their device."""
-
-    def __init__(self, weight: Tensor | None) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the batch."""
-        weight = None if self.weight is None else self.weight.to(logits.device)
-        return nn.functional.cross_entropy(logits.float(), labels, weight)

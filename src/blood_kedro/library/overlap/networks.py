@@ -58,19 +58,6 @@ def load_network(bundle: ModelBundle) -> nn.Module:
     return network.eval()
 
 
-class SoftCrossEntropy(nn.Module):
-    """Cross-entropy with probabilities as targets; `weight (C,)` of each class (paper 002, section 5 D)."""
-
-    def __init__(self, weight: Tensor | None = None) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """Mean over the batch."""
-        weight = None if self.weight is None else self.weight.to(logits.device)
-        return nn.functional.cross_entropy(logits.float(), wanted, weight)
-
-
 def class_weights(wanted: Tensor) -> Tensor:
     """Crops over classes times crops of each class, `(C,)`; a class that nobody has weighs nothing."""
     counts = wanted.sum(dim=0)

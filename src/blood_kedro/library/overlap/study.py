@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from torch import nn
 from torchvision.transforms import v2
 
 from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.overlap.networks import CLASSES, SoftCrossEntropy, build_network, class_weights, load_network
+from blood_kedro.library.overlap.networks import CLASSES, build_network, class_weights, load_network
 from blood_kedro.library.overlap.options import Study
 from blood_kedro.library.overlap.rules import ABSTAIN
 from blood_kedro.library.training.crops import CropData, flips, unlabelled
@@ -75,7 +76,7 @@ def train_study(
     weight = class_weights(torch.from_numpy(wanted[parts.train])) if study.class_weighted else None
     data = table_fingerprint(table)
     trained = fit_supervised(
-        network, SoftCrossEntropy(weight), train, val, study.training, seed=seed,
+        network, nn.CrossEntropyLoss(weight), train, val, study.training, seed=seed,
         identity=[study.model_dump(mode="json", exclude={"resamples"}), data, wanted.tolist()],
         work_folder=work_folder, on_epoch=on_epoch,
     )  # fmt: skip
