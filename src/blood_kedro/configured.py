@@ -40,6 +40,21 @@ def with_repetitions(parameters: dict[str, Any]) -> dict[str, Any]:
     return {**parameters, "regimens": regimens}
 
 
+def with_own_smear(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters in which `sam_counting.input` is the path of the input `own`."""
+    section = dict(parameters.get("sam_counting") or {})
+    if not section.get("input"):
+        return parameters
+    inputs = dict(section.get("inputs") or {})
+    own = {**inputs.get("own", {}), "name": "own", "path": str(section["input"]), "enabled": True}
+    return {**parameters, "sam_counting": {**section, "inputs": {**inputs, "own": own}}}
+
+
+def complete(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with everything written out that is short for something else."""
+    return with_own_smear(with_repetitions(parameters))
+
+
 def _changed(entry: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
     """A copy with other values, named with dots."""
     changed = copy.deepcopy(entry)
@@ -53,7 +68,7 @@ def _changed(entry: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
 
 
 def set_from(parameters: dict[str, Any]) -> None:
-    """Remember the merged parameters of the session (with repetitions)."""
+    """Remember the merged, completed parameters of the session."""
     global _parameters  # noqa: PLW0603 - Kedro's registry takes no arguments
     _parameters = parameters
 
@@ -123,6 +138,42 @@ def overlap_studies() -> list[str]:
     return [name for name in _enabled("studies", overlap()) if entries[name]["crops"] in overlap_crops()]
 
 
+def counting() -> dict[str, Any]:
+    """The section of counting."""
+    return dict(_current().get("sam_counting") or {})
+
+
+def counts_own_smear() -> bool:
+    """Whether the user names a smear of their own: then that alone is counted, and nothing is trained."""
+    return bool(counting().get("input"))
+
+
+def counting_inputs() -> list[str]:
+    """Names of inputs to count: the user's own, or those that are enabled and whose source is."""
+    if counts_own_smear():
+        return ["own"]
+    return [name for name in _with_source("inputs") if name != "own"]
+
+
+def cutout_sets() -> list[str]:
+    """Names of enabled sets of cutouts; those that are segmented need their source."""
+    entries = counting().get("cutouts") or {}
+    published = [name for name in _enabled("cutouts", counting()) if entries[name].get("reader") == "published"]
+    return [name for name in _enabled("cutouts", counting()) if name in {*published, *_with_source("cutouts")}]
+
+
+def kind_classifiers() -> list[str]:
+    """Names of enabled classifiers of cutouts, all of whose sets are made."""
+    entries = counting().get("classifiers") or {}
+    return [name for name in _enabled("classifiers", counting()) if set(entries[name]["cutouts"]) <= set(cutout_sets())]
+
+
+def _with_source(section: str) -> list[str]:
+    entries = counting().get(section) or {}
+    names = _enabled(section, counting())
+    return [name for name in names if not entries[name].get("source") or entries[name]["source"] in _enabled("sources")]
+
+
 def scored_split() -> str:
     """The split that detectors are scored on.
 
@@ -156,4 +207,4 @@ def _current() -> dict[str, Any]:
     loader = settings.CONFIG_LOADER_CLASS(
         conf_source=str(Path(project) / settings.CONF_SOURCE), env=environment, **settings.CONFIG_LOADER_ARGS
     )
-    return with_repetitions(dict(loader["parameters"]))
+    return complete(dict(loader["parameters"]))

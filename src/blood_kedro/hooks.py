@@ -30,7 +30,7 @@ class ConfiguredNames:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Hand over the merged parameters, repetitions written out, before the pipelines are built."""
-        parameters = configured.with_repetitions(dict(context.config_loader["parameters"]))
+        parameters = configured.complete(dict(context.config_loader["parameters"]))
         context.config_loader["parameters"] = parameters
         configured.set_from(parameters)
 

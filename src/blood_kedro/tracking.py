@@ -17,6 +17,7 @@ _REQUIREMENTS = ("torch", "torchvision", "safetensors", "pandas")
 _FURTHER_REQUIREMENTS = {
     "cell_classifier.py": ("timm", "pydantic"),
     "overlap_classifier.py": ("timm", "lightning", "pydantic"),
+    "kind_classifier.py": ("lightning", "pydantic", "opencv-python-headless", "scipy"),
     "cell_segmenter.py": ("segmentation-models-pytorch", "lightning", "pydantic"),
 }
 
@@ -110,6 +111,14 @@ def log_overlap_classifier(bundle: ModelBundle) -> None:
 
     columns = ["overlapping", *(f"p_{name}" for name in bundle.config["classes"])]
     _log_model("overlap_classifier.py", bundle, Schema([ColSpec("double", name) for name in columns]))
+
+
+def log_kind_classifier(bundle: ModelBundle) -> None:
+    """Log a classifier of cutouts with the signature of `serving/kind_classifier.py`."""
+    from mlflow.types.schema import ColSpec, Schema
+
+    columns = {"kind": "string", **{f"p_{kind}": "double" for kind in bundle.config["kinds"]}}
+    _log_model("kind_classifier.py", bundle, Schema([ColSpec(kind, name) for name, kind in columns.items()]))
 
 
 def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily

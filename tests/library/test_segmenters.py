@@ -142,7 +142,8 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
     from PIL import Image
     from transformers import pipeline
 
-    from blood_kedro.library.counting.sam import SamOptions, SamSegmenter
+    from blood_kedro.library.counting.sam import SamSegmenter
+    from blood_kedro.library.counting.sam_options import SamOptions
 
     rgb, _ = field(((60, 60), 1.0), ((150, 90), 0.7), ((100, 200), 1.0))
     rgb = rgb[:200, :240]
@@ -167,7 +168,8 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
 
 
 def test_sam_without_a_checkpoint_names_it_and_the_alternatives(tmp_path: Path) -> None:
-    from blood_kedro.library.counting.sam import SamOptions, SamSegmenter
+    from blood_kedro.library.counting.sam import SamSegmenter
+    from blood_kedro.library.counting.sam_options import SamOptions
 
     with pytest.raises(WeightsNotFoundError, match="watershed"):
         SamSegmenter(SamOptions(checkpoint=str(tmp_path / "none")))

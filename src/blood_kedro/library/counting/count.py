@@ -94,17 +94,20 @@ _CONVEX = 0.93
 
 
 def count_interval(
-    counts: npt.NDArray[np.int64], tiles: npt.NDArray[np.int64], resamples: int, seed: int
-) -> list[float]:
+    counts: npt.NDArray[np.int64], tiles: npt.NDArray[np.int64], fields: int, resamples: int, seed: int
+) -> list[float | None]:
     """95% bootstrap interval of the number of cells of a smear, over its tiles: how much it says of fields like these.
 
     Args:
         counts: cells of each mask.
-        tiles: the tile of each mask.
+        tiles: the tile of each mask, from 0.
+        fields: how many tiles there are, empty ones included.
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
-    sums = np.bincount(tiles, counts) if len(tiles) else np.zeros(1)
+    if not resamples:
+        return [None, None]
+    sums = np.bincount(tiles, counts, fields)
     rng = np.random.default_rng(seed_for(seed, "count"))
     drawn = rng.integers(0, len(sums), (resamples, len(sums)))
     return [float(v) for v in np.percentile(sums[drawn].sum(axis=1), [2.5, 97.5])]

@@ -13,7 +13,9 @@ from blood_kedro.library.counting.pieces import EIGHT, Piece, overlaps, piece
 
 
 class FilterOptions(BaseModel):
-    """Areas in px^2. A mask that the border of its tile cuts may be as small as `min_border_px2`: it will be joined.
+    """Areas in single red cells.
+
+    A mask that the border of its tile cuts may be as small as `min_border`: it will be joined.
 
     `same_iou`: two masks that share more are one cell. `inside_share`: a mask lies in another with so much of itself.
     A mask that holds two or more others, which cover `explained_share` of it, is a clump of them and is dropped; one
@@ -23,13 +25,18 @@ class FilterOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_area_px2: int = Field(250, ge=0)
-    max_area_px2: int = Field(9000, gt=0)
-    min_border_px2: int = Field(40, ge=0)
+    min_area: float = Field(0.245, ge=0)
+    max_area: float = Field(8.85, gt=0)
+    min_border: float = Field(0.039, ge=0)
     same_iou: float = Field(0.7, gt=0, le=1)
     inside_share: float = Field(0.8, gt=0, le=1)
     explained_share: float = Field(0.6, gt=0, le=1)
     min_stain: float = Field(0.04, ge=0)
+
+
+def single_area(cell_px: float) -> float:
+    """Area of a round red cell, px^2."""
+    return float(np.pi / 4 * cell_px**2)
 
 
 def filter_pieces(
@@ -38,6 +45,7 @@ def filter_pieces(
     height_px: int,
     width_px: int,
     absorbance: npt.NDArray[np.float32] | None = None,
+    cell_px: float = 36.0,
 ) -> tuple[list[Piece], dict[str, int]]:
     """One mask for each cell, and how many each rule dropped.
 
@@ -47,29 +55,36 @@ def filter_pieces(
         height_px: of the tile; `width_px` likewise.
         width_px: see `height_px`.
         absorbance: of green, `(H, W)`, natural logarithm; None leaves `min_stain` out.
+        cell_px: usual diameter of a red cell.
     """
+    single = single_area(cell_px)
     dropped = {"too_small": 0, "too_large": 0, "unstained": 0, "repeated": 0, "clump": 0, "part": 0}
     kept = []
     for each in pieces:
-        reason = _alone(each, options, height_px, width_px, absorbance)
+        reason = _alone(each, options, height_px, width_px, absorbance, single)
         if reason:
             dropped[reason] += 1
         else:
             kept.append(each)
     kept = _without(kept, _repeated(kept, options), dropped, "repeated")
-    kept = _without(kept, _clumps(kept, options), dropped, "clump")
+    kept = _without(kept, _clumps(kept, options, single), dropped, "clump")
     return _without(kept, _parts(kept, options), dropped, "part"), dropped
 
 
 def _alone(
-    each: Piece, options: FilterOptions, height: int, width: int, absorbance: npt.NDArray[np.float32] | None
+    each: Piece,
+    options: FilterOptions,
+    height: int,
+    width: int,
+    absorbance: npt.NDArray[np.float32] | None,
+    single: float,
 ) -> str | None:
     """What speaks against a mask whatever the others are."""
     x_min, y_min, x_max, y_max = each.box_xyxy_px
     at_border = x_min == 0 or y_min == 0 or x_max == width or y_max == height
-    if each.area_px2 < (options.min_border_px2 if at_border else options.min_area_px2):
+    if each.area_px2 < single * (options.min_border if at_border else options.min_area):
         return "too_small"
-    if each.area_px2 > options.max_area_px2:
+    if each.area_px2 > single * options.max_area:
         return "too_large"
     if absorbance is not None and float(absorbance[each.window][each.mask].mean()) < options.min_stain:
         return "unstained"
@@ -108,10 +123,10 @@ def _holders(kept: list[Piece], options: FilterOptions) -> dict[int, list[int]]:
     return holds
 
 
-def _clumps(kept: list[Piece], options: FilterOptions) -> set[int]:
+def _clumps(kept: list[Piece], options: FilterOptions, single: float) -> set[int]:
     gone = set()
     for large, inside in _holders(kept, options).items():
-        whole = [k for k in inside if kept[k].area_px2 >= options.min_area_px2]
+        whole = [k for k in inside if kept[k].area_px2 >= single * options.min_area]
         if len(whole) < 2:
             continue
         covered = np.zeros_like(kept[large].mask)

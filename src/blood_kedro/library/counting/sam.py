@@ -13,33 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torchvision.ops import batched_nms, masks_to_boxes
 
 from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.counting.pieces import Piece, piece
-
-
-class SamOptions(BaseModel):
-    """Which model, and what is asked of a mask. Defaults are those that the masks of paper 004 were made with.
-
-    `checkpoint`: a folder of `save_pretrained`, or the name of a model on the hub or in its cache; `download` allows
-    reaching the hub. `points_per_side` squared points are asked, `points_per_batch` at once. A mask is kept if the
-    model predicts an IoU of `pred_iou_thresh` and it changes little with the threshold (`stability_score_thresh`).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    checkpoint: str = "facebook/sam-vit-huge"
-    download: bool = False
-    points_per_side: int = Field(32, gt=0)
-    points_per_batch: int = Field(64, gt=0)
-    pred_iou_thresh: float = 0.88
-    stability_score_thresh: float = 0.95
-    stability_score_offset: float = 1.0
-    box_nms_thresh: float = Field(0.7, gt=0, le=1)
-    half_precision: bool = True
+from blood_kedro.library.counting.sam_options import SamOptions
 
 
 class SamSegmenter:

@@ -34,6 +34,8 @@ class WatershedOptions(BaseModel):
     hole_share: float = Field(0.4, ge=0, le=1)
     hole_solidity: float = Field(0.95, ge=0, le=1)
     completed_share: float = Field(1.3, ge=0)
+    mended_solidity: float = Field(0.95, ge=0, le=1)
+    mended_share: float = Field(1.5, ge=0)
     opening: float = Field(3.0, ge=0, description="radius of the opening, in 36ths of a cell")
 
 
@@ -41,7 +43,8 @@ def watershed_pieces(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> l
     """Cells of a tile `(H, W, 3) uint8`; touching ones are split where their distance transform has several peaks."""
     components = np.asarray(ndimage.label(stained(rgb, options))[0], np.int32)
     whole = _completed(components, options)
-    return pieces_of_labels(_completed(split_instances(whole > 0, options.cell_px), options))
+    split = _mended(split_instances(whole > 0, options.cell_px), options)
+    return pieces_of_labels(_completed(split, options))
 
 
 def stained(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> BoolMask:
@@ -89,3 +92,42 @@ def _completed(labels: Labels, options: WatershedOptions) -> Labels:
         if others.sum() <= _OTHERS * cell.area_convex:
             window[hull & (window == 0)] = cell.label
     return made
+
+
+def _mended(labels: Labels, options: WatershedOptions) -> Labels:
+    """Labels in which neighbours that make one compact cell together are one, most compact pairs first."""
+    usual = np.pi / 4 * options.cell_px**2
+    areas = np.bincount(labels.ravel())
+    regions = {region.label: region for region in regionprops(labels)}
+    pairs = []
+    for i, j in _neighbours(labels):
+        if areas[i] + areas[j] <= options.mended_share * usual:
+            window = _around(regions[i].slice, regions[j].slice)
+            solidity = _solidity((labels[window] == i) | (labels[window] == j))
+            if solidity >= options.mended_solidity:
+                pairs.append((solidity, i, j))
+    made, used = labels.copy(), set[int]()
+    for _, i, j in sorted(pairs, reverse=True):
+        if not used & {i, j}:
+            used |= {i, j}
+            window = regions[j].slice
+            made[window][labels[window] == j] = i
+    return made
+
+
+def _neighbours(labels: Labels) -> list[tuple[int, int]]:
+    """Pairs of labels whose pixels touch."""
+    sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
+    found = [np.stack([a[m], b[m]], axis=1) for a, b in sides if (m := (a > 0) & (b > 0) & (a != b)).any()]
+    if not found:
+        return []
+    return [(int(i), int(j)) for i, j in np.unique(np.sort(np.concatenate(found), axis=1), axis=0)]
+
+
+def _around(a: tuple[slice, slice], b: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, columns = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return rows, columns
+
+
+def _solidity(mask: BoolMask) -> float:
+    return float(regionprops(mask.astype(np.uint8))[0].solidity)

@@ -32,10 +32,7 @@ class Weights(_Frozen):
 
 
 class Segmenter(_Frozen):
-    """U-Net (section 4.2); 60/20/20 of the groups, or a test group named by `test_groups`.
-
-    `vary_scanner` trains under random light, colour and focus too, for slides of a microscope that was not seen.
-    """
+    """U-Net (section 4.2); 60/20/20 of the groups, or the groups, or images, named by `test_groups` to test on."""
 
     name: str = ""
     enabled: bool = True
@@ -45,7 +42,6 @@ class Segmenter(_Frozen):
     val_share: float = Field(0.2, gt=0, lt=1)
     test_share: float = Field(0.2, gt=0, lt=1)
     test_groups: tuple[str, ...] = ()
-    vary_scanner: bool = False
     training: Training = Training()
     resamples: int = Field(200, ge=0)
     seed: int = 0

@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.errors import ConfigurationError
@@ -24,7 +23,7 @@ from blood_kedro.library.evaluation.classification import pixel_measures
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
-from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order, other_scanners
+from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
 from blood_kedro.library.training.predict import outputs
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -77,8 +76,7 @@ def train_segmenter(
     table = cells.table.iloc[known].reset_index(drop=True)
     run = segmentation_split(table, options)
     seed = seed_for(options.seed, "segmenter")
-    augment = v2.Compose([flips(), other_scanners()]) if options.vary_scanner else flips()
-    train = CropData(cells.crops, known[run.train], cells.masks, seed, augment)
+    train = CropData(cells.crops, known[run.train], cells.masks, seed, flips())
     val = CropData(cells.crops, known[run.val], cells.masks, seed)
     torch.manual_seed(seed)
     network, origin = build_segmenter(options.encoder, options.weights)

@@ -55,7 +55,7 @@ def runs(table: pd.DataFrame, options: Classifier) -> list[Run]:
 
 
 def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
-    """One split of cells with masks: the groups `test_groups`, or a share, are tested on.
+    """One split of cells with masks: the groups or images `test_groups`, or a share of groups, are tested on.
 
     Raises:
         ConfigurationError: there are too few groups, or no group has such a name.
@@ -63,14 +63,14 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
     labels = table["shape"].fillna(table["label"]).fillna("").to_numpy()
     groups = pd.factorize(table["group_id"])[0]
     if options.test_groups:
-        named = table["group_id"].isin(options.test_groups).to_numpy()
+        named = (table["group_id"].isin(options.test_groups) | table["image_id"].isin(options.test_groups)).to_numpy()
         if not named.any() or named.all():
             raise ConfigurationError(
                 "test_groups leave nothing to train on or to test on", where="segmenter.test_groups",
                 got=", ".join(options.test_groups), expected=f"some of {', '.join(sorted(set(table['group_id'])))}",
             )  # fmt: skip
         rest, test = np.flatnonzero(~named), np.flatnonzero(named)
-        # One smear is left: its images, not its cells, are what must not stand on both sides.
+        # Few smears are left: their images, not their cells, are what must not stand on both sides.
         groups = pd.factorize(table["image_id"])[0]
     else:
         rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)

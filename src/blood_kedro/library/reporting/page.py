@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
-from blood_kedro.library.reporting import published, published_002, published_003
+from blood_kedro.library.reporting import published, published_002, published_003, published_004
 from blood_kedro.library.reporting.results import Results
 
 METRIC_NAMES = {
@@ -65,6 +65,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         rejects=_rejects(results),
         **_morphology(results, parameters),
         **_overlap(results),
+        **_counting(results),
         stale=_stale(summary, shown),
         published=published,
         loss_figure=loss_figure,
@@ -177,6 +178,18 @@ def _overlap(results: Results) -> dict[str, Any]:
         "overlap_crops": {name: parts for name, parts in results.overlap_crops.items() if "label_facts" in parts},
         "overlap_studies": {name: parts["metrics"] for name, parts in studies.items() if "metrics" in parts},
         "overlap_figures": {name: parts["study_figure"] for name, parts in studies.items() if "study_figure" in parts},
+    }
+
+
+def _counting(results: Results) -> dict[str, Any]:
+    """What the section of counts shows."""
+    kinds, inputs = results.kind_classifiers, results.smear_inputs
+    return {
+        "p004": published_004,
+        "kind_classifiers": {name: parts["metrics"] for name, parts in kinds.items() if "metrics" in parts},
+        "kind_figures": {name: parts["kinds_figure"] for name, parts in kinds.items() if "kinds_figure" in parts},
+        "smear_inputs": {name: parts["count_totals"] for name, parts in inputs.items() if "count_totals" in parts},
+        "smear_figures": {name: parts["count_figure"] for name, parts in inputs.items() if "count_figure" in parts},
     }
 
 

@@ -19,6 +19,8 @@ class Results:
     morphology: dict[str, Any] = field(default_factory=dict)
     overlap_crops: dict[str, dict[str, Any]] = field(default_factory=dict)
     overlap_studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kind_classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    smear_inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def collect(results: dict[str, Any]) -> Results:

@@ -19,6 +19,7 @@ _REGIMEN = (
 )  # fmt: skip
 
 _PIXELS = ("iou", "iou_per_cell", "sensitivity", "specificity", "ppv", "f1", "accuracy", "fpr")
+_KINDS = ("accuracy", "f1", "interval_95", "test_cutouts", "test_groups", "per_class", "mlflow_run_id")
 _CELLS = ("accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auc", "ece")
 
 
@@ -39,6 +40,9 @@ def build_summary(run: dict[str, Any], results: Results) -> dict[str, Any]:
     overlap = _overlap(results)
     if overlap:
         summary["overlap"] = overlap
+    counting = _counting(results)
+    if counting:
+        summary["counting"] = counting
     return summary
 
 
@@ -76,6 +80,18 @@ def _overlap(results: Results) -> dict[str, Any]:
             metrics = parts["metrics"]
             judged = {j: _judged(metrics[j]) for j in ("against_labels", "against_truth") if j in metrics}
             found[name] = {"mlflow_run_id": metrics["mlflow_run_id"], **judged}
+    return found
+
+
+def _counting(results: Results) -> dict[str, Any]:
+    """Classifiers of cutouts, and counts of each input with their errors where a reference is known."""
+    found: dict[str, Any] = {}
+    kinds = {name: parts["metrics"] for name, parts in results.kind_classifiers.items() if "metrics" in parts}
+    if kinds:
+        found["classification"] = {name: {key: m[key] for key in _KINDS} for name, m in kinds.items()}
+    for name, parts in results.smear_inputs.items():
+        if "count_totals" in parts:
+            found[name] = {key: value for key, value in parts["count_totals"].items() if key != "input"}
     return found
 
 

@@ -25,16 +25,6 @@ def flips(rotation_deg: float = 0.0) -> v2.Transform:
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomVerticalFlip(0.5), *turns])
 
 
-def other_scanners() -> v2.Transform:
-    """Light, contrast, colour and focus as another microscope might have them; a mask stays as it is."""
-    return v2.Compose(
-        [
-            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.3, hue=0.04),
-            v2.RandomApply([v2.GaussianBlur(7, sigma=(0.3, 2.0))], p=0.5),
-        ]
-    )
-
-
 class Turn(v2.Transform):  # type: ignore[misc]
     """Turns a square image by up to `degrees`; the border is repeated outwards first."""
 

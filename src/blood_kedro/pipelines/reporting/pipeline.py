@@ -56,4 +56,11 @@ def _results() -> dict[str, str]:
         found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
     for name in configured.overlap_studies():
         found |= {f"overlap_studies__{name}__{part}": f"{name}.{part}" for part in ("metrics", "study_figure")}
+    for name in configured.cutout_sets():
+        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+    for name in configured.kind_classifiers():
+        found |= {f"kind_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "kinds_figure")}
+    for name in configured.counting_inputs():
+        found |= {f"smear_inputs__{name}__{part}": f"{name}.{part}" for part in ("count_totals", "count_figure")}
+        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
     return found

@@ -1,0 +1,156 @@
+"""Settings of sam_counting: what is counted, and the classifier that names what is found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from blood_kedro.library.counting.filters import FilterOptions
+from blood_kedro.library.counting.sam_options import SamOptions
+from blood_kedro.library.counting.watershed import WatershedOptions
+from blood_kedro.library.training.options import Training
+
+Kind = Literal["rbc", "wbc", "platelet"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Segmentation(_Frozen):
+    """From a tile to masks.
+
+    `segmenter`: `watershed` needs nothing, `precomputed` the folder `masks` with one sub-folder per tile, `unet` a
+    folder `model` of rbc_morphology, `sam` a checkpoint. `cell_px` is the usual diameter of a red cell in the image:
+    all areas are measured by it. `filter_rule: published` is paper 004's own. `min_platelet`: spots from so much of a
+    red cell on are shown to the classifier; what it does not call a platelet is dropped below `filter.min_area`.
+    """
+
+    segmenter: Literal["watershed", "precomputed", "unet", "sam"] = "watershed"
+    masks: str | None = None
+    model: str | None = None
+    unet_side_px: int = Field(80, gt=15)
+    unet_cell_px: float = Field(
+        55.4, gt=4, description="width of a red cell in the crops that the U-Net was trained on"
+    )
+    cell_px: float = Field(36, gt=4)
+    min_brightness: float = Field(140, ge=0, le=255, description="a darker tile is raised to this mean (paper 004)")
+    clahe: bool = False
+    watershed: WatershedOptions = WatershedOptions()
+    sam: SamOptions = SamOptions()
+    filter: FilterOptions = FilterOptions()
+    filter_rule: Literal["cells", "published"] = "cells"
+    min_platelet: float = Field(0.05, gt=0)
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Segmentation:
+        if self.segmenter == "precomputed" and not self.masks:
+            raise ValueError("segmenter precomputed needs masks: a folder with one sub-folder of masks per tile")
+        if self.segmenter == "unet" and not self.model:
+            raise ValueError("segmenter unet needs model: a folder such as data/06_models/unet")
+        return self
+
+
+class SmearInput(Segmentation):
+    """What is counted, and how.
+
+    `source`: images of a source of this project, whose labelled cells are then the reference; or `path`: an image, a
+    folder of images (each a smear), or a folder of tiles named `[<smear>_]<column>_<row>`. `reference_masks`: masks as
+    for `precomputed`, which the found ones are compared with. `write_masks` leaves label images, coloured masks and
+    contours behind. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells and
+    platelets apart; null looks at nuclear stain alone. `count_rule`: `instances` counts joined masks, `kde_peaks` is
+    paper 004's rule, `mode` divides areas by that of a single cell. `px_per_um` gives diameters and densities; with
+    `volume_ul_per_mm2`, the blood that a square millimetre of the smear holds, also counts per microlitre. Nothing is
+    assumed where they are not given. A field is unfit for counting above `max_overlap_ratio` overlapping cells for each
+    single one. `cluster`: address of a Dask scheduler that tiles are sent to; null uses `workers` processes of this
+    machine (0: as many as it has cores).
+    """
+
+    name: str = ""
+    enabled: bool = True
+    source: str | None = None
+    path: str | None = None
+    reference_masks: str | None = None
+    write_masks: bool = True
+    classifier: str | None = None
+    tile_px: int = Field(512, ge=16)
+    overlap_px: int = Field(64, ge=0)
+    count_rule: Literal["instances", "kde_peaks", "mode"] = "instances"
+    px_per_um: float | None = Field(None, gt=0)
+    volume_ul_per_mm2: float | None = Field(None, gt=0)
+    max_overlap_ratio: float = Field(0.25, ge=0)
+    resamples: int = Field(200, ge=0)
+    workers: int = Field(0, ge=0)
+    cluster: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> SmearInput:
+        if bool(self.source) == bool(self.path):
+            raise ValueError(f"either source or path must be given, got source {self.source!r} and path {self.path!r}")
+        return self
+
+
+class CutoutOptions(Segmentation):
+    """Cutouts to train on (paper 004, section 3.3): mask and tile, in the middle of a black square.
+
+    `reader`: `segmented` segments the images of `source` as a smear would be and names the masks by its labelled boxes;
+    `published` reads the authors' own cutouts, folders `<part>/<RBC|WBC>`, from the source's folder. A red cell is
+    `cutout_cell_px` wide in a cutout of `side_px`. `red_cells` draws about so many of these,
+    as many from every image; all others are kept. `normalise` gives the red cells of every image one colour
+    (`stain.py`), so that a classifier works on stains it has not seen; published cutouts, which show no ground, are
+    left as they are.
+    """
+
+    name: str = ""
+    enabled: bool = True
+    source: str
+    reader: Literal["segmented", "published"] = "segmented"
+    side_px: int = Field(96, gt=15)
+    cutout_cell_px: float = Field(36, gt=4)
+    normalise: bool = True
+    red_cells: int | None = Field(None, gt=0)
+    workers: int = Field(-1)
+    seed: int = 0
+
+
+class Search(_Frozen):
+    """Values that the grid search tries, every combination (paper 004, Table 1)."""
+
+    batch_size: tuple[int, ...] = (4,)
+    epochs: tuple[int, ...] = (20,)
+    dropout: tuple[float, ...] = (0.2,)
+    lr: tuple[float, ...] = (1e-4,)
+
+
+class KindClassifier(_Frozen):
+    """The CNN of paper 004, section 3.4, on one or several sets of `cutouts`.
+
+    `kinds` are what it tells apart: two with one logit, as published, three with one each. `split`: `published` takes
+    the folders of the authors' set; `cutout` draws 75:15:10 of cutouts as published; `group` the same of tiles or
+    images, so that none is on two sides; with `folds`, every group is tested on once. `augmented` kinds are multiplied
+    by `copies` (flips and turns of up to 90 degrees), on the training side alone; of the others at most `ratio` are
+    kept for each of theirs. `start_from` names a classifier whose weights are fine-tuned (section 4.3).
+    """
+
+    name: str = ""
+    enabled: bool = True
+    cutouts: tuple[str, ...]
+    kinds: tuple[Kind, ...] = ("rbc", "wbc")
+    split: Literal["published", "cutout", "group"] = "group"
+    folds: int | None = Field(None, gt=1)
+    augmented: tuple[Kind, ...] = ("wbc",)
+    copies: int = Field(10, gt=0)
+    ratio: float = Field(2.0, gt=0)
+    search: Search = Search()
+    training: Training = Training(schedule="cosine", stop_patience=1000)
+    start_from: str | None = None
+    resamples: int = Field(200, ge=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _kinds_differ(self) -> KindClassifier:
+        if len(set(self.kinds)) != len(self.kinds) or len(self.kinds) < 2:
+            raise ValueError(f"kinds must be two or three different ones, got {self.kinds}")
+        return self

@@ -1,0 +1,101 @@
+"""All smears of an input: segmented, named, counted, written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.cells import Counted, count_smear
+from blood_kedro.library.counting.kinds import KINDS, Floats, Namer
+from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.outputs import write_masks
+from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.segment import Masks, Segment, prepared, read_tiles, segment_smears, tile_folder
+from blood_kedro.library.counting.smear import RgbImage, Smear
+
+# So many tiles tell what a smear's red cells look like.
+_SHOWN = 16
+
+
+@dataclass(frozen=True)
+class Run:
+    """Counts by smear, cells, fields, totals; masks of every smear, and the first smear as it was counted."""
+
+    counts: pd.DataFrame
+    cells: pd.DataFrame
+    fields: pd.DataFrame
+    totals: dict[str, Any]
+    masks: list[tuple[Smear, Masks]]
+    first: Counted
+
+
+def count_all(
+    smears: Sequence[Smear],
+    options: SmearInput,
+    segment: Segment,
+    namer: Namer,
+    work_folder: Path,
+    output_folder: Path,
+    rejects: Rejects,
+) -> Run:
+    """Count smears; tiles that cannot be read, and masks that cannot be used, go to rejects.
+
+    Args:
+        smears: opened, at least one.
+        options: how.
+        segment: the segmenter.
+        namer: tells kinds of cells apart.
+        work_folder: keeps finished tiles.
+        output_folder: gets label images, coloured masks and contours, if asked for.
+        rejects: see above.
+    """
+    start = time.perf_counter()
+    segment_smears(smears, options, segment, work_folder)
+    counts, cells, fields, kept = [], [], [], []
+    first: Counted | None = None
+    for smear in smears:
+        masks = read_tiles(smear, tile_folder(smear, options, work_folder))
+        counted = count_smear(smear.name, smear.grid, masks, _kinds(smear, masks, namer, options), options)
+        for row in masks.log[masks.log["error"] != ""].to_dict("records"):
+            rejects.add(f"{smear.name}/{row['tile']}", "image", "dropped", str(row["error"]))
+        for path, reason in masks.rejects:
+            rejects.add(path, "cell", "dropped", reason)
+        counts.append(counted.counts)
+        cells.append(counted.cells.assign(smear=smear.name))
+        fields.append(masks.log.merge(counted.fields, on="tile").assign(smear=smear.name))
+        if options.write_masks:
+            write_masks(output_folder, smear.name, counted)
+        if options.reference_masks:
+            kept.append((smear, masks))
+        first = counted if first is None else first
+    if first is None:
+        raise ValueError("no smear was given")
+    table = pd.DataFrame(counts)
+    megapixels = float((table["width_px"].astype(np.float64) * table["height_px"]).sum() / 1e6)
+    seconds = time.perf_counter() - start
+    totals = {
+        "smears": len(table), **{kind: int(table[kind].sum()) for kind in KINDS},
+        "unfit_smears": int((~table["fit_for_counting"].astype(bool)).sum()), "megapixels": megapixels,
+        "seconds": seconds, "megapixels_per_second": megapixels / seconds,
+    }  # fmt: skip
+    return Run(table, pd.concat(cells, ignore_index=True), pd.concat(fields, ignore_index=True), totals, kept, first)
+
+
+def _kinds(smear: Smear, masks: Masks, namer: Namer, options: SmearInput) -> list[Floats]:
+    """Probabilities of kinds for the masks of each tile."""
+
+    def seen(k: int) -> tuple[RgbImage, list[Piece]]:
+        place = smear.grid.places[k]
+        rgb, _ = prepared(smear.read(place), options)
+        return rgb, [each.moved(-place.left, -place.top) for each in masks.pieces[k]]
+
+    filled = [k for k, pieces in enumerate(masks.pieces) if pieces]
+    name = namer.of_smear([seen(k) for k in filled[:: max(1, len(filled) // _SHOWN)]])
+    return [name(*seen(k)) if pieces else np.zeros((0, len(KINDS))) for k, pieces in enumerate(masks.pieces)]

@@ -1,0 +1,63 @@
+"""Wiring of sam_counting: one namespace per set of cutouts, per classifier of them, and per input that is counted."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from blood_kedro import configured
+from blood_kedro.pipelines.sam_counting.nodes import count_smears, cut_cutouts, train_kinds
+
+_OF_SOURCE = ("image_index", "raw_annotations")
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Cutouts, classifiers, counts. For a smear of the user's own: its count alone, by classifiers of earlier runs."""
+    parts = [_input(name) for name in configured.counting_inputs()]
+    if not configured.counts_own_smear():
+        parts += [_cutouts(name) for name in configured.cutout_sets()]
+        parts += [_classifier(name) for name in configured.kind_classifiers()]
+    return sum(parts, Pipeline([]))
+
+
+def _cutouts(name: str) -> Pipeline:
+    entry = configured.counting()["cutouts"][name]
+    source = entry["source"]
+    inputs = {
+        "folder": f"{name}.cells_folder", "options": f"params:sam_counting.cutouts.{name}",
+        "raw_folder": f"{source}.raw_folder", "on_bad_input": "params:on_bad_input",
+    }  # fmt: skip
+    if entry.get("reader") != "published":
+        inputs |= {part: f"{source}.{part}" for part in _OF_SOURCE} | {"unified_index": "unified_index"}
+    node = Node(cut_cutouts, inputs, [f"{name}.cells", f"{name}.cells_rejects"], name="cut", namespace=name)
+    return Pipeline([node])
+
+
+def _classifier(name: str) -> Pipeline:
+    entry = configured.counting()["classifiers"][name]
+    first = entry["cutouts"][0]
+    inputs = {
+        "options": f"params:sam_counting.classifiers.{name}", "work_folder": f"{name}.work_folder",
+        "first_cutouts": f"params:sam_counting.cutouts.{first}", **{each: f"{each}.cells" for each in entry["cutouts"]},
+    }  # fmt: skip
+    if entry.get("start_from"):
+        inputs["start"] = f"{entry['start_from']}.model"
+    outputs = [f"{name}.{part}" for part in ("model", "answers", "search", "history", "metrics", "kinds_figure")]
+    return Pipeline([Node(train_kinds, inputs, outputs, name="train", namespace=name)])
+
+
+def _input(name: str) -> Pipeline:
+    entry = configured.counting()["inputs"][name]
+    source = entry.get("source")
+    inputs = {
+        "options": f"params:sam_counting.inputs.{name}", "work_folder": f"{name}.counting_work",
+        "output_folder": f"{name}.counting_masks",
+    }  # fmt: skip
+    if source:
+        inputs |= {part: f"{source}.{part}" for part in ("raw_folder", *_OF_SOURCE)}
+    if entry.get("classifier"):
+        inputs["classifier"] = f"{entry['classifier']}.model"
+    parts = ("counts", "counted_cells", "fields", "count_totals", "count_figure", "cells_rejects")
+    node = Node(
+        count_smears, inputs, [f"{name}.{part}" for part in parts], name="count", namespace=name, tags=["inference"]
+    )
+    return Pipeline([node])

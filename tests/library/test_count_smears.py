@@ -1,0 +1,347 @@
+"""Whole smears: opened, segmented tile by tile, named, joined, counted, written; and every input that is not one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.kinds import ByStain
+from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
+from blood_kedro.library.counting.run import Run, count_all
+from blood_kedro.library.counting.segment import Precomputed, Segment, Watershed
+from blood_kedro.library.counting.smear import open_smears
+
+GROUND, RED, NUCLEUS = (225, 224, 228), (200, 135, 150), (90, 50, 140)
+
+
+def smear(width: int, height: int, red: list[tuple[int, int]], nuclei: list[tuple[int, int, int]] = []) -> np.ndarray:  # noqa: B006
+    """A field with red cells of 36 px at (x, y), and violet discs at (x, y) with a radius."""
+    image = np.full((height, width, 3), GROUND, np.uint8)
+    for x, y in red:
+        cv2.circle(image, (x, y), 18, RED, -1)
+    for x, y, radius in nuclei:
+        cv2.circle(image, (x, y), radius, NUCLEUS, -1)
+    noise = np.random.default_rng(0).normal(0, 1.5, image.shape)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), 0.8) + noise, 0, 255).astype(np.uint8)
+
+
+def save(path: Path, rgb: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), rgb[..., ::-1] if rgb.ndim == 3 and rgb.shape[2] == 3 else rgb)
+    return path
+
+
+def count(
+    path: Path, work: Path, segment: Segment | None = None, rejects: Rejects | None = None, **options: object
+) -> Run:
+    settings = SmearInput.model_validate({"name": "t", "path": str(path), "workers": 1, "resamples": 50, **options})
+    rejects = Rejects("t") if rejects is None else rejects
+    smears = open_smears([path], settings.tile_px, settings.overlap_px, work, rejects)
+    segment = Watershed(settings) if segment is None else segment
+    return count_all(smears, settings, segment, ByStain(settings), work, work / "masks", rejects)
+
+
+# 24 red cells on a grid that tiles of 128 px cut through, a pair that touches, a white cell, two platelets.
+SPREAD = [(40 + 62 * i, 40 + 62 * j) for i in range(6) for j in range(4)]
+PAIR = [(450, 60), (484, 60)]
+VIOLET = [(460, 200, 26), (430, 130, 7), (500, 130, 7)]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("image") / "field.png", smear(540, 300, SPREAD + PAIR, VIOLET))
+
+
+@pytest.mark.parametrize("tiles", [{"tile_px": 512}, {"tile_px": 128, "overlap_px": 0}, {"tile_px": 128}])
+def test_every_cell_is_counted_once_however_the_smear_is_cut(
+    image: Path, tmp_path: Path, tiles: dict[str, int]
+) -> None:
+    made = count(image, tmp_path, px_per_um=5.0, volume_ul_per_mm2=0.001, **tiles)
+    (row,) = made.counts.to_dict("records")
+    assert (row["rbc"], row["wbc"], row["platelet"]) == (26, 1, 2)
+    assert row["fit_for_counting"]
+    assert row["overlap_ratio"] == pytest.approx(2 / 24)
+    mm2 = 540 * 300 / 5000**2
+    assert row["rbc_per_mm2"] == pytest.approx(26 / mm2)
+    assert row["rbc_per_ul"] == pytest.approx(26 / mm2 / 0.001)
+    cells = made.cells[made.cells["label"] == "rbc"]
+    away = cells[["x_px", "y_px"]].to_numpy()[:, None] - np.array(SPREAD + PAIR)
+    assert np.hypot(*away.transpose(2, 0, 1)).min(axis=0).max() < 2.5
+    assert cells["diameter_um"].between(6.6, 7.8).all()
+    assert sorted(cells["cells_in_clump"])[-3:] == [1, 2, 2]
+    assert made.fields["rbc"].sum() == 26
+    assert (made.fields["kept"] >= made.fields["rbc"] - 1).all()
+    low, high = row["rbc_interval_95"] or (None, None)
+    assert (low is None) == (row["tiles"] == 1)
+    assert low is None or low <= 26 <= high
+
+
+def test_masks_are_left_for_other_programs(image: Path, tmp_path: Path) -> None:
+    made = count(image, tmp_path, tile_px=128)
+    labels = tifffile.imread(tmp_path / "masks/field_labels.tif")
+    kinds = tifffile.imread(tmp_path / "masks/field_kinds.tif")
+    assert labels.shape == (300, 540)
+    assert kinds.shape == (300, 540, 3)
+    for cell in made.cells.itertuples():
+        mine = labels == cell.cell
+        assert mine.sum() == cell.area_px2
+        colour = {"rbc": (255, 0, 0), "wbc": (0, 128, 0), "platelet": (148, 0, 211)}[str(cell.label)]
+        assert (kinds[mine] == colour).all()
+    assert (kinds[labels == 0] == 0).all()
+    contours = json.loads((tmp_path / "masks/field.geojson").read_text())["features"]
+    assert len(contours) == len(made.cells)
+    for feature, cell in zip(contours, made.cells.itertuples(), strict=True):
+        (ring,) = feature["geometry"]["coordinates"]
+        assert ring[0] == ring[-1]
+        points = np.array(ring)
+        box = (cell.x_min_px, cell.y_min_px, cell.x_max_px, cell.y_max_px)
+        assert (*points.min(axis=0), *points.max(axis=0)) == pytest.approx(box)
+        assert feature["properties"]["classification"]["name"] == str(cell.label).upper()
+
+
+def test_a_grid_of_tiles_is_the_smear_it_was_cut_from(image: Path, tmp_path: Path) -> None:
+    rgb = cv2.imread(str(image))[..., ::-1]
+    rgb = np.pad(rgb, ((0, 84), (0, 100), (0, 0)), mode="edge")  # 640 x 384: five by three tiles
+    for column in range(5):
+        for row in range(3):
+            save(
+                tmp_path / f"grid/S_{column}_{row}.png",
+                rgb[128 * row : 128 * (row + 1), 128 * column : 128 * column + 128],
+            )
+    made = count(tmp_path / "grid", tmp_path / "work")
+    (row,) = made.counts.to_dict("records")
+    assert (row["smear"], row["tiles"], row["rbc"], row["wbc"], row["platelet"]) == ("S", 15, 26, 1, 2)
+    # A hole and a file that is no image are said, and what is left is counted.
+    (tmp_path / "grid/S_1_1.png").unlink()
+    (tmp_path / "grid/S_2_0.png").write_bytes(b"broken")
+    rejects = Rejects("t")
+    fewer = count(tmp_path / "grid", tmp_path / "work", rejects=rejects).counts.iloc[0]
+    assert 15 < fewer["rbc"] < 26
+    assert fewer["tiles"] == 13
+    reasons = {(Path(str(r["path"])).stem, r["action"]) for r in rejects.rows}
+    assert reasons == {("S_2_0", "dropped"), ("S_2_0", "noted"), ("S_1_1", "noted")}
+    save(tmp_path / "grid/S_3_1.png", rgb[:100, :128])
+    with pytest.raises(BadInputError, match="differ in size"):
+        count(tmp_path / "grid", tmp_path / "work")
+
+
+def one_kind(kind: str) -> np.ndarray:
+    rgb = smear(200, 160, [(60, 60), (130, 90)])
+    if kind == "grey":
+        return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if kind == "alpha":
+        return np.dstack([rgb[..., ::-1], np.full(rgb.shape[:2], 255, np.uint8)])
+    return (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257) if kind == "16 bit" else rgb
+
+
+@pytest.mark.parametrize("kind", ["rgb", "grey", "alpha", "16 bit"])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_any_kind_of_image_is_counted(tmp_path: Path, kind: str, suffix: str) -> None:
+    made = count(save(tmp_path / f"a.{suffix}", one_kind(kind)), tmp_path)
+    assert made.counts.loc[0, ["rbc", "wbc", "platelet"]].tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rgb", "cells"),
+    [
+        (np.full((1, 1, 3), 90, np.uint8), 0),
+        (np.full((200, 200, 3), 225, np.uint8), 0),
+        (np.full((200, 200, 3), RED, np.uint8), 0),
+        (np.zeros((200, 200, 3), np.uint8), 0),
+        (smear(200, 200, [(100, 100)]), 1),
+        (smear(30, 30, [(15, 15)]), 0),
+        (smear(48, 48, [(24, 24)]), 1),
+    ],
+    ids=["1 px", "blank", "all cell", "black", "one cell", "smaller than a cell", "as large as a cell"],
+)
+def test_fields_with_nothing_or_one_cell(tmp_path: Path, rgb: np.ndarray, cells: int) -> None:
+    made = count(save(tmp_path / "a.png", rgb), tmp_path)
+    (row,) = made.counts.to_dict("records")
+    assert (row["rbc"], row["wbc"], row["platelet"]) == (cells, 0, 0)
+    assert bool(row["fit_for_counting"]) == (cells > 0)
+    assert len(made.cells) == cells
+    assert json.loads((tmp_path / "masks/a.geojson").read_text())["features"] == [] or cells
+
+
+def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="no such path"):
+        count(tmp_path / "none.png", tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/.DS_Store").write_bytes(b"x")
+    (tmp_path / "folder/notes.txt").write_text("x")
+    with pytest.raises(SourceNotFoundError, match="no readable image"):
+        count(tmp_path / "folder", tmp_path)
+    (tmp_path / "folder/a.png").write_bytes(b"")
+    save(tmp_path / "folder/b.png", smear(100, 100, [(50, 50)]))
+    save(tmp_path / "folder/b.tif", smear(100, 100, [(50, 50)]))
+    rejects = Rejects("t")
+    made = count(tmp_path / "folder", tmp_path, rejects=rejects)
+    assert made.counts["smear"].tolist() == ["b_png", "b_tif"]
+    assert [Path(str(r["path"])).name for r in rejects.rows] == ["a.png"]
+    with pytest.raises(ValueError, match="either source or path"):
+        SmearInput(name="t")
+    with pytest.raises(ValueError, match="needs masks"):
+        SmearInput(name="t", path="x", segmenter="precomputed")
+    with pytest.raises(ConfigurationError, match="side of 16 px"):
+        count(tmp_path / "folder/b.png", tmp_path, overlap_px=300)
+
+
+def test_a_large_slide_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = smear(1100, 700, [(60 * i + 40, 60 * j + 40) for i in range(17) for j in range(11)])
+    tifffile.imwrite(tmp_path / "plain.tif", rgb, photometric="rgb")
+    tifffile.imwrite(tmp_path / "packed.tif", rgb, photometric="rgb", compression="deflate")
+    monkeypatch.setattr("blood_kedro.library.counting.smear._UNPACKED_PIXELS", 1000)
+    made = count(tmp_path / "packed.tif", tmp_path / "work")
+    assert made.counts.loc[0, "rbc"] == 187
+    (unpacked,) = (tmp_path / "work/unpacked").iterdir()
+    changed = unpacked.stat().st_mtime_ns
+    assert count(tmp_path / "packed.tif", tmp_path / "work").counts.loc[0, "rbc"] == 187
+    assert unpacked.stat().st_mtime_ns == changed
+    smears = open_smears([tmp_path / "plain.tif"], 512, 0, tmp_path / "other", Rejects("t"))
+    assert not (tmp_path / "other").exists()
+    assert np.array_equal(smears[0].read(smears[0].grid.places[-1]), rgb[512:, 1024:])
+
+
+class Counting:
+    """A segmenter that says how often it was asked, and breaks when told to."""
+
+    def __init__(self, options: SmearInput, breaks_at: int | None = None) -> None:
+        self.inner, self.calls, self.breaks_at = Watershed(options), 0, breaks_at
+
+    def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+        self.calls += 1
+        if self.calls == self.breaks_at:
+            raise KeyboardInterrupt
+        return self.inner(name, rgb, rejects)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(image: Path, tmp_path: Path) -> None:
+    options = SmearInput(name="t", path="x", segmenter="sam", tile_px=128)  # in this process, as SAM is
+    whole = count(image, tmp_path / "a", Counting(options), segmenter="sam", tile_px=128)
+    with pytest.raises(KeyboardInterrupt):
+        count(image, tmp_path / "b", Counting(options, breaks_at=6), segmenter="sam", tile_px=128)
+    rest = Counting(options)
+    again = count(image, tmp_path / "b", rest, segmenter="sam", tile_px=128)
+    assert rest.calls == whole.counts.loc[0, "tiles"] - 5
+    pd.testing.assert_frame_equal(again.cells, whole.cells)
+    # Another image under the same name, or other settings, share nothing with it.
+    other = Counting(options)
+    count(save(tmp_path / "c/field.png", smear(540, 300, SPREAD)), tmp_path / "b", other, segmenter="sam", tile_px=128)
+    assert other.calls == whole.counts.loc[0, "tiles"]
+
+
+@pytest.fixture
+def two_workers() -> Iterator[tuple[str, object]]:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        yield cluster.scheduler_address, cluster
+
+
+class DiesOnce:
+    """Kills its worker process at the first tile it sees in a fresh folder; the watershed from then on."""
+
+    def __init__(self, options: SmearInput, folder: Path) -> None:
+        self.inner, self.folder = Watershed(options), folder
+
+    def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+        import os
+
+        if not (self.folder / "died").exists():
+            (self.folder / "died").touch()
+            os._exit(1)
+        return self.inner(name, rgb, rejects)
+
+
+def test_a_cluster_counts_the_same_and_a_dead_worker_loses_nothing(
+    image: Path, tmp_path: Path, two_workers: tuple[str, object]
+) -> None:
+    address, _ = two_workers
+    here = count(image, tmp_path / "a", tile_px=128)
+    there = count(image, tmp_path / "b", tile_px=128, cluster=address)
+    pd.testing.assert_frame_equal(there.cells, here.cells)
+    options = SmearInput(name="t", path="x", tile_px=128)
+    after = count(image, tmp_path / "c", DiesOnce(options, tmp_path), tile_px=128, cluster=address)
+    assert (tmp_path / "died").exists()
+    pd.testing.assert_frame_equal(after.cells, here.cells)
+
+
+def test_a_cluster_that_does_not_answer_is_said(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blood_kedro.library.core.processes.CLUSTER_TIMEOUT", "1s")
+    with pytest.raises(ConfigurationError, match="no Dask scheduler answers"):
+        count(image, tmp_path, tile_px=128, cluster="tcp://127.0.0.1:9")
+
+
+def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path) -> None:
+    rgb = cv2.imread(str(image))[..., ::-1][:256, :512]
+    cells = [(x, y) for x, y in SPREAD + PAIR if x + 20 < 512 and y + 20 < 256]
+    for column in range(4):
+        for row in range(2):
+            box = slice(128 * row, 128 * row + 128), slice(128 * column, 128 * column + 128)
+            save(tmp_path / f"tiles/{column}_{row}.png", rgb[box])
+            (tmp_path / f"masks/{column}_{row}").mkdir(parents=True)
+            number = 0
+            for x, y in cells:
+                mask = np.zeros((256, 512), np.uint8)
+                cv2.circle(mask, (x, y), 18, 255, -1)
+                if mask[box].sum() > 40 * 255:
+                    save(tmp_path / f"masks/{column}_{row}/{number}.png", mask[box])
+                    number += 1
+    (tmp_path / "masks/0_0/99.png").write_bytes(b"no image")
+    folder, rejects = tmp_path / "masks", Rejects("t")
+    made = count(
+        tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
+    )
+    assert made.counts.loc[0, "rbc"] == len(cells)
+    assert [Path(str(r["path"])).name for r in rejects.rows] == ["99.png"]
+    options = SmearInput(name="t", path="x", reference_masks=str(folder), overlap_px=0, resamples=20)
+    seen = count(tmp_path / "tiles", tmp_path / "work", overlap_px=0, reference_masks=str(folder))
+    (agreement,) = mask_agreement(seen.masks, options).values()
+    assert agreement["reference_count"] == len(cells)
+    assert agreement["f1_50"] > 0.9  # the white cell has no mask there
+    assert agreement["f1_75"] > 0.8
+    # A tile whose masks are missing is a reject, not an error.
+    (tmp_path / "tiles/4_0.png").write_bytes((tmp_path / "tiles/3_0.png").read_bytes())
+    rejects = Rejects("t")
+    count(
+        tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
+    )
+    assert "tile without masks" in {row["reason"] for row in rejects.rows}
+
+
+def test_counts_beside_labelled_cells() -> None:
+    index = pd.DataFrame({"path": ["images/a.png", "images/b.png"], "image_id": ["s/a", "s/b"]})
+    boxes = {"x_min_px": 0.0, "y_min_px": 0.0, "x_max_px": 10.0, "y_max_px": 10.0}
+    annotations = pd.DataFrame(
+        [
+            {"image_id": "s/a", "label": "teardrop", "ignore": False, **boxes},
+            {"image_id": "s/a", "label": "lymphocyte", "ignore": False, **boxes},
+            {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **boxes},  # counted: one of ours lies there
+            {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **{k: v + 50 for k, v in boxes.items()}},
+        ]
+    )
+    counts = pd.DataFrame({"smear": ["a", "b"], "rbc": [3, 1], "wbc": [1, 0], "platelet": [0, 0]})
+    for rule in ("instances", "kde_peaks", "mode"):
+        counts[f"rbc_{rule}"] = counts["rbc"]
+    cells = pd.DataFrame({"smear": ["a"], "x_px": [5.0], "y_px": [5.0]})
+    table = with_reference(counts, cells, index, annotations)
+    assert table["reference_rbc"].tolist() == [2, 0]
+    assert table["reference_wbc"].tolist() == [1, 0]
+    found = errors(table, 100, 0)
+    assert found["rbc"]["mean_absolute_error"] == 1
+    assert found["rbc"]["bias"] == 1
+    assert found["rbc"]["sum_error_percent"] == 100
+    assert found["platelet"]["sum_error_percent"] is None
