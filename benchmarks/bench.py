@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cells
+import counting
 import cv2
 import detector
 import overlap
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
     "detector": detector.report,
     "cells": cells.report,
     "overlap": overlap.report,
+    "counting": counting.report,
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `make bench RAW=<folder>`; every section says when and where it was measured, in one "

@@ -42,8 +42,9 @@ BUDGET: dict[str, Any] = {
 PRETRAINING = {**BUDGET, "epochs": 8, "images_per_epoch": None}
 # In the order of what one would want to know first.
 ARMS = (
-    "regimen_2", "source_aware", "regimen_1", "random_augmentation_2", "transfer_augmentation_1", "best",
+    "regimen_2", "source_aware", "regimen_1", "random_augmentation_2", "transfer_augmentation_1", "everything",
     "rare_class_copy_paste", "balanced", "focal", "fitted_anchors", "without_bccd", "without_chula", "without_pbc",
+    "best",
 )  # fmt: skip
 QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -59,7 +60,8 @@ QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         tuple(("regimen_2", name) for name in ("balanced", "focal", "fitted_anchors", "rare_class_copy_paste")),
     ),
     ("What does source-awareness bring?", (("regimen_2", "source_aware"),)),
-    ("What does the combination bring?", (("source_aware", "best"), ("regimen_2", "best"))),
+    ("What does everything together bring?", (("source_aware", "everything"), ("regimen_2", "everything"))),
+    ("What does the combination of what helps bring?", (("regimen_2", "best"), ("transfer_augmentation_1", "best"))),
 )
 RARE = ("basophil", "teardrop", "microcyte", "burr_cell", "uncategorized", "macrocyte", "ovalocyte", "schistocyte")
 KEPT = (

@@ -13,10 +13,12 @@ from kedro.framework.project import configure_project, settings
 from blood_kedro import configured
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.library.detection.options import Pretraining, Regimen
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
+from blood_kedro.library.reporting import published_004
 from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.sources.registry import SOURCES
@@ -122,6 +124,48 @@ def test_seeds_and_search_write_a_regimen_out() -> None:
     assert configured.with_repetitions(once) == once
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_entry_of_counting_is_valid(environment: str) -> None:
+    parameters = load(environment)
+    section = parameters["sam_counting"]
+    for name, entry in section["cutouts"].items():
+        assert CutoutOptions(**entry).name == name
+    for name, entry in section["classifiers"].items():
+        made = KindClassifier(**entry)
+        assert made.name == name
+        assert set(made.cutouts) <= set(section["cutouts"])
+        assert made.start_from is None or made.start_from in section["classifiers"]
+    for name, entry in section["inputs"].items():
+        made_input = SmearInput(**entry)
+        assert made_input.name == name
+        assert made_input.classifier in section["classifiers"]
+    configured.set_from(configured.complete(parameters))
+    assert "own" not in configured.counting_inputs()
+    assert set(configured.kind_classifiers()) <= set(section["classifiers"])
+
+
+def test_the_published_classifier_is_that_of_paper_004() -> None:
+    made = KindClassifier(**load("paper")["sam_counting"]["classifiers"]["kinds_published"])
+    assert {key: list(values) for key, values in made.search.model_dump().items()} == {
+        key: list(values) for key, values in published_004.SEARCH_SPACE.items()
+    }
+    base = KindClassifier(**load("base")["sam_counting"]["classifiers"]["kinds_published"])
+    assert {key: values[0] for key, values in base.search.model_dump().items()} == published_004.BEST
+    assert (base.kinds, base.copies, base.ratio, base.augmented) == (("rbc", "wbc"), 10, 2, ("wbc",))
+
+
+def test_a_smear_of_ones_own_is_counted_alone_and_nothing_is_trained() -> None:
+    parameters = load("base")
+    parameters["sam_counting"]["input"] = "/smears/mine.tif"
+    made = configured.complete(parameters)
+    configured.set_from(made)
+    assert configured.counting_inputs() == ["own"]
+    assert configured.counts_own_smear()
+    own = SmearInput(**made["sam_counting"]["inputs"]["own"])
+    assert (own.path, own.enabled, own.classifier) == ("/smears/mine.tif", True, "cell_kinds")
+    assert configured.complete(made) == made
+
+
 def test_scored_split_is_val_or_test() -> None:
     configured.set_from({"evaluation": {"split": "train"}})
     with pytest.raises(ConfigurationError, match="val or test"):
@@ -153,6 +197,7 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     known = {*parameters["sources"], *parameters["regimens"], "pretraining"}
     known |= {*morphology["cells"], *morphology["segmenters"], *morphology["classifiers"]}
     known |= {*parameters["overlap"]["crops"], *parameters["overlap"]["studies"]}
+    known |= {name for part in ("cutouts", "classifiers", "inputs") for name in parameters["sam_counting"][part]}
     used = set()
     for dataset in register_pipelines()["__default__"].datasets():
         if dataset.startswith(("params:", "parameters")) or dataset == "run_record":
@@ -178,7 +223,7 @@ def test_namespaces_follow_the_configuration() -> None:
     pipelines = register_pipelines()
     assert set(pipelines) == {
         "__default__", "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "reporting",
-        "overlap_weak_supervision",
+        "overlap_weak_supervision", "sam_counting",
     }  # fmt: skip
     names = {node.name for node in pipelines["__default__"].nodes}
     assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names

@@ -340,6 +340,8 @@ def test_counts_beside_labelled_cells() -> None:
     table = with_reference(counts, cells, index, annotations)
     assert table["reference_rbc"].tolist() == [2, 0]
     assert table["reference_wbc"].tolist() == [1, 0]
+    with pytest.raises(ConfigurationError, match="need different names"):
+        with_reference(counts, cells, index.assign(path=["a/x.png", "b/x.png"]), annotations)
     found = errors(table, 100, 0)
     assert found["rbc"]["mean_absolute_error"] == 1
     assert found["rbc"]["bias"] == 1

@@ -6,8 +6,8 @@ import itertools
 
 import cv2
 import numpy as np
+import published_counting
 import pytest
-from scipy import ndimage
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.counting.agreement import agree
@@ -70,28 +70,11 @@ def test_overlaps_are_those_of_whole_frames() -> None:
     assert overlaps([]) == {}
 
 
-def published_on_whole_frames(pieces: list[Piece], side: int) -> list[np.ndarray]:
-    """Paper 004's filter as facts-peer.md describes it, on whole frames, one after the other."""
-    frames = [paint([each], side, side) > 0 for each in pieces]
-    order = sorted(range(len(frames)), key=lambda k: -frames[k].sum())
-    seen, kept = np.zeros((side, side), np.bool_), []
-    for k in order:
-        if 300 <= frames[k].sum() <= 9000 and (frames[k] & ~seen).any():
-            seen |= frames[k]
-            kept.append(k)
-    seen[:], found = False, []
-    for k in reversed(kept):
-        labels, count = ndimage.label(frames[k] & ~seen, np.ones((3, 3)))
-        seen |= frames[k]
-        found += [labels == n for n in range(1, count + 1) if (labels == n).sum() > 300]
-    return found
-
-
 def test_published_filter_is_that_of_whole_frames() -> None:
     for seed in range(5):
         pieces = random_pieces(np.random.default_rng(seed))
         fast = filter_as_published(pieces, 200, 200)
-        slow = published_on_whole_frames(pieces, 200)
+        slow = published_counting.filtered([paint([each], 200, 200) > 0 for each in pieces])
         assert [each.area_px2 for each in fast] == [int(mask.sum()) for mask in slow]
         assert all((paint([a], 200, 200) > 0).tolist() == b.tolist() for a, b in zip(fast, slow, strict=True))
 

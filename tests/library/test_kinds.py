@@ -149,6 +149,8 @@ def test_published_cutouts_without_their_copies_and_with_overlapping_tiles_as_on
         "p/train/HS2_10_5_101": "ojaghi/HS2_10_5", "p/val/HS2_11_6_4": "ojaghi/HS2_10_6",
     }  # fmt: skip
     assert sorted(Path(str(row["path"])).name for row in rejects.rows) == ["5_5_5.png", "odd.png"]
+    one = options.model_copy(update={"slides": ("HS1",)})
+    assert [c.facts["slide"] for c in published_cutouts(tmp_path, one, Rejects("p"))] == ["HS1"]
     with pytest.raises(SourceNotFoundError, match="no cutouts"):
         list(published_cutouts(tmp_path / "none", options, rejects))
 

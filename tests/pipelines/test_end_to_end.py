@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from blood_kedro.library.core.cells import read_cells
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 def test_results_are_complete_and_agree(demo: Path) -> None:
     summary = summary_of(demo)
-    assert set(summary) == {"run", "sources", "unified", "regimens", "morphology", "overlap"}
+    assert set(summary) == {"run", "sources", "unified", "regimens", "morphology", "overlap", "counting"}
     morphology = summary["morphology"]
     assert set(morphology) == {"segmentation", "classification", "comparison", "per_slide"}
     assert 0 <= morphology["segmentation"]["unet"]["iou"] <= 1
@@ -38,6 +39,11 @@ def test_results_are_complete_and_agree(demo: Path) -> None:
     assert overlap["labels"]["overlap_cells"]["single"] > overlap["labels"]["overlap_cells"]["overlapping"] > 0
     assert overlap["overlap_base"]["against_labels"]["crops"] == 6
     assert overlap["overlap_counting"]["against_truth"]["beats_labels"] in {"yes", "no", "undecided"}
+    counting = summary["counting"]
+    assert set(counting) == {"classification", "count_synthetic"}
+    assert counting["count_synthetic"]["smears"] == 12
+    assert counting["count_synthetic"]["errors"]["rbc"]["images"] == 12
+    assert abs(counting["count_synthetic"]["errors"]["rbc"]["sum_error_percent"]) < 15
     assert summary["run"]["env"] == "base"
     assert summary["sources"]["synthetic"]["images"] == 12
     assert set(summary["regimens"]) == {"regimen_1", "regimen_2"}
@@ -81,10 +87,13 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
         "By source",
         "Rules: overlap_cells",
         "Tables 1 to 3: classifiers",
+        "Tables 1 and 2: values tried",
+        "Tables 3 and 4: cutouts",
+        "Figures 5 and 6: count_synthetic",
     ):
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
-    assert page.count("data:image/png;base64") == 18
+    assert page.count("data:image/png;base64") == 20
     assert "as measured here" in page
 
 
@@ -95,6 +104,7 @@ def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
     assert set(runs) == {
         *("pretraining", "regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"),
         *("overlap_base", "overlap_improved", "overlap_counting"),
+        *("cell_kinds", "count_synthetic"),
     }
     assert {run.info.status for run in runs_of(demo)} == {"FINISHED"}
     child = runs["regimen_1"]
@@ -145,6 +155,36 @@ def test_logged_models_of_single_cells_predict(demo: Path, monkeypatch: pytest.M
     found = segmenter.predict(np.array(cells.crops[:5]))
     again = load_segmenter(load_bundle(demo / "data/06_models/unet"))
     assert (found == predict_masks(again, cells.crops, np.arange(5))).all()
+
+
+def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    for name in ("conf", "src"):
+        (tmp_path / name).symlink_to(demo / name)
+    shutil.copyfile(demo / "pyproject.toml", tmp_path / "pyproject.toml")
+    field = next((demo / "data/01_raw/synthetic/images").glob("*.png"))
+    own = ("--pipeline=sam_counting", f"--params=sam_counting.input={field},sam_counting.inputs.own.cell_px=38")
+    failed = kedro_run(tmp_path, *own, check=False)
+    assert failed.returncode != 0
+    assert "there is no trained model" in failed.stderr + failed.stdout
+    (tmp_path / "data/06_models").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(demo / "data/06_models/cell_kinds", tmp_path / "data/06_models/cell_kinds")
+    kedro_run(tmp_path, *own)
+    (count,) = pd.read_csv(tmp_path / "data/08_reporting/own/counts.csv").to_dict("records")
+    known = pd.read_csv(demo / "data/08_reporting/count_synthetic/counts.csv").set_index("smear").loc[field.stem]
+    # Tiles of this one overlap, those of the demo's, too: the same field, the same cells.
+    assert (count["smear"], count["rbc"], count["wbc"]) == (field.stem, known["rbc"], known["wbc"])
+    assert (tmp_path / f"data/07_model_output/own/masks/{field.stem}_labels.tif").is_file()
+    assert not (tmp_path / "data/02_intermediate/synthetic").exists()
+    monkeypatch.chdir(demo)
+    mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
+    runs = {run.info.run_name: run.info.run_id for run in runs_of(demo)}
+    cutouts = read_cells(demo / "data/05_model_input/cells/cutouts_synthetic")
+    table = mlflow.pyfunc.load_model(f"runs:/{runs['cell_kinds']}/model").predict(np.array(cutouts.crops[:5]))
+    assert table.columns.tolist() == ["kind", "p_rbc", "p_wbc", "p_platelet"]
 
 
 def test_reporting_alone_and_before_anything_ran(tmp_path: Path) -> None:

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import published_counting
 import pytest
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.agreement import agree
 from blood_kedro.library.counting.filters import FilterOptions, filter_pieces
+from blood_kedro.library.counting.kinds import Name
+from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.precomputed import read_masks
+from blood_kedro.library.counting.run import count_all
+from blood_kedro.library.counting.segment import Precomputed
+from blood_kedro.library.counting.smear import open_smears
 from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.imaging.segmentation import flat_field_green
@@ -187,3 +193,31 @@ def test_watershed_agrees_with_sam_masks(shared_data: Path) -> None:
     assert total > 1000
     assert 2 * matched[0.5] / total > 0.91  # 0.938 on all 24
     assert 2 * matched[0.75] / total > 0.83  # 0.864
+
+
+def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Path, tmp_path: Path) -> None:
+    """Four tiles of HS2 from the authors' own masks: the same regions and the same count as their steps, one by one."""
+    ojaghi = shared_data / "ojaghi"
+    tiles = {f"HS2_{5 + column}_{5 + row}": (column, row) for column in range(2) for row in range(2)}
+    (tmp_path / "tiles").mkdir()
+    for name in tiles:
+        (tmp_path / "tiles" / f"{name}.png").symlink_to(ojaghi / "grid_images" / f"{name}.png")
+    masks = ojaghi / "Mask_sub_folders"
+    options = SmearInput(
+        path=str(tmp_path / "tiles"), segmenter="precomputed", masks=str(masks), overlap_px=0, workers=2,
+        filter_rule="published", count_rule="kde_peaks", write_masks=False,
+    )  # fmt: skip
+    rejects = Rejects("t")
+    smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path, rejects)
+    run = count_all(smears, options, Precomputed(masks), AllRed(), tmp_path / "work", tmp_path / "masks", rejects)
+    cells, regions = published_counting.count_tiles(masks, tiles)
+    assert run.cells["clump"].nunique() == regions
+    assert run.counts.loc[0, "rbc"] == cells
+
+
+class AllRed:
+    """Takes every mask for a red cell, as a count by areas alone does."""
+
+    def of_smear(self, _tiles: object) -> Name:
+        """The same for every smear."""
+        return lambda _rgb, pieces: np.tile([1.0, 0.0, 0.0], (len(pieces), 1))

@@ -46,10 +46,14 @@ def load_bundle(folder: Path) -> ModelBundle:
     """Read a folder.
 
     Raises:
-        DataContractError: a part of it is missing.
+        DataContractError: it, or a part of it, is missing.
     """
     from safetensors.torch import load_file
 
+    if not folder.is_dir():
+        raise DataContractError(
+            "there is no trained model", where=str(folder), remedy="run the pipeline that trains it first"
+        )
     missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]
     if missing:
         raise DataContractError(

@@ -83,6 +83,9 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
         if tile is None:
             rejects.add(file.relative_to(folder), "cell", "dropped", "name is not <tile>_<mask>")
             continue
+        slide = "HS2" if tile["smear"] else "HS1"
+        if options.slides and slide not in options.slides:
+            continue
         try:
             rgb = read_rgb(file)
         except BadInputError as error:
@@ -96,7 +99,7 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
             {
                 "cell_id": f"{options.name}/{part}/{name}", "source": options.source,
                 "image_id": f"{options.source}/{tile['tile']}", "group_id": f"{options.source}/{group}",
-                "slide": "HS2" if tile["smear"] else "HS1", "scanner": part, "label_raw": file.parts[-2], "label": kind,
+                "slide": slide, "scanner": part, "label_raw": file.parts[-2], "label": kind,
                 "shape": None, "x_px": None, "y_px": None, "mask_origin": None,
             },
         )  # fmt: skip

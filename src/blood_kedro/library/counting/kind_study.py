@@ -165,8 +165,17 @@ def _splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
     if options.folds:
         outer = fold_groups(rows, labels, groups, options.folds, seed)
     else:
-        outer = [split_groups(rows, labels, groups, _TEST, seed)]
-    return [Split(*split_groups(rest, labels, groups, _VAL / (1 - _TEST), seed), test) for rest, test in outer]
+        outer = [split_groups(rows, labels, groups, _share(_TEST, groups), seed)]
+    splits = []
+    for rest, test in outer:
+        train, val = split_groups(rest, labels, groups, _share(_VAL / (1 - _TEST), groups[rest]), seed)
+        splits.append(Split(train, val, test))
+    return splits
+
+
+def _share(wanted: float, groups: Indices) -> float:
+    """The share, or that of one group where there are so few."""
+    return max(wanted, 1 / max(len(np.unique(groups)), 1))
 
 
 def _searched(

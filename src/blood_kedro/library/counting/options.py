@@ -96,7 +96,8 @@ class CutoutOptions(Segmentation):
     """Cutouts to train on (paper 004, section 3.3): mask and tile, in the middle of a black square.
 
     `reader`: `segmented` segments the images of `source` as a smear would be and names the masks by its labelled boxes;
-    `published` reads the authors' own cutouts, folders `<part>/<RBC|WBC>`, from the source's folder. A red cell is
+    `published` reads the authors' own cutouts, folders `<part>/<RBC|WBC>`, from the source's folder (those of `slides`,
+    HS1 or HS2, or all). A red cell is
     `cutout_cell_px` wide in a cutout of `side_px`. `red_cells` draws about so many of these,
     as many from every image; all others are kept. `normalise` gives the red cells of every image one colour
     (`stain.py`), so that a classifier works on stains it has not seen; published cutouts, which show no ground, are
@@ -107,6 +108,7 @@ class CutoutOptions(Segmentation):
     enabled: bool = True
     source: str
     reader: Literal["segmented", "published"] = "segmented"
+    slides: tuple[str, ...] = ()
     side_px: int = Field(96, gt=15)
     cutout_cell_px: float = Field(36, gt=4)
     normalise: bool = True

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.tables import records
@@ -40,7 +41,16 @@ def with_reference(
         cells: that were counted, with `smear`, `x_px`, `y_px`.
         index: image index of the source.
         annotations: its raw annotations.
+
+    Raises:
+        ConfigurationError: several images have one name, so that nobody knows which a smear is.
     """
+    stems = index["path"].map(lambda path: Path(str(path)).stem)
+    if stems.duplicated().any():
+        raise ConfigurationError(
+            "images of a source that is counted need different names", where="sam_counting.inputs: source",
+            got=str(stems[stems.duplicated()].iloc[0]), remedy="give path: the folder, without a reference",
+        )  # fmt: skip
     names = {Path(str(row["path"])).stem: str(row["image_id"]) for row in records(index)}
     by_image = dict(tuple(annotations.assign(kind=annotations["label"].map(coarse)).groupby("image_id")))
     by_smear = dict(tuple(cells.groupby("smear")))

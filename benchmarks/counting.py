@@ -1,0 +1,151 @@
+"""Speed and memory of counting: segmenters, what comes after them beside paper 004's own way, and a whole slide."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import published_counting
+import tifffile
+import torch
+from common import peak_memory_mb, seconds, table
+
+from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.kinds import ByStain
+from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.run import Run, count_all
+from blood_kedro.library.counting.segment import Precomputed
+from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.morphology.networks import build_segmenter
+from blood_kedro.library.morphology.options import Weights
+from blood_kedro.library.smears.field import simulate_field
+from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.pipelines.sam_counting.segmenters import segmenter
+
+SIDE = 2048
+SLIDES = (5_000, 20_000)
+
+
+def report(raw: Path, work: Path) -> list[str]:
+    """Lines of docs/benchmarks.md."""
+    lines = ["## Counting: segmenters", ""]
+    lines += [f"A generated smear of {SIDE} x {SIDE} px, tiles of 512 px, to counts and cells (no CNN):", ""]
+    _slide(work / "smear.tif", SIDE)
+    rows = [f"{name} | {rate:.2f} | {memory:.0f}" for name, rate, memory in _segmenters(work)]
+    lines += table("segmenter | megapixels/s | peak MB, all processes", rows)
+    lines += ["A plain TIFF of a whole slide, watershed:", ""]
+    lines += table(
+        "image, px | seconds | cells | peak MB, all processes", [_whole_slide(side, work) for side in SLIDES]
+    )
+    return lines + _beside_the_published(raw / "ojaghi", work)
+
+
+def _slide(path: Path, side: int) -> Path:
+    """A TIFF of any size, filled with one generated field after the other."""
+    options = SmearOptions(
+        slides=1, fields_per_slide=1, width_px=1000, height_px=1000, px_per_um=5.0,
+        cells_per_field={"normal_rbc": 260, "lymphocyte": 2, "platelet": 10},
+    )  # fmt: skip
+    rgb = simulate_field(options, 1, 1, 0).rgb
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas = tifffile.memmap(path, shape=(side, side, 3), dtype=np.uint8, photometric="rgb", bigtiff=True)
+    for top in range(0, side, 1000):
+        for left in range(0, side, 1000):
+            canvas[top : top + 1000, left : left + 1000] = rgb[: side - top, : side - left]
+    canvas.flush()
+    return path
+
+
+def _options(image: Path, **settings: object) -> SmearInput:
+    return SmearInput.model_validate(
+        {"name": "bench", "path": str(image), "cell_px": 37, "write_masks": False, "resamples": 0, **settings}
+    )
+
+
+def _count(options: SmearInput, work: Path) -> Run:
+    rejects = Rejects("bench")
+    smears = open_smears([Path(str(options.path))], options.tile_px, options.overlap_px, work, rejects)
+    return count_all(smears, options, segmenter(options), ByStain(options), work, work / "masks", rejects)
+
+
+def _segmenters(work: Path) -> list[tuple[str, float, float]]:
+    torch.manual_seed(0)
+    network, _ = build_segmenter("resnet18", Weights())
+    config = {"segmenter": {"encoder": "resnet18"}}
+    save_bundle(ModelBundle(network.state_dict(), config), work / "unet")
+    found = []
+    for name, target in (("watershed", watershed), ("unet", unet)):
+        start = time.perf_counter()
+        memory = peak_memory_mb(target, 0, work)
+        found.append((name, SIDE**2 / 1e6 / (time.perf_counter() - start), memory))
+    return found
+
+
+def watershed(_count_of_images: int, work: Path) -> None:
+    """Job of `peak_memory_mb`."""
+    _count(_options(work.parent / "smear.tif"), work)
+
+
+def unet(_count_of_images: int, work: Path) -> None:
+    """Job of `peak_memory_mb`."""
+    _count(_options(work.parent / "smear.tif", segmenter="unet", model=str(work.parent / "unet")), work)
+
+
+def whole_slide(side: int, work: Path) -> None:
+    """Job of `peak_memory_mb`: masks are written, too."""
+    run = _count(_options(work.parent / f"{side}.tif", write_masks=True), work)
+    (work / "cells.txt").write_text(str(len(run.cells)))
+
+
+def _whole_slide(side: int, work: Path) -> str:
+    _slide(work / f"{side}.tif", side)
+    start = time.perf_counter()
+    memory = peak_memory_mb(whole_slide, side, work)
+    cells = int((work / f"whole_slide{side}/cells.txt").read_text())
+    return f"{side:,} x {side:,} | {time.perf_counter() - start:.0f} | {cells:,} | {memory:.0f}"
+
+
+def _beside_the_published(folder: Path, work: Path) -> list[str]:
+    """Filter, coloured masks, joining and count of the tiles of HS2 from the authors' own SAM masks."""
+    lines = ["## Counting: what comes after SAM", ""]
+    if not folder.is_dir():
+        return [*lines, "Not measured: no ojaghi/ under raw_root (make bench RAW=<folder>).", ""]
+    masks = folder / "Mask_sub_folders"
+    tiles = {path.name: (int(path.name[4]) - 5, int(path.name[6]) - 5) for path in sorted(masks.glob("HS2_*"))}
+    os.environ["OMP_NUM_THREADS"] = "1"
+    published: list[int] = []
+    slow = seconds(lambda: published.append(published_counting.count_tiles(masks, tiles)[0]))
+    (work / "tiles").mkdir()
+    for name in tiles:
+        (work / "tiles" / f"{name}.png").symlink_to((folder / "grid_images" / f"{name}.png").absolute())
+    options = _options(
+        work / "tiles", segmenter="precomputed", masks=str(masks), overlap_px=0, filter_rule="published",
+        count_rule="kde_peaks", write_masks=True, workers=1,
+    )  # fmt: skip
+    counts: list[int] = []
+
+    def ours() -> None:
+        rejects = Rejects("bench")
+        smears = open_smears([work / "tiles"], 512, 0, work, rejects)
+        namer = ByStain(options)
+        run = count_all(smears, options, Precomputed(masks), namer, work / "ours", work / "ours/masks", rejects)
+        counts.append(int(run.counts.loc[0, "rbc"] + run.counts.loc[0, "wbc"]))
+
+    first, again = seconds(ours), seconds(ours)
+    rows = [
+        f"paper 004's way, whole frames | {slow:.1f} | {slow / len(tiles):.3f} | {published[0]:,} | 1",
+        f"this project, from PNG masks | {first:.1f} | {first / len(tiles):.3f} | {counts[0]:,} | {slow / first:.1f}",
+        f"this project, from run-length encoded tiles | {again:.1f} | {again / len(tiles):.3f} | {counts[1]:,} | "
+        f"{slow / again:.1f}",
+    ]
+    return [
+        *lines,
+        f"{len(tiles)} tiles of HS2, the authors' SAM masks as PNG files, published filter and rule, one process: "
+        "filter, coloured mask, joining, count; ours also names cells by stain, and writes labels and contours. The "
+        "authors' own code takes 0.75 to 0.80 s per tile (facts-peer.md, section 2), cutouts included.",
+        "",
+        *table("way | seconds | seconds per tile | cells | times as fast", rows),
+    ]
