@@ -12,8 +12,10 @@ import pytest
 from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.agreement import agree
-from blood_kedro.library.counting.pieces import Piece, piece
+from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.pieces import Piece, overlaps, piece
 from blood_kedro.library.counting.precomputed import read_masks
+from blood_kedro.library.counting.unet import UnetSegmenter
 from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import SmearOptions
@@ -88,6 +90,26 @@ def test_watershed_on_a_simulated_smear() -> None:
     found = watershed_pieces(smear.rgb, WatershedOptions(cell_px=7.4 * smear.px_per_um))
     reference = [cell for cell in cells if cell is not None and cell.area_px2 > 150]
     assert agree([each for each in found if each.area_px2 > 150], reference, 0.5).f1 > 0.9
+
+
+def test_unet_draws_the_outline_of_each_cell_that_watershed_finds() -> None:
+    """A stand-in for the network that knows what is stained: neighbours are in its masks, too, and must go again."""
+
+    def stained(crops: np.ndarray) -> np.ndarray:
+        return np.asarray(crops[..., 1] < 190)
+
+    places = [((60, 60), 1.0), ((98, 60), 1.0), ((150, 180), 0.8), ((3, 128), 1.0), ((250, 250), 1.0)]
+    rgb, cells = field(*places)
+    segment = UnetSegmenter(stained, 80, Segmentation(cell_px=36, unet_cell_px=55.4))
+    found = segment("tile", rgb, Rejects("tile"))
+    assert len(found) == len(cells)
+    assert agree(found, cells, 0.85).matched == len(cells)
+    assert not overlaps(found)  # each pixel has one owner
+    assert all(0 <= x0 < x1 <= 256 and 0 <= y0 < y1 <= 256 for x0, y0, x1, y1 in (p.box_xyxy_px for p in found))
+    blind = UnetSegmenter(lambda crops: np.zeros(crops.shape[:3], np.bool_), 80, Segmentation(cell_px=36))
+    assert agree(blind("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # watershed's own are left
+    assert segment("tile", np.full((100, 100, 3), 225, np.uint8), Rejects("tile")) == []
+    assert segment("tile", rgb[:4, :4], Rejects("tile")) == []
 
 
 def test_stored_masks_with_every_fault(tmp_path: Path) -> None:

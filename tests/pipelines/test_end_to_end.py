@@ -162,23 +162,19 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
 ) -> None:
     import mlflow
 
-    for name in ("conf", "src"):
-        (tmp_path / name).symlink_to(demo / name)
-    shutil.copyfile(demo / "pyproject.toml", tmp_path / "pyproject.toml")
+    folder = copy_project(tmp_path / "project")
     field = next((demo / "data/01_raw/synthetic/images").glob("*.png"))
     own = ("--pipeline=sam_counting", f"--params=sam_counting.input={field},sam_counting.inputs.own.cell_px=38")
-    failed = kedro_run(tmp_path, *own, check=False)
+    failed = kedro_run(folder, *own, check=False)
     assert failed.returncode != 0
     assert "there is no trained model" in failed.stderr + failed.stdout
-    (tmp_path / "data/06_models").mkdir(parents=True, exist_ok=True)
-    shutil.copytree(demo / "data/06_models/cell_kinds", tmp_path / "data/06_models/cell_kinds")
-    kedro_run(tmp_path, *own)
-    (count,) = pd.read_csv(tmp_path / "data/08_reporting/own/counts.csv").to_dict("records")
+    shutil.copytree(demo / "data/06_models/cell_kinds", folder / "data/06_models/cell_kinds")
+    kedro_run(folder, *own)
+    (count,) = pd.read_csv(folder / "data/08_reporting/own/counts.csv").to_dict("records")
     known = pd.read_csv(demo / "data/08_reporting/count_synthetic/counts.csv").set_index("smear").loc[field.stem]
-    # Tiles of this one overlap, those of the demo's, too: the same field, the same cells.
     assert (count["smear"], count["rbc"], count["wbc"]) == (field.stem, known["rbc"], known["wbc"])
-    assert (tmp_path / f"data/07_model_output/own/masks/{field.stem}_labels.tif").is_file()
-    assert not (tmp_path / "data/02_intermediate/synthetic").exists()
+    assert (folder / f"data/07_model_output/own/masks/{field.stem}_labels.tif").is_file()
+    assert not (folder / "data/02_intermediate/synthetic").exists()
     monkeypatch.chdir(demo)
     mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
     runs = {run.info.run_name: run.info.run_id for run in runs_of(demo)}
