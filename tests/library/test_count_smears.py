@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -320,6 +321,35 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
     assert "tile without masks" in {row["reason"] for row in rejects.rows}
+    # Once they are there they are taken, and changed masks are not those of the last run.
+    shutil.copytree(tmp_path / "masks/3_0", tmp_path / "masks/4_0")
+    shutil.rmtree(tmp_path / "masks/0_0")
+    (tmp_path / "masks/0_0").mkdir()
+    rejects = Rejects("t")
+    changed = count(
+        tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
+    )
+    assert {row["action"] for row in rejects.rows} == {"noted"}  # the grid still has a hole
+    assert changed.counts.loc[0, "rbc"] < len(cells)
+
+
+def test_a_tile_that_failed_is_tried_again(tmp_path: Path) -> None:
+    rgb = smear(256, 128, [(60, 60), (190, 60)])
+    for column in range(2):
+        save(tmp_path / f"tiles/{column}_0.png", rgb[:, 128 * column : 128 * (column + 1)])
+
+    class Breaking(Counting):
+        def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+            if self.breaks_at and name == "1_0":
+                raise BadInputError("broken for now", where=name)
+            return self.inner(name, rgb, rejects)
+
+    options, rejects = SmearInput(name="t", path="x"), Rejects("t")
+    made = count(tmp_path / "tiles", tmp_path / "work", Breaking(options, breaks_at=1), rejects)
+    assert made.counts.loc[0, ["rbc", "failed_tiles"]].tolist() == [1, 1]
+    assert [row["reason"] for row in rejects.rows] == ["broken for now"]
+    made = count(tmp_path / "tiles", tmp_path / "work", Breaking(options))
+    assert made.counts.loc[0, ["rbc", "failed_tiles"]].tolist() == [2, 0]
 
 
 def test_counts_beside_labelled_cells() -> None:

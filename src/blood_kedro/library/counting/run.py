@@ -17,7 +17,7 @@ from blood_kedro.library.counting.kinds import KINDS, Floats, Namer
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.outputs import write_masks
 from blood_kedro.library.counting.pieces import Piece
-from blood_kedro.library.counting.segment import Masks, Segment, prepared, read_tiles, segment_smears, tile_folder
+from blood_kedro.library.counting.segment import Masks, Segment, prepared, read_tiles, segment_smears
 from blood_kedro.library.counting.smear import RgbImage, Smear
 
 # So many tiles tell what a smear's red cells look like.
@@ -57,11 +57,11 @@ def count_all(
         rejects: see above.
     """
     start = time.perf_counter()
-    segment_smears(smears, options, segment, work_folder)
+    segmented = segment_smears(smears, options, segment, work_folder)
     counts, cells, fields, kept = [], [], [], []
     first: Counted | None = None
-    for smear in smears:
-        masks = read_tiles(smear, tile_folder(smear, options, work_folder))
+    for smear, folder in segmented:
+        masks = read_tiles(smear, folder)
         counted = count_smear(smear.name, smear.grid, masks, _kinds(smear, masks, namer, options), options)
         for row in masks.log[masks.log["error"] != ""].to_dict("records"):
             rejects.add(f"{smear.name}/{row['tile']}", "image", "dropped", str(row["error"]))

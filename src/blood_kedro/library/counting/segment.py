@@ -30,6 +30,7 @@ from blood_kedro.library.imaging.segmentation import flat_field_green
 RgbImage = npt.NDArray[np.uint8]
 # Name and pixels of a tile to its masks; what cannot be used goes to the rejects.
 Segment = Callable[[str, RgbImage, Rejects], list[Piece]]
+_DONE, _FAILED = ".parquet", ".failed.parquet"
 _COLUMNS = ["left", "top", "width", "height", "counts", "score"]
 
 
@@ -48,14 +49,25 @@ class Masks:
     rejects: list[tuple[str, str]]
 
 
-def segment_smears(smears: Sequence[Smear], options: SmearInput, segment: Segment, work_folder: Path) -> None:
-    """Segment every tile of every smear that is not done yet; finished ones are kept under `work_folder`."""
-    tasks = []
+def segment_smears(
+    smears: Sequence[Smear], options: SmearInput, segment: Segment, work_folder: Path
+) -> list[tuple[Smear, Path]]:
+    """Segment every tile of every smear that is not done yet.
+
+    Returns:
+        Each smear and the folder of its finished tiles, for `read_tiles`. The folder's name stands for the smear's
+        files, its tiles and all that decides their masks. A tile that failed is tried again by the next run.
+    """
+    kept = options.model_dump(mode="json", include=set(Segmentation.model_fields))
+    kept["files"] = _state(options)
+    folders = []
     for smear in smears:
-        folder = tile_folder(smear, options, work_folder)
+        cores = [list(place.core_xyxy_px) for place in smear.grid.places]
+        folders.append((smear, work_folder / fingerprint([smear.name, smear.version, kept, cores])))
+    tasks = []
+    for smear, folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        todo = [place for place in smear.grid.places if not (folder / f"{place.name}.parquet").is_file()]
-        tasks += [(smear, place, folder) for place in todo]
+        tasks += [(smear, p, folder) for p in smear.grid.places if not (folder / f"{p.name}{_DONE}").is_file()]
     work = _Tile(options, segment)
     # One SAM, which may be on a GPU; a few tiles are done sooner than processes have started.
     if options.segmenter == "sam" or len(tasks) <= 2:
@@ -67,19 +79,24 @@ def segment_smears(smears: Sequence[Smear], options: SmearInput, segment: Segmen
     else:
         for _ in in_processes(work, tasks, options.workers or -1, ordered=False):
             pass
+    return folders
 
 
-def tile_folder(smear: Smear, options: SmearInput, work_folder: Path) -> Path:
-    """Where finished tiles lie: the name stands for the smear's files, its tiles and all that decides their masks."""
-    kept = options.model_dump(mode="json", include=set(Segmentation.model_fields))
-    return work_folder / fingerprint(
-        [smear.name, smear.version, kept, [list(p.core_xyxy_px) for p in smear.grid.places]]
-    )
+def _state(options: Segmentation) -> list[list[object]]:
+    """Files that the segmenter works with, and when they were last changed: other masks or weights, other results."""
+    named = {"precomputed": options.masks, "unet": options.model, "sam": options.sam.checkpoint}.get(options.segmenter)
+    if named is None or not Path(named).is_dir():
+        return []
+    files = ((path, path.stat()) for path in Path(named).rglob("*") if path.is_file())
+    return sorted([path.as_posix(), stat.st_size, stat.st_mtime_ns] for path, stat in files)
 
 
 def read_tiles(smear: Smear, folder: Path) -> Masks:
-    """The masks of a smear whose tiles are all finished."""
-    tables = [pd.read_parquet(folder / f"{place.name}.parquet") for place in smear.grid.places]
+    """The masks of a smear all of whose tiles were tried; one that failed has none, and its error in the log."""
+    tables = []
+    for place in smear.grid.places:
+        done, failed = (folder / f"{place.name}{suffix}" for suffix in (_DONE, _FAILED))
+        tables.append(pd.read_parquet(done if done.is_file() else failed))
     rejects = [(str(path), str(reason)) for table in tables for path, reason in table.attrs["rejects"]]
     return Masks([list(_pieces(t)) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]), rejects)
 
@@ -117,7 +134,8 @@ class _Tile:
         table = pd.DataFrame(rows, columns=_COLUMNS)
         table.attrs["log"] = {**log, "seconds": time.perf_counter() - start}
         table.attrs["rejects"] = [[str(row["path"]), str(row["reason"])] for row in rejects.rows]
-        write_atomically(folder / f"{place.name}.parquet", lambda path: table.to_parquet(path, index=False))
+        suffix = _FAILED if log["error"] else _DONE
+        write_atomically(folder / f"{place.name}{suffix}", lambda path: table.to_parquet(path, index=False))
 
 
 def prepared(rgb: RgbImage, options: Segmentation) -> tuple[RgbImage, float]:
