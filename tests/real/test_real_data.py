@@ -129,6 +129,8 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
          "morphology.classifiers.chula_by_group.folds=3", "morphology.cells.ojaghi.enabled=true",
          "morphology.segmenters.unet_sam.enabled=true", "morphology.segmenters.unet_sam.training.epochs=1",
          "morphology.segmenters.unet_sam.training.cells_per_epoch=320",
+         # A cosine over one epoch ends before it has begun.
+         "morphology.segmenters.unet_sam.training.lr=0.0004,morphology.segmenters.unet_sam.training.schedule=plateau",
          "overlap.studies.overlap_improved_all.training.epochs=1",
          *(f"overlap.studies.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula"))]
     )  # fmt: skip
