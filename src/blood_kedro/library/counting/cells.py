@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -26,7 +25,7 @@ from blood_kedro.library.counting.filters import single_area
 from blood_kedro.library.counting.join import join_across_borders
 from blood_kedro.library.counting.kinds import KINDS, Floats
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.pieces import Piece, piece
+from blood_kedro.library.counting.pieces import Piece, piece, solidity
 from blood_kedro.library.counting.segment import Masks
 from blood_kedro.library.counting.tiles import Grid
 
@@ -232,21 +231,13 @@ def _table(
             "x_px": centres[:, 0], "y_px": centres[:, 1],
             "x_min_px": boxes[:, 0], "y_min_px": boxes[:, 1], "x_max_px": boxes[:, 2], "y_max_px": boxes[:, 3],
             "area_px2": total.astype(np.int64),
-            "solidity": [_solidity(each) for each in joined],
+            "solidity": [solidity(each.mask) for each in joined],
             "label": np.array(KINDS, object)[p.argmax(axis=1)] if len(joined) else np.array([], object),
             "confidence": p.max(axis=1) if len(joined) else np.array([]),
             "at_border": (boxes[:, 0] == 0) | (boxes[:, 1] == 0) | (boxes[:, 2] == grid.width_px)
             | (boxes[:, 3] == grid.height_px),
         }
     )  # fmt: skip
-
-
-def _solidity(each: Piece) -> float:
-    outlines = cv2.findContours(each.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    hull = cv2.convexHull(np.concatenate(outlines))
-    # A hull through the middles of border pixels is half a pixel short on every side.
-    area = cv2.contourArea(hull) + cv2.arcLength(hull, closed=True) / 2 + 1
-    return min(1.0, each.area_px2 / area)
 
 
 def _clumps(

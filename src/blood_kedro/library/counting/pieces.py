@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -87,6 +88,15 @@ def pieces_of_labels(labels: Labels) -> list[Piece]:
             rows, columns = window
             found.append(Piece(columns.start, rows.start, labels[window] == number))
     return found
+
+
+def solidity(mask: BoolMask) -> float:
+    """Share of a mask's convex hull that the mask fills, 0..1."""
+    outlines = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    hull = cv2.convexHull(np.concatenate(outlines))
+    # A hull through the middles of border pixels is half a pixel short on every side.
+    area = cv2.contourArea(hull) + cv2.arcLength(hull, closed=True) / 2 + 1
+    return min(1.0, int(np.count_nonzero(mask)) / area)
 
 
 def paint(pieces: Iterable[Piece], height_px: int, width_px: int) -> Labels:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels
+from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels, solidity
 from blood_kedro.library.imaging.segmentation import flat_field_green, split_instances
 
 # A whole cell fills so much of its convex hull; a crescent's hull may reach so far into other cells.
@@ -103,9 +103,9 @@ def _mended(labels: Labels, options: WatershedOptions) -> Labels:
     for i, j in _neighbours(labels):
         if areas[i] + areas[j] <= options.mended_share * usual:
             window = _around(regions[i].slice, regions[j].slice)
-            solidity = _solidity((labels[window] == i) | (labels[window] == j))
-            if solidity >= options.mended_solidity:
-                pairs.append((solidity, i, j))
+            compact = solidity((labels[window] == i) | (labels[window] == j))
+            if compact >= options.mended_solidity:
+                pairs.append((compact, i, j))
     made, used = labels.copy(), set[int]()
     for _, i, j in sorted(pairs, reverse=True):
         if not used & {i, j}:
@@ -127,7 +127,3 @@ def _neighbours(labels: Labels) -> list[tuple[int, int]]:
 def _around(a: tuple[slice, slice], b: tuple[slice, slice]) -> tuple[slice, slice]:
     rows, columns = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
     return rows, columns
-
-
-def _solidity(mask: BoolMask) -> float:
-    return float(regionprops(mask.astype(np.uint8))[0].solidity)
