@@ -244,11 +244,17 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(image: Path, tmp_path: Path
 
 @pytest.fixture
 def two_workers() -> Iterator[tuple[str, object]]:
+    import dask
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-    ) as cluster:
+    # A nanny writes these variables of its workers into the environment of this process: whatever later tests start
+    # would find OMP_NUM_THREADS=1 and add up floats in another order.
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+    ):
         yield cluster.scheduler_address, cluster
 
 
