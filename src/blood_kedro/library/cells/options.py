@@ -11,7 +11,8 @@ class CellOptions(BaseModel):
     """Cells of one source.
 
     `crop_px` is the side of the square in the source's own images; None takes what a source of crops gives. `cell_px`
-    is the usual diameter of a red cell there, for segmentation. `per_class` draws at most so many cells of a class.
+    is the usual diameter of a red cell there, for segmentation. `reader: fields` cuts windows of whole fields, not
+    single cells, from Ojaghi's tiles (`library/counting/fields.py`). `per_class` draws at most so many cells of a class.
     `simulated` numbers only matter to the simulator.
     """
 
@@ -19,7 +20,7 @@ class CellOptions(BaseModel):
 
     name: str = ""
     enabled: bool = True
-    reader: Literal["elsafty", "points", "ojaghi", "synthetic"]
+    reader: Literal["elsafty", "points", "ojaghi", "fields", "synthetic"]
     crop_px: int | None = Field(None, gt=7)
     cell_px: float | None = Field(None, gt=0)
     per_class: int | None = Field(None, gt=0)

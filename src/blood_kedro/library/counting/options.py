@@ -30,6 +30,9 @@ class Segmentation(_Frozen):
     segmenter: Literal["watershed", "precomputed", "unet", "sam"] = "watershed"
     masks: str | None = None
     model: str | None = None
+    unet_view: Literal["cells", "fields"] = Field(
+        "cells", description="whether the U-Net learnt outlines of single cells, or insides of all cells of a field"
+    )
     unet_side_px: int = Field(80, gt=15)
     unet_cell_px: float = Field(
         55.4, gt=4, description="width of a red cell in the crops that the U-Net was trained on"

@@ -33,6 +33,7 @@ def cut_cells(
 ) -> tuple[Cells, pd.DataFrame]:
     """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
     from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
+    from blood_kedro.library.counting.fields import field_windows
     from blood_kedro.library.smears.cell_crops import simulated_cells
 
     rejects = Rejects(source, strict=on_bad_input == "raise")
@@ -43,6 +44,15 @@ def cut_cells(
         cells = elsafty_cells(_given(raw_folder), options, side_px, rejects, seed)
     elif options.reader == "ojaghi":
         cells = ojaghi_cells(_given(raw_folder), options, side_px, rejects)
+    elif options.reader == "fields":
+        cells = field_windows(
+            _given(raw_folder),
+            options.cell_px or side_px,
+            options.crop_px or side_px,
+            side_px,
+            options.workers,
+            rejects,
+        )
     else:
         index = _given(unified_index)
         groups = dict(zip(index["image_id"], index["duplicate_group"], strict=True))

@@ -20,6 +20,7 @@ _INPUTS = {
     "synthetic": (),
     "elsafty": ("raw_folder",),
     "ojaghi": ("raw_folder",),
+    "fields": ("raw_folder",),
     "points": ("raw_folder", "image_index", "raw_annotations"),
 }
 
@@ -35,6 +36,7 @@ def create_pipeline(**_: object) -> Pipeline:
 
 def _cells(source: str) -> Pipeline:
     reader = configured.reader_of_cells(source)
+    owner = "ojaghi" if reader == "fields" else source  # another view of the same tiles
     inputs = {
         "folder": f"{source}.cells_folder",
         "options": f"params:morphology.cells.{source}",
@@ -42,7 +44,7 @@ def _cells(source: str) -> Pipeline:
         "seed": "params:seed",
         "on_bad_input": "params:on_bad_input",
         "source": f"params:morphology.cells.{source}.name",
-        **{name: f"{source}.{name}" for name in _INPUTS[reader]},
+        **{name: f"{owner}.{name}" for name in _INPUTS[reader]},
     }
     if reader == "points":
         inputs["unified_index"] = "unified_index"

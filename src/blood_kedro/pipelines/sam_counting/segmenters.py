@@ -56,14 +56,19 @@ class _Unet:
     @cached_property
     def _segment(self) -> Any:  # noqa: ANN401 - torch is imported lazily
         from blood_kedro.library.core.model_bundle import load_bundle
+        from blood_kedro.library.counting.fields import FieldUnet
         from blood_kedro.library.counting.unet import UnetSegmenter
         from blood_kedro.library.morphology.networks import load_segmenter
         from blood_kedro.library.morphology.segment import predict_masks
 
         network = load_segmenter(load_bundle(self.model))
-        return UnetSegmenter(
-            lambda crops: predict_masks(network, crops, np.arange(len(crops))), self.options.unet_side_px, self.options
-        )
+
+        def predict(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+            return predict_masks(network, crops, np.arange(len(crops)))
+
+        if self.options.unet_view == "fields":
+            return FieldUnet(predict, self.options)
+        return UnetSegmenter(predict, self.options.unet_side_px, self.options)
 
     def __call__(self, name: str, rgb: npt.NDArray[np.uint8], rejects: Rejects) -> list[Piece]:
         """Cells of a tile."""
