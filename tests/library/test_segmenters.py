@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blood_kedro.library.core.errors import WeightsNotFoundError
+from blood_kedro.library.core.errors import SourceNotFoundError, WeightsNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.agreement import agree
+from blood_kedro.library.counting.fields import FieldUnet, field_windows, insides
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import Piece, overlaps, piece
 from blood_kedro.library.counting.precomputed import read_masks
@@ -110,6 +111,52 @@ def test_unet_draws_the_outline_of_each_cell_that_watershed_finds() -> None:
     assert agree(blind("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # watershed's own are left
     assert segment("tile", np.full((100, 100, 3), 225, np.uint8), Rejects("tile")) == []
     assert segment("tile", rgb[:4, :4], Rejects("tile")) == []
+
+
+def test_unet_of_fields_keeps_touching_cells_apart() -> None:
+    """A stand-in for the network that knows the insides: cells come back whole, also where they touch or are cut."""
+    places = [((60, 60), 1.0), ((97, 60), 1.0), ((150, 180), 0.8), ((3, 128), 1.0), ((250, 250), 1.0)]
+    rgb, cells = field(*places)
+    inside = insides(cells, 256, 256, 36)
+    assert not inside[60, 78:80].any()  # between the two that touch
+    assert inside[128, 0]  # the border of the tile is no outline of the cell that it cuts
+    segment = FieldUnet(lambda images: inside[None], Segmentation(cell_px=36, unet_cell_px=36))
+    found = segment("tile", rgb, Rejects("tile"))
+    assert len(found) == len(cells)
+    assert agree(found, cells, 0.9).matched == len(cells)
+    whole = np.zeros((256, 256), np.bool_)
+    for cell in cells:
+        whole[cell.window] |= cell.mask
+    melted = FieldUnet(lambda images: whole[None], Segmentation(cell_px=36, unet_cell_px=36))
+    assert agree(melted("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # too large for one: split
+    half = FieldUnet(lambda images: np.stack([cv2.resize(inside.astype(np.uint8), (128, 128)) > 0 for _ in images]),
+                     Segmentation(cell_px=36, unet_cell_px=18))  # fmt: skip
+    assert agree(half("tile", rgb, Rejects("tile")), cells, 0.8).matched == len(cells)
+    assert segment("tile", rgb[:4, :4], Rejects("tile")) == []
+
+
+def test_windows_of_fields_show_every_cell_of_a_tile_and_say_what_has_no_masks(tmp_path: Path) -> None:
+    rgb, cells = field(((60, 60), 1.0), ((97, 60), 1.0), ((150, 180), 0.8))
+    for name in ("1_2", "HS2_3_4"):
+        (tmp_path / "grid_images").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"grid_images/{name}.png"), rgb[..., ::-1])
+    (tmp_path / "Mask_sub_folders/1_2").mkdir(parents=True)
+    for k, cell in enumerate(cells):
+        mask = np.zeros((256, 256), np.uint8)
+        mask[cell.window] = 255 * cell.mask
+        cv2.imwrite(str(tmp_path / f"Mask_sub_folders/1_2/{k}.png"), mask)
+    rejects = Rejects("fields")
+    windows = list(field_windows(tmp_path, 36, 80, 80, 1, rejects))
+    assert [(str(row["path"]), row["reason"]) for row in rejects.rows] == [("HS2_3_4.png", "tile without masks")]
+    assert {w.facts["group_id"] for w in windows} == {"ojaghi/HS1"}
+    inside = insides(cells, 256, 256, 36)
+    for window in windows:
+        x, y = (int(float(str(window.facts[c])) - 40) for c in ("x_px", "y_px"))
+        assert window.mask is not None
+        np.testing.assert_array_equal(window.mask, inside[y : y + 80, x : x + 80])
+    assert len(windows) == 25  # five by five, the last at the edge
+    with pytest.raises(SourceNotFoundError, match="no tile"):
+        list(field_windows(tmp_path / "nothing", 36, 80, 80, 1, rejects))
 
 
 def test_stored_masks_with_every_fault(tmp_path: Path) -> None:

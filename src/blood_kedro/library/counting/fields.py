@@ -1,7 +1,7 @@
 """Fields instead of single cells for the U-Net: it learns the inside of every cell, so that touching cells stay apart.
 
-A mask of whole cells melts touching ones into one. Their insides, a rim's width smaller, do not touch: connected insides
-are cells, and each grows back by the width of the rim.
+A mask of whole cells melts touching ones into one. Their insides, a rim's width smaller, do not touch: connected
+insides are cells, and each grows back by the width of the rim.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Tile:
         if not (masks.folder / path.stem).is_dir():
             return [], [(path.name, "tile without masks")]
         kept, _ = filtered(masks(path.stem, rgb, rejects), bright, self.options)
-        inside = insides(kept, *rgb.shape[:2], self.options.cell_px)
+        inside = insides(kept, rgb.shape[0], rgb.shape[1], self.options.cell_px)
         cells = [self._window(path.stem, bright, inside, x, y) for y, x in _corners(rgb.shape, self.crop_px)]
         return cells, [(str(row["path"]), str(row["reason"])) for row in rejects.rows]
 
