@@ -50,9 +50,15 @@ def with_own_smear(parameters: dict[str, Any]) -> dict[str, Any]:
     return {**parameters, "sam_counting": {**section, "inputs": {**inputs, "own": own}}}
 
 
+def with_source_names(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters in which each source knows its name."""
+    sources = {name: {**entry, "name": name} for name, entry in (parameters.get("sources") or {}).items()}
+    return {**parameters, "sources": sources}
+
+
 def complete(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters with everything written out that is short for something else."""
-    return with_own_smear(with_repetitions(parameters))
+    return with_own_smear(with_repetitions(with_source_names(parameters)))
 
 
 def _changed(entry: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from blood_kedro.library.core.taxonomy import LABELLED_BY, SOURCE_LABELS
 from blood_kedro.library.detection.balance import class_balanced_weights, repeat_factors
-from blood_kedro.library.detection.data import SOURCES
+from blood_kedro.library.detection.data import labelled_by
 from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
 from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import Network, Regimen
@@ -30,6 +30,7 @@ TINY = Network(
     proposals_test=20, roi_samples=16, representation=16,
 )  # fmt: skip
 CLASSES = ["rbc", "normal_rbc", "teardrop", "lymphocyte"]
+SOURCES = list(labelled_by({}))
 
 
 def target(
@@ -45,7 +46,8 @@ def target(
 
 def losses(*, source_aware: bool = False, use_regions: bool = False, focus: float = 0.0) -> Losses:
     return Losses(
-        accepted_classes(CLASSES, source_aware=source_aware), never_labelled(CLASSES, source_aware=source_aware),
+        accepted_classes(CLASSES, source_aware=source_aware),
+        never_labelled(CLASSES, labelled_by({}), source_aware=source_aware),
         torch.ones(len(CLASSES) + 1), focus, use_regions,
     )  # fmt: skip
 
@@ -59,11 +61,14 @@ def test_what_is_right_for_a_label() -> None:
     aware = accepted_classes(CLASSES, source_aware=True)
     assert aware[1].tolist() == [False, True, True, True, False]  # rbc: itself and its shapes
     assert aware[2].tolist() == [False, False, True, False, False]
-    never = never_labelled(CLASSES, source_aware=True)
+    never = never_labelled(CLASSES, labelled_by({}), source_aware=True)
     assert never[SOURCES.index("pbc")].tolist() == [False, True, True, True, False]
     assert never[SOURCES.index("chula")].tolist() == [False, False, False, False, True]
     assert not never[SOURCES.index("bccd")].any() and not never[-1].any()
-    assert not never_labelled(CLASSES, source_aware=False).any()
+    assert not never_labelled(CLASSES, labelled_by({}), source_aware=False).any()
+    own = labelled_by({"labelled_by": {"a_lab": ["wbc"]}})  # a source in a format says it in its entry
+    assert list(own).index("a_lab") == 0
+    assert never_labelled(CLASSES, own, source_aware=True)[0].tolist() == [False, True, True, True, False]
 
 
 def test_which_boxes_lie_on_a_region() -> None:
@@ -111,11 +116,11 @@ def test_gradients_do_not_punish_an_unlabelled_cell() -> None:
 
     background = torch.eye(5, dtype=torch.bool)[:1]
     naive = gradient(background)
-    aware = gradient(background | never_labelled(CLASSES, source_aware=True)[[SOURCES.index("pbc")]])
+    aware = gradient(background | never_labelled(CLASSES, labelled_by({}), source_aware=True)[[SOURCES.index("pbc")]])
     assert naive[2] > 0.5  # plain training pushes the right answer down
     assert aware[2] <= 0  # source-aware training does not
     assert aware[4] > 0  # a class that PBC does label is still pushed down
-    bccd = gradient(background | never_labelled(CLASSES, source_aware=True)[[SOURCES.index("bccd")]])
+    bccd = gradient(background | never_labelled(CLASSES, labelled_by({}), source_aware=True)[[SOURCES.index("bccd")]])
     assert bccd.equal(naive)
 
 

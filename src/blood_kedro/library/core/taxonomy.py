@@ -6,7 +6,7 @@ A class is named once, here. A label may be coarse (`rbc`, when a source does no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from blood_kedro.library.core.errors import UnknownLabelError
 
@@ -79,16 +79,19 @@ SOURCE_LABELS: dict[str, dict[str, str]] = {
         "MY": "myelocyte", "NEUTROPHIL": "neutrophil", "PLATELET": "platelet", "PMY": "promyelocyte",
         "SNE": "segmented_neutrophil",
     },
+    "sickle": {"sickle_cell": "sickle_cell"},
     "synthetic": {name: name for name in PARENT},
 }  # fmt: skip
 
 # What each source labels wherever it shows, up to the ignore regions that standardization finds. PBC names the one cell
 # in the middle: its red cells and platelets are never labelled, other white cells hardly ever show (facts-data.md,
-# sections 3 and 4). Chula labels red cells only.
+# sections 3 and 4). Chula labels red cells only;
+# the sickle set marks sickle cells among many others.
 LABELLED_BY: dict[str, tuple[str, ...]] = {
     "bccd": ("rbc", "wbc", "platelet"),
     "chula": ("rbc",),
     "pbc": ("wbc", "erythroblast"),
+    "sickle": ("sickle_cell",),
     "synthetic": ("rbc", "wbc", "erythroblast", "platelet"),
 }
 
@@ -128,14 +131,19 @@ def coarse(label: str) -> str:
 
 
 def from_source(source: str, label_raw: str, where: str = "") -> str:
-    """The taxonomy class of a source's own label.
+    """The taxonomy class of a published source's own label; see `mapped`."""
+    return mapped(SOURCE_LABELS[source], label_raw, source, where)
+
+
+def mapped(labels: Mapping[str, str], label_raw: str, source: str, where: str = "") -> str:
+    """The class that a source's label map has for one of its labels.
 
     Raises:
-        UnknownLabelError: the source has no such label; `where` names the file.
+        UnknownLabelError: the map has no such label; `where` names the file.
     """
-    known = SOURCE_LABELS[source]
-    if label_raw not in known:
+    if label_raw not in labels:
         raise UnknownLabelError(
-            f"unknown label {label_raw!r} of source {source!r}", where=where, expected=f"one of {', '.join(known)}"
-        )
-    return known[label_raw]
+            f"unknown label {label_raw!r} of source {source!r}", where=where,
+            expected=f"one of {', '.join(labels) or 'none: labels of the source is empty'}",
+        )  # fmt: skip
+    return labels[label_raw]

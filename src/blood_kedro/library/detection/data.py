@@ -6,7 +6,7 @@ That is what lets a killed training continue and end with the same weights (fact
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ from blood_kedro.library.detection.copy_paste import Paster
 from blood_kedro.library.detection.transforms import preprocessing, random_augmentation
 
 Sample = tuple[Tensor, dict[str, Tensor]]
-SOURCES = sorted(LABELLED_BY)
+
+
+def labelled_by(coco: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Classes that each source labels wherever they show, by name; a source's number is its place in this order."""
+    known: dict[str, Sequence[str]] = {**LABELLED_BY, **coco.get("labelled_by", {})}
+    return dict(sorted(known.items()))
+
 
 # What augmentation leaves of a box must show this much of it, else it is no cell any more.
 _LEFT_SHARE = 0.3
@@ -37,7 +43,7 @@ class DetectionData(Dataset[Sample]):
 
     An item is `(image, target)`: image `(3, H, W) float32` in 0..1; target holds `boxes` `(N, 4) float32` xyxy px,
     `labels` `(N,) int64` (category ids, from 1), `image_id`, `ignore` `(K, 4) float32` (the boxes of ignore regions,
-    `iscrowd`; plain Faster R-CNN does not look at them) and `source`, its number in `SOURCES`.
+    `iscrowd`; plain Faster R-CNN does not look at them) and `source`, its number in `labelled_by`.
 
     Args:
         coco: content of a COCO json.
@@ -60,6 +66,7 @@ class DetectionData(Dataset[Sample]):
     ) -> None:
         self.paster, self.train_px = paster, train_px
         self.records, self.folder, self.seed = coco["images"], images, seed
+        self.sources = {name: number for number, name in enumerate(labelled_by(coco))}
         self.prepare, self.augment = preprocessing(augment), random_augmentation(augment)
         self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self.regions: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -102,7 +109,7 @@ class DetectionData(Dataset[Sample]):
             "labels": torch.tensor(labels, dtype=torch.int64)[seen],
             "image_id": torch.tensor(record["id"]),
             "ignore": regions,
-            "source": torch.tensor(SOURCES.index(record["source"]) if record.get("source") in SOURCES else -1),
+            "source": torch.tensor(self.sources.get(record.get("source"), -1)),
         }
         return image.as_subclass(Tensor).to(torch.float32) / 255, target
 

@@ -8,6 +8,7 @@ import torch
 from torchvision.models.detection import FasterRCNN
 
 from blood_kedro.library.detection.balance import class_balanced_weights
+from blood_kedro.library.detection.data import labelled_by
 from blood_kedro.library.detection.partial_labels import Losses, accepted_classes, never_labelled, with_losses
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def with_regimen_losses(network: FasterRCNN, regimen: Regimen, train: dict[str, 
     balanced = regimen.head_loss == "class_balanced"
     losses = Losses(
         accepted=accepted_classes(classes, source_aware=source_aware),
-        never_labelled=never_labelled(classes, source_aware=source_aware),
+        never_labelled=never_labelled(classes, labelled_by(train), source_aware=source_aware),
         class_weights=torch.from_numpy(class_balanced_weights(train)) if balanced else torch.ones(len(classes) + 1),
         focus=_FOCUS if regimen.head_loss == "focal" else 0.0,
         use_regions=regimen.ignore_regions,

@@ -16,7 +16,7 @@ torchvision's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,8 +29,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 from torchvision.ops import box_area, box_iou
 from torchvision.ops.boxes import _box_inter_union
 
-from blood_kedro.library.core.taxonomy import LABELLED_BY, is_a
-from blood_kedro.library.detection.data import SOURCES
+from blood_kedro.library.core.taxonomy import is_a
 
 Target = dict[str, Tensor]
 
@@ -59,16 +58,16 @@ def accepted_classes(classes: Sequence[str], *, source_aware: bool) -> Tensor:
     return accepted
 
 
-def never_labelled(classes: Sequence[str], *, source_aware: bool) -> Tensor:
+def never_labelled(classes: Sequence[str], labelled: Mapping[str, Sequence[str]], *, source_aware: bool) -> Tensor:
     """Classes that each source never labels, `(sources + 1, C + 1) bool`.
 
-    Rows are as in `data.SOURCES`, the last is for any other. Column 0, background, is always False; so is everything
-    unless `source_aware`.
+    Rows are as in `labelled` (`data.labelled_by`), the last is for any other. Column 0, background, is always False; so
+    is everything unless `source_aware`.
     """
-    table = torch.zeros((len(SOURCES) + 1, len(classes) + 1), dtype=torch.bool)
-    for row, source in enumerate(SOURCES if source_aware else []):
+    table = torch.zeros((len(labelled) + 1, len(classes) + 1), dtype=torch.bool)
+    for row, roots in enumerate(labelled.values() if source_aware else []):
         for column, name in enumerate(classes, start=1):
-            table[row, column] = not any(is_a(name, root) for root in LABELLED_BY[source])
+            table[row, column] = not any(is_a(name, root) for root in roots)
     return table
 
 

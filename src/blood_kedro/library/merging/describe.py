@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -32,11 +33,17 @@ def class_table(index: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_coco(
-    index: pd.DataFrame, labels: pd.DataFrame, classes: list[str], split: str, canvas_px: int
+    index: pd.DataFrame,
+    labels: pd.DataFrame,
+    classes: list[str],
+    split: str,
+    canvas_px: int,
+    labelled_by: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """COCO json of one split, its images squares of `canvas_px`.
 
-    Ignore regions are `iscrowd: 1` with the coarse class in `label`.
+    Ignore regions are `iscrowd: 1` with the coarse class in `label`. `labelled_by` says for each source that the
+    taxonomy does not know which classes it labels wherever they show; it is kept beside the usual parts.
     """
     images = index[index["split"] == split]
     category = {name: number for number, name in enumerate(classes, start=1)}
@@ -59,6 +66,7 @@ def to_coco(
             }
         )
     return {
+        **({"labelled_by": {name: list(found) for name, found in labelled_by.items()}} if labelled_by else {}),
         "images": [
             {
                 "id": int(row["global_id"]),

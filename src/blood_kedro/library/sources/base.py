@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -72,12 +73,51 @@ def paired(
             rejects.add(image.relative_to(root), "image", "dropped", "image without label file")
 
 
-class SourceAdapter(Protocol):
-    """Reads the published layout of one source."""
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
-    name: str
-    how_to_get: str
-    licence: str
+
+def split_of(path: Path) -> str | None:
+    """The split that a path names, by a folder or by the name of a file of labels (`train.json`)."""
+    words = [*path.parts[:-1], path.stem.removeprefix("instances_")]
+    return next((_SPLITS[word.lower()] for word in words if word.lower() in _SPLITS), None)
+
+
+def inside(folder: Path, file: Path) -> Path | None:
+    """A file if it exists in the folder; None also for one that a label file's path leads out of it to."""
+    return file if file.is_file() and file.resolve().is_relative_to(folder.resolve()) else None
+
+
+def numbers(values: Sequence[object]) -> list[float] | None:
+    """Finite numbers, or None if any value is none."""
+    try:
+        made = [float(str(value)) for value in values]
+    except ValueError:
+        return None
+    return made if all(math.isfinite(value) for value in made) else None
+
+
+class SourceAdapter(Protocol):
+    """Reads the layout of one source."""
+
+    @property
+    def name(self) -> str:
+        """Of the source: its key in the parameters and the first part of its image ids."""
+        ...
+
+    @property
+    def how_to_get(self) -> str:
+        """What a user does to have it, for errors."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Under which its images may be used."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own labels and the class that each is."""
+        ...
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield the images of `folder` in a fixed order; put what cannot be used into `rejects`."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, files_by_stem, paired
-from blood_kedro.library.sources.voc import VocFile, read_voc
+from blood_kedro.library.sources.voc import read_voc_of
 
 
 class Bccd:
     """Layout: `BCCD/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`."""
 
     name = "bccd"
+    labels = SOURCE_LABELS["bccd"]
     licence = "MIT"
     how_to_get = "git clone https://github.com/Shenggan/BCCD_Dataset and point raw_root's bccd/ at it"
 
@@ -30,16 +33,9 @@ class Bccd:
             )
         splits = _official_splits(root / "ImageSets" / "Main")
         for image, label_file in paired(images, labels, folder, rejects):
-            shown, labels_shown = image.relative_to(folder), label_file.relative_to(folder)
-            try:
-                voc: VocFile = read_voc(label_file, labels_shown, rejects)
-            except BadInputError as error:
-                rejects.add(labels_shown, "label_file", "dropped", error.what)
-                rejects.add(shown, "image", "dropped", "its label file cannot be read")
-                continue
-            yield RawImage(
-                shown, voc.labels, labels_shown, official_split=splits.get(image.stem), labelled_size_px=voc.size_px
-            )
+            found = read_voc_of(image.relative_to(folder), label_file, label_file.relative_to(folder), rejects)
+            if found is not None:
+                yield replace(found, official_split=splits.get(image.stem))
 
 
 def _official_splits(folder: Path) -> dict[str, str]:

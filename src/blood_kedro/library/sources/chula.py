@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel, files_by_stem, paired
 
@@ -15,6 +16,7 @@ class Chula:
     """Layout: `Dataset/<n>.jpg` and `Label/<n>.txt`, each line `x y code`."""
 
     name = "chula"
+    labels = SOURCE_LABELS["chula"]
     licence = "MIT"
     how_to_get = (
         "git clone https://github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset (or Zenodo 5638201) and point "

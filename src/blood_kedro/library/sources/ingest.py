@@ -66,10 +66,10 @@ def ingest(adapter: SourceAdapter, folder: Path, *, strict: bool, limit: int | N
             if facts is None:
                 continue
             image_id = f"{adapter.name}/{raw.path.with_suffix('').as_posix()}"
-            labels = _clean(adapter.name, raw, facts, rejects)
+            labels = _clean(adapter, raw, facts, rejects)
             index.append(_index_row(adapter.name, image_id, raw, facts))
             for label in labels:
-                annotations.append(_annotation_row(adapter.name, image_id, label, facts))
+                annotations.append(_annotation_row(adapter, image_id, label, facts))
                 if label.rle_counts is not None:
                     masks.append(_mask_row(image_id, label, facts))
     if not index:
@@ -119,12 +119,12 @@ def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> Image
     return outcome
 
 
-def _clean(source: str, raw: RawImage, facts: ImageFacts, rejects: Rejects) -> list[RawLabel]:
+def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Rejects) -> list[RawLabel]:
     shown = raw.labels_path or raw.path
     labels = []
     for label in raw.labels:
         try:
-            taxonomy.from_source(source, label.label_raw, shown.as_posix())
+            taxonomy.mapped(adapter.labels, label.label_raw, adapter.name, shown.as_posix())
         except UnknownLabelError as error:
             rejects.add(shown, "annotation", "dropped", error.what, label.row)
             continue
@@ -192,16 +192,16 @@ def _annotation_id(image_id: str, label: RawLabel) -> str:
     return f"{image_id}#{label.row}"
 
 
-def _annotation_row(source: str, image_id: str, label: RawLabel, facts: ImageFacts) -> dict[str, object]:
+def _annotation_row(adapter: SourceAdapter, image_id: str, label: RawLabel, facts: ImageFacts) -> dict[str, object]:
     box = label.box_xyxy_px or (0.0, 0.0, float(facts.width_px), float(facts.height_px))
     is_point = label.box_xyxy_px is not None and box[0] == box[2] and box[1] == box[3]
-    annotated = "simulated" if source == "synthetic" else "annotated"
+    annotated = "simulated" if adapter.name == "synthetic" else "annotated"
     origin = "image" if label.box_xyxy_px is None else "point" if is_point else annotated
     return {
         "annotation_id": _annotation_id(image_id, label),
         "image_id": image_id,
         "label_raw": label.label_raw,
-        "label": taxonomy.from_source(source, label.label_raw),
+        "label": taxonomy.mapped(adapter.labels, label.label_raw, adapter.name),
         **dict(zip(boxlib.BOX_COLUMNS, box, strict=True)),
         "box_origin": origin,
         "ignore": label.ignore,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.imaging.read import SUFFIXES, is_litter
 from blood_kedro.library.sources.base import RawImage, RawLabel
 
@@ -18,6 +19,7 @@ class Pbc:
     """
 
     name = "pbc"
+    labels = SOURCE_LABELS["pbc"]
     licence = "CC BY 4.0 (publisher's page; the copy carries no licence file)"
     how_to_get = "download Mendeley Data snkd93bnjr (PBC_dataset_normal_DIB.zip) and unpack it into raw_root's pbc/"
 

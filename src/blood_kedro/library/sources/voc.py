@@ -1,18 +1,21 @@
-"""Pascal VOC label files."""
+"""Pascal VOC label files, and any set of images that has one for each."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
-from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.sources.base import RawLabel
+from blood_kedro.library.imaging.read import SUFFIXES, is_litter
+from blood_kedro.library.sources.base import RawImage, RawLabel, paired, split_of
+from blood_kedro.library.sources.options import SourceOptions
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,62 @@ def _size(root: Element) -> tuple[int, int] | None:
     except ValueError:
         return None
     return (width, height) if width > 0 and height > 0 else None
+
+
+@dataclass(frozen=True)
+class VocFolder:
+    """Layout: images and `.xml` files anywhere below the folder, of the same name without suffix."""
+
+    options: SourceOptions
+    how_to_get: str = "put its images and VOC files (.xml) there"
+
+    @property
+    def name(self) -> str:
+        """The key of the entry."""
+        return self.options.name
+
+    @property
+    def licence(self) -> str:
+        """As the entry says."""
+        return self.options.licence
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As the entry says."""
+        return self.options.labels
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield every image that has a readable VOC file, in order of name."""
+        images = _named(folder, folder / (self.options.images or ""), SUFFIXES, rejects)
+        files = _named(folder, folder / (self.options.annotations or ""), {".xml"}, rejects)
+        if not images:
+            raise SourceNotFoundError(f"source {self.name} holds no image", where=str(folder), remedy=self.how_to_get)
+        for image, path in paired(images, files, folder, rejects):
+            found = read_voc_of(image.relative_to(folder), path, path.relative_to(folder), rejects)
+            if found is not None:
+                yield replace(found, official_split=split_of(found.path))
+
+
+def _named(folder: Path, root: Path, suffixes: set[str], rejects: Rejects) -> dict[str, Path]:
+    """Files below a folder by name without suffix; a second file of a name is a reject."""
+    named: dict[str, Path] = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() not in suffixes or not path.is_file() or is_litter(path.relative_to(folder)):
+            continue
+        if path.stem in named:
+            reason = f"second file of the name of {named[path.stem].relative_to(folder)}"
+            rejects.add(path.relative_to(folder), "image", "dropped", reason)
+        else:
+            named[path.stem] = path
+    return named
+
+
+def read_voc_of(image: Path, path: Path, shown: Path, rejects: Rejects) -> RawImage | None:
+    """An image with the labels of its VOC file; None, with rejects of both, where that cannot be read."""
+    try:
+        voc = read_voc(path, shown, rejects)
+    except BadInputError as error:
+        rejects.add(shown, "label_file", "dropped", error.what)
+        rejects.add(image, "image", "dropped", "its label file cannot be read")
+        return None
+    return RawImage(image, voc.labels, shown, labelled_size_px=voc.size_px)

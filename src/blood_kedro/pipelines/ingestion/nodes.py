@@ -10,6 +10,7 @@ import pandas as pd
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
 from blood_kedro.library.sources.ingest import ingest
+from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import adapter
 from blood_kedro.library.sources.synthetic import simulated_truth
 
@@ -26,11 +27,11 @@ def read_truth(raw_folder: Path) -> pd.DataFrame:
 
 
 def ingest_source(
-    raw_folder: Path, source: dict[str, Any], on_bad_input: str
+    raw_folder: Path, source: SourceOptions, on_bad_input: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read one source: image index, raw annotations, masks, rejects, and a summary of them."""
-    reader = adapter(source["adapter"])
-    tables = ingest(reader, raw_folder, strict=on_bad_input == "raise", limit=source.get("limit"))
+    reader = adapter(source)
+    tables = ingest(reader, raw_folder, strict=on_bad_input == "raise", limit=source.limit)
     lost = (tables.rejects["kind"] == "annotation") & tables.rejects["action"].isin(["dropped", "merged"])
     summary = {
         "images": len(tables.index),

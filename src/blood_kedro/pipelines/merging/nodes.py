@@ -11,6 +11,8 @@ from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.merging.describe import class_table, composition, to_coco
 from blood_kedro.library.merging.merge import merge_sources
 from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.registry import FORMATS
 from blood_kedro.library.standardization.standardize import from_csv
 
 
@@ -42,8 +44,12 @@ def describe(index: pd.DataFrame, annotations: pd.DataFrame) -> tuple[pd.DataFra
 
 
 def coco_per_split(
-    index: pd.DataFrame, annotations: pd.DataFrame, classes: list[str], canvas_px: int
+    index: pd.DataFrame, annotations: pd.DataFrame, classes: list[str], canvas_px: int, sources: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """COCO json of train, val and test."""
-    train, val, test = (to_coco(index, annotations, classes, split, canvas_px) for split in ("train", "val", "test"))
+    entries = {name: SourceOptions.model_validate(sources[name]) for name in sorted(set(index["source"]))}
+    labelled = {name: entry.labelled_classes() for name, entry in entries.items() if entry.adapter in FORMATS}
+    train, val, test = (
+        to_coco(index, annotations, classes, split, canvas_px, labelled) for split in ("train", "val", "test")
+    )
     return train, val, test

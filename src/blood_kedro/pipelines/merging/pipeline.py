@@ -36,7 +36,10 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 coco_per_split,
-                ["unified_index", "unified_annotations", "unified_classes", "params:standardization.target_px"],
+                [
+                    "unified_index", "unified_annotations", "unified_classes", "params:standardization.target_px",
+                    "params:sources",
+                ],
                 ["coco_train", "coco_val", "coco_test"],
                 name="coco_per_split",
             ),

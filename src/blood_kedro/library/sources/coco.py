@@ -1,0 +1,132 @@
+"""Any set with a COCO json of boxes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.sources.base import RawImage, RawLabel, inside, numbers, split_of
+from blood_kedro.library.sources.options import SourceOptions
+
+# Tried in this order where the entry names none.
+_USUAL = ("annotations.json", "_annotations.coco.json", "annotations/*.json", "*/_annotations.coco.json", "*.json")
+
+
+@dataclass(frozen=True)
+class CocoFolder:
+    """Layout: one COCO json, or one per split, and images below the folder (`images`, or beside the json).
+
+    An annotation with `iscrowd: 1` is an ignore region. Boxes are `x, y, w, h` in px with the origin at the top left.
+    """
+
+    options: SourceOptions
+    how_to_get: str = "put its images and a COCO json there, or set annotations: and images: of the source"
+
+    @property
+    def name(self) -> str:
+        """The key of the entry."""
+        return self.options.name
+
+    @property
+    def licence(self) -> str:
+        """As the entry says."""
+        return self.options.licence
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As the entry says."""
+        return self.options.labels
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield every image that a json lists and that is there, in the order of the json."""
+        seen: set[Path] = set()
+        for path in self._files(folder):
+            for image in self._images(path, folder, rejects):
+                if image.path in seen:
+                    rejects.add(image.path, "image", "dropped", "listed a second time")
+                else:
+                    seen.add(image.path)
+                    yield image
+
+    def _files(self, folder: Path) -> list[Path]:
+        for pattern in (self.options.annotations,) if self.options.annotations else _USUAL:
+            found = sorted(path for path in folder.glob(pattern) if path.is_file())
+            if found:
+                return found
+        raise SourceNotFoundError(
+            f"source {self.name} has no COCO json", where=str(folder), expected=self.options.annotations or _USUAL[0],
+            remedy=self.how_to_get,
+        )  # fmt: skip
+
+    def _images(self, path: Path, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        shown = path.relative_to(folder)
+        try:
+            coco = _checked(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, BadInputError) as error:
+            rejects.add(shown, "label_file", "dropped", f"not a COCO json: {error}")
+            return
+        names = {category.get("id"): str(category.get("name")) for category in coco["categories"]}
+        labels: dict[Any, list[RawLabel]] = defaultdict(list)
+        known = {image.get("id") for image in coco["images"]}
+        for row, annotation in enumerate(coco["annotations"], start=1):
+            try:
+                labels[_image_of(annotation, known)].append(_label(annotation, names, row))
+            except BadInputError as error:
+                rejects.add(shown, "annotation", "dropped", error.what, row)
+        twice = {key for key, count in Counter(image.get("id") for image in coco["images"]).items() if count > 1}
+        for image in coco["images"]:
+            name = str(image.get("file_name"))
+            if image.get("id") in twice:
+                rejects.add(name, "image", "dropped", f"its id {image.get('id')} is that of several images")
+                continue
+            found = self._find(name, path, folder)
+            if found is None:
+                rejects.add(name, "image", "dropped", "listed in the json, but there is no such file")
+                continue
+            size = numbers([image.get("width"), image.get("height")])
+            yield RawImage(
+                found.relative_to(folder), tuple(labels[image.get("id")]), shown,
+                official_split=split_of(path.relative_to(folder)) or split_of(found.relative_to(folder)),
+                labelled_size_px=None if size is None else (int(size[0]), int(size[1])),
+            )  # fmt: skip
+
+    def _find(self, name: str, path: Path, folder: Path) -> Path | None:
+        """The file that a json means, which must lie in the source's folder."""
+        usual = [Path(), Path("images"), path.parent.relative_to(folder)]
+        places = [Path(self.options.images)] if self.options.images else usual
+        return next((file for place in places if (file := inside(folder, folder / place / name)) is not None), None)
+
+
+def _checked(coco: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a file holds
+    for part in ("images", "annotations", "categories"):
+        rows = coco.get(part) if isinstance(coco, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise BadInputError(f"{part} is no list of objects")
+    checked: dict[str, Any] = coco
+    return checked
+
+
+def _image_of(annotation: dict[str, Any], known: set[Any]) -> Any:  # noqa: ANN401 - ids may be numbers or names
+    number = annotation.get("image_id")
+    if number not in known:
+        raise BadInputError(f"belongs to image {number!r}, which the json does not list")
+    return number
+
+
+def _label(annotation: dict[str, Any], names: dict[Any, str], row: int) -> RawLabel:
+    box = numbers(annotation.get("bbox") or [])
+    if box is None or len(box) != 4:
+        raise BadInputError(f"box is not four numbers: {annotation.get('bbox')!r}")
+    x, y, width, height = box
+    if width <= 0 or height <= 0:
+        raise BadInputError(f"box of {width:g} x {height:g} px")
+    category = annotation.get("category_id")
+    if category not in names:
+        raise BadInputError(f"category {category!r}, which the json does not list")
+    return RawLabel(names[category], row, (x, y, x + width, y + height), ignore=bool(annotation.get("iscrowd")))

@@ -1,0 +1,52 @@
+"""One entry under `sources` in the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from blood_kedro.library.core.taxonomy import PARENT
+
+
+class SourceOptions(BaseModel):
+    """A source and how it is read.
+
+    `adapter` names a published source, or a format: `coco`, `voc`, `yolo`. For a format, `labels` maps the set's own
+    labels (names, or numbers where it has no names) to classes of the taxonomy, and `labelled` says which classes the
+    set labels wherever they show (default: those that it has labels of); what it does not label counts for nothing
+    where a regimen is `source_aware`. `annotations` and `images` are paths below the source's folder, for sets that do
+    not keep to the usual names. `limit` reads only the first images. `smears` are options of the simulator.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("", description="filled in: the key of the entry")
+    enabled: bool = True
+    adapter: str
+    limit: int | None = Field(None, gt=0)
+    labels: dict[str, str] = {}
+    labelled: tuple[str, ...] | None = None
+    annotations: str | None = None
+    images: str | None = None
+    licence: str = "not stated"
+    smears: dict[str, Any] | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _names(cls, labels: dict[Any, str]) -> dict[str, str]:
+        """YAML reads `0: rbc` with a number for a key."""
+        return {str(name): label for name, label in (labels or {}).items()}
+
+    @field_validator("labels", "labelled")
+    @classmethod
+    def _known(cls, value: Any) -> Any:  # noqa: ANN401 - a mapping or a tuple
+        classes = value.values() if isinstance(value, dict) else value or ()
+        strangers = sorted({label for label in classes if label not in PARENT})
+        if strangers:
+            raise ValueError(f"no such class: {', '.join(strangers)}; expected some of {', '.join(PARENT)}")
+        return value
+
+    def labelled_classes(self) -> tuple[str, ...]:
+        """Classes that a set in one of the formats labels wherever they show."""
+        return self.labelled if self.labelled is not None else tuple(sorted(set(self.labels.values())))

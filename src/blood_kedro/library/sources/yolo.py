@@ -1,0 +1,153 @@
+"""Any set with YOLO text files of boxes or polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from PIL import Image, UnidentifiedImageError
+
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.imaging.read import EXIF_ORIENTATION, SUFFIXES, is_litter
+from blood_kedro.library.sources.base import RawImage, RawLabel, numbers, split_of
+from blood_kedro.library.sources.options import SourceOptions
+
+_CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
+
+
+@dataclass(frozen=True)
+class YoloFolder:
+    """Reads images with a text file each, and the names of classes.
+
+    Layout: `images/[<split>/]<name>.jpg` and `labels/[<split>/]<name>.txt`, or `<split>/images` and `<split>/labels`,
+    or both in one folder; class names in `data.yaml` or `classes.txt`. Each line is `class x_centre y_centre width
+    height` in shares of the image, or a class and a polygon. Without class names, labels are the numbers. An image
+    without a text file is a reject; one whose file is empty has no cell, as YOLO means it.
+    """
+
+    options: SourceOptions
+    how_to_get: str = "put its images/, labels/ and data.yaml there"
+
+    @property
+    def name(self) -> str:
+        """The key of the entry."""
+        return self.options.name
+
+    @property
+    def licence(self) -> str:
+        """As the entry says."""
+        return self.options.licence
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As the entry says."""
+        return self.options.labels
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield every image with a text file, in order of path."""
+        names = self._names(folder, rejects)
+        root = folder / (self.options.images or "")
+        images = [
+            path for path in sorted(root.rglob("*"))
+            if path.suffix.lower() in SUFFIXES and path.is_file() and not is_litter(path.relative_to(folder))
+        ]  # fmt: skip
+        if not images:
+            raise SourceNotFoundError(f"source {self.name} holds no image", where=str(root), remedy=self.how_to_get)
+        used = set()
+        for image in images:
+            shown = image.relative_to(folder)
+            text = _label_file(image, folder)
+            if text is None:
+                rejects.add(shown, "image", "dropped", "image without label file")
+                continue
+            used.add(text)
+            try:
+                width, height = _size(image)
+            except BadInputError as error:
+                rejects.add(shown, "image", "dropped", error.what)
+                continue
+            found = tuple(_labels(text, text.relative_to(folder), (width, height), names, rejects))
+            yield RawImage(shown, found, text.relative_to(folder), official_split=split_of(shown))
+        for text in sorted(folder.rglob("labels/**/*.txt")):
+            if text not in used and text.name not in _CLASS_FILES:
+                rejects.add(text.relative_to(folder), "label_file", "dropped", "label file without image")
+
+    def _names(self, folder: Path, rejects: Rejects) -> list[str] | None:
+        """Class names in order of number; None where the set has none."""
+        for name in (self.options.annotations,) if self.options.annotations else _CLASS_FILES:
+            path = folder / name
+            if not path.is_file():
+                continue
+            try:
+                return _read_names(path)
+            except (BadInputError, yaml.YAMLError, UnicodeDecodeError) as error:
+                rejects.add(name, "label_file", "noted", f"no class names in it, labels are numbers: {error}")
+        return None
+
+
+def _read_names(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix not in {".yaml", ".yml"}:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    content = yaml.safe_load(text)
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict):
+        names = [names[number] for number in sorted(names)]
+    if not isinstance(names, list):
+        raise BadInputError("`names` is missing")
+    return [str(name) for name in names]
+
+
+def _label_file(image: Path, folder: Path) -> Path | None:
+    parts = list(image.relative_to(folder).parts)
+    twins = [image.with_suffix(".txt")]
+    if "images" in parts:
+        place = len(parts) - 1 - parts[::-1].index("images")
+        parts[place] = "labels"
+        twins.insert(0, folder.joinpath(*parts).with_suffix(".txt"))
+    return next((path for path in twins if path.is_file()), None)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height as viewed, from the head of the file."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
+            return (image.height, image.width) if turned else image.size
+    except (UnidentifiedImageError, OSError) as error:
+        raise BadInputError(f"image cannot be decoded: {error}") from error
+
+
+def _labels(
+    path: Path, shown: Path, size: tuple[int, int], names: list[str] | None, rejects: Rejects
+) -> Iterator[RawLabel]:
+    for row, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield _label(line.split(), row, size, names)
+        except BadInputError as error:
+            rejects.add(shown, "annotation", "dropped", error.what, row)
+
+
+def _label(fields: list[str], row: int, size: tuple[int, int], names: list[str] | None) -> RawLabel:
+    values = numbers(fields)
+    if values is None or not (len(values) == 5 or (len(values) >= 7 and len(values) % 2)):
+        raise BadInputError(f"line is neither class and box nor class and polygon: {' '.join(fields[:8])!r}")
+    number, width, height = int(values[0]), size[0], size[1]
+    if names is not None and not 0 <= number < len(names):
+        raise BadInputError(f"class {number}, of {len(names)} names")
+    if len(values) == 5:
+        _, x, y, w, h = values
+        box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    else:
+        box = (min(values[1::2]), min(values[2::2]), max(values[1::2]), max(values[2::2]))
+    if box[2] <= box[0] or box[3] <= box[1]:
+        raise BadInputError(f"box without area: {' '.join(fields[:5])!r}")
+    if max(abs(v) for v in box) > 2:
+        raise BadInputError(f"box is not in shares of the image: {' '.join(fields[:5])!r}")
+    label = str(number) if names is None else names[number]
+    return RawLabel(label, row, (box[0] * width, box[1] * height, box[2] * width, box[3] * height))
