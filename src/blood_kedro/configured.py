@@ -91,6 +91,15 @@ def sources() -> list[str]:
     return names
 
 
+def further_sets() -> list[str]:
+    """Published sets that single cells or cutouts are read from and that are no sources of images with boxes."""
+    readers = {entry["reader"] for name, entry in (morphology().get("cells") or {}).items() if name in cell_sources()}
+    cutouts = (counting().get("cutouts") or {}).items()
+    published = any(entry.get("reader") == "published" for name, entry in cutouts if name in cutout_sets())
+    wanted = {"elsafty": "elsafty" in readers, "ojaghi": published or bool({"ojaghi", "fields"} & readers)}
+    return [name for name, is_wanted in wanted.items() if is_wanted]
+
+
 def regimens() -> list[str]:
     """Names of enabled regimens, in the order of configuration."""
     return _enabled("regimens")

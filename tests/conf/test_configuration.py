@@ -15,13 +15,15 @@ from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.library.detection.options import Pretraining, Regimen
+from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
 from blood_kedro.library.reporting import published_004
 from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.options import SmearOptions
-from blood_kedro.library.sources.registry import SOURCES
+from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.registry import adapter
 from blood_kedro.library.standardization.options import StandardizationOptions
 from tests.conftest import PROJECT
 
@@ -37,6 +39,7 @@ def load(environment: str, what: str = "parameters") -> dict[str, Any]:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_parameters_are_valid_options(environment: str) -> None:
     parameters = load(environment)
+    DownloadOptions.model_validate(parameters["download"])
     StandardizationOptions(**parameters["standardization"])
     MergingOptions(**parameters["merging"])
     Pretraining(**parameters["pretraining"])
@@ -53,7 +56,7 @@ def test_parameters_are_valid_options(environment: str) -> None:
         for name, entry in parameters["overlap"][section].items():
             assert options(**entry).name == name
     for name, entry in parameters["sources"].items():
-        assert entry["adapter"] in SOURCES
+        assert adapter(SourceOptions.model_validate({**entry, "name": name})).name == name
         assert name in parameters["standardization"]["sources"]
 
 

@@ -10,7 +10,9 @@ from kedro.runner import SequentialRunner
 
 from blood_kedro import configured
 from blood_kedro.datasets.folder import ImageFolderDataset
+from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.standardization.options import StandardizationOptions
 from blood_kedro.pipelines import ingestion, merging, standardization
 from tests.fixtures.trees import Bccd
@@ -23,17 +25,19 @@ SMEARS = {
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> DataCatalog:
-    parameters = {
+    written = {
         "seed": 1, "on_bad_input": "reject",
         "sources": {"synthetic": {"enabled": True, "adapter": "synthetic", "smears": SMEARS},
                     "bccd": {"enabled": True, "adapter": "bccd"}, "pbc": {"enabled": False, "adapter": "pbc"}},
     }  # fmt: skip
+    parameters = configured.complete(written)
     configured.set_from(parameters)
+    sources = {name: SourceOptions.model_validate(entry) for name, entry in parameters["sources"].items()}
     tree = Bccd(tmp_path / "raw")
     for n in range(4):
         tree.add(f"i{n}", [("RBC", 2, 3, 20, 30), ("Blob", 1, 1, 9, 9)], seed=n)
     folders = {
-        "bccd.raw_folder": tmp_path / "raw", "synthetic.target_folder": tmp_path / "smears",
+        "bccd.target_folder": tmp_path / "raw", "synthetic.target_folder": tmp_path / "smears",
         "synthetic.standardized_folder": tmp_path / "std/synthetic", "bccd.standardized_folder": tmp_path / "std/bccd",
         "unified_folder": tmp_path / "unified",
     }  # fmt: skip
@@ -42,9 +46,12 @@ def catalog(tmp_path: Path) -> DataCatalog:
         | {
             "params:seed": MemoryDataset(1),
             "params:on_bad_input": MemoryDataset("reject"),
-            "params:sources.synthetic": MemoryDataset(parameters["sources"]["synthetic"]),
+            "params:download": MemoryDataset(DownloadOptions()),
+            "params:sources": MemoryDataset(parameters["sources"]),
+            "params:sources.synthetic": MemoryDataset(sources["synthetic"]),
             "params:sources.synthetic.smears": MemoryDataset(SMEARS),
-            "params:sources.bccd": MemoryDataset(parameters["sources"]["bccd"]),
+            "params:sources.bccd": MemoryDataset(sources["bccd"]),
+            "params:sources.bccd.name": MemoryDataset("bccd"),
             "params:standardization": MemoryDataset(StandardizationOptions(workers=1, boxes="paper")),
             "params:standardization.target_px": MemoryDataset(512),
             "params:merging": MemoryDataset(MergingOptions(view="full", min_class_count=2, val_fraction=0.25)),

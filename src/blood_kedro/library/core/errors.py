@@ -33,6 +33,10 @@ class SourceNotFoundError(BloodKedroError):
     """A configured source has no folder, or its folder holds nothing to read."""
 
 
+class DownloadError(BloodKedroError):
+    """A public set cannot be fetched, or what came is not what it should be."""
+
+
 class BadInputError(BloodKedroError):
     """A file of a source cannot be used (only raised where `on_bad_input: raise`; else it is a reject)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,12 @@ def fingerprint(value: Any) -> str:  # noqa: ANN401 - any JSON-like value
     """First 16 hex digits of the SHA-256 of a JSON-like value (dict order does not matter)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file, read in parts."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def table_fingerprint(*tables: pd.DataFrame) -> str:

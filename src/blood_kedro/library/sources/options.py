@@ -12,11 +12,12 @@ from blood_kedro.library.core.taxonomy import PARENT
 class SourceOptions(BaseModel):
     """A source and how it is read.
 
-    `adapter` names a published source, or a format: `coco`, `voc`, `yolo`. For a format, `labels` maps the set's own
-    labels (names, or numbers where it has no names) to classes of the taxonomy, and `labelled` says which classes the
-    set labels wherever they show (default: those that it has labels of); what it does not label counts for nothing
-    where a regimen is `source_aware`. `annotations` and `images` are paths below the source's folder, for sets that do
-    not keep to the usual names. `limit` reads only the first images. `smears` are options of the simulator.
+    `adapter` names a published source, or a format: `coco`, `voc`, `yolo`, `folders` (of single cells). For a format,
+    `labels` maps the set's own labels (names, or numbers where it has no names) to classes of the taxonomy, and
+    `labelled` says which classes the set labels wherever they show (default: those that it has labels of); what it does
+    not label counts for nothing where a regimen is `source_aware`. `annotations` and `images` are paths below the
+    source's folder, for sets that do not keep to the usual names. `limit` reads only the first images. `smears` are
+    options of the simulator.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -13,6 +13,7 @@ from blood_kedro.library.sources.base import SourceAdapter
 from blood_kedro.library.sources.bccd import Bccd
 from blood_kedro.library.sources.chula import Chula
 from blood_kedro.library.sources.coco import CocoFolder
+from blood_kedro.library.sources.folders import ClassFolders
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.pbc import Pbc
 from blood_kedro.library.sources.sickle import Sickle
@@ -22,7 +23,7 @@ from blood_kedro.library.sources.yolo import YoloFolder
 
 SOURCES: dict[str, SourceAdapter] = {each.name: each for each in (Synthetic(), Bccd(), Chula(), Pbc(), Sickle())}
 FORMATS: dict[str, Callable[[SourceOptions], SourceAdapter]] = {
-    "coco": CocoFolder, "voc": VocFolder, "yolo": YoloFolder,
+    "coco": CocoFolder, "voc": VocFolder, "yolo": YoloFolder, "folders": ClassFolders,
 }  # fmt: skip
 
 

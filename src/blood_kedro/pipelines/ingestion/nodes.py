@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
 from blood_kedro.library.sources.ingest import ingest
@@ -19,6 +20,16 @@ def generate_smears(raw_folder: Path, smears: dict[str, Any], seed: int) -> Path
     """Write the generated smears, unless the folder already holds them."""
     write_smears(raw_folder, SmearOptions(**smears), seed, workers=0)
     return raw_folder
+
+
+def fetch_source(target_folder: Path, name: str, download: DownloadOptions) -> Path:
+    """Fetch a published set that is not there yet, where downloads are switched on; other sources are left alone."""
+    from blood_kedro.library.download.fetch import fetch
+    from blood_kedro.library.download.published import published
+
+    if name in published():
+        fetch(name, published()[name], target_folder, download)
+    return target_folder
 
 
 def read_truth(raw_folder: Path) -> pd.DataFrame:

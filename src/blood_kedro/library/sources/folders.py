@@ -1,0 +1,52 @@
+"""Any set of single-cell images in folders that are named by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.imaging.read import SUFFIXES, is_litter
+from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
+from blood_kedro.library.sources.options import SourceOptions
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Layout: `[<anything>/]<class>/<name>.jpg`; the label of an image is the name of its folder."""
+
+    options: SourceOptions
+    how_to_get: str = "put its images there, in one folder for each class"
+
+    @property
+    def name(self) -> str:
+        """The key of the entry."""
+        return self.options.name
+
+    @property
+    def licence(self) -> str:
+        """As the entry says."""
+        return self.options.licence
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As the entry says."""
+        return self.options.labels
+
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+        """Yield every image that lies in a folder, in order of path; its label spans the whole image."""
+        root = folder / (self.options.images or "")
+        found = False
+        for path in sorted(root.rglob("*")):
+            shown = path.relative_to(folder)
+            if not path.is_file() or path.suffix.lower() not in SUFFIXES or is_litter(shown):
+                continue
+            if path.parent == root:
+                rejects.add(shown, "image", "dropped", "lies in no folder of a class")
+                continue
+            found = True
+            yield RawImage(shown, (RawLabel(path.parent.name, 1, None),), shown, official_split=split_of(shown))
+        if not found:
+            raise SourceNotFoundError(f"source {self.name} holds no image", where=str(root), remedy=self.how_to_get)
