@@ -86,6 +86,28 @@ def test_shifted_fields_are_found_and_others_are_not(tmp_path: Path) -> None:
     assert set(pairs["kind"]) == {"shifted_field"}
 
 
+@pytest.mark.parametrize("turn", range(8))
+def test_copies_that_were_turned_stretched_and_recoloured_are_found(tmp_path: Path, turn: int) -> None:
+    """As in sets that are made of others' images: no hash and no shift finds them."""
+    fields = [field(seed)[:480, :640] for seed in range(4)]
+    copy = np.rot90(cv2.resize(fields[0], (416, 416)), turn % 4)
+    copy = copy[:, ::-1] if turn >= 4 else copy
+    hsv = cv2.cvtColor(np.ascontiguousarray(copy), cv2.COLOR_RGB2HSV).astype(int)
+    hsv[..., 0], hsv[..., 2] = (hsv[..., 0] + 12) % 180, np.clip(hsv[..., 2] * 0.8, 0, 255)
+    pictures = [*fields, cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)]
+    paths, sizes = [], []
+    for number, picture in enumerate(pictures):
+        canvas = np.zeros((640, 640, 3), np.uint8)
+        top, left = ((640 - side) // 2 for side in picture.shape[:2])
+        canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        paths.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), canvas[..., ::-1])
+        sizes.append((picture.shape[1], picture.shape[0]))
+    names = list("abcde")
+    pairs = find_duplicates(names, ["x"] * 4 + ["y"], make_thumbnails(paths, sizes), DuplicateOptions())
+    assert [(row.image_a, row.image_b) for row in pairs.itertuples()] == [("a", "e")]
+
+
 def test_groups_are_transitive_and_join_slides() -> None:
     ids = ["a", "b", "c", "d", "e", "f"]
     row = {"kind": "near_hash", "similarity": 1.0, "overlap_share": 1.0}

@@ -180,7 +180,7 @@ class DuplicatePairs(_Table):
 
     image_a: Series[str]
     image_b: Series[str]
-    kind: Series[str] = pa.Field(isin=["same_pixels", "near_hash", "shifted_field"])
+    kind: Series[str] = pa.Field(isin=["same_pixels", "near_hash", "turned_copy", "shifted_field"])
     similarity: Series[float]
     overlap_share: Series[float]
 

@@ -2,7 +2,8 @@
 
 A perceptual hash finds one of the 45 BCCD pairs that show one field twice. The rest are found by phase
 correlation (Kuglin and Hines 1975) of every pair of thumbnails, checked by the plain correlation of the part
-that overlaps. Not found: fields rotated or flipped, and overlaps under a tenth of the frame.
+that overlaps. Copies of a whole picture that were turned, stretched or recoloured are found in `turned.py`. Not found:
+fields that are both shifted and turned, and overlaps under a tenth of the frame.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from blood_kedro.library.core.schemas import DuplicatePairs, conform
 from blood_kedro.library.merging.options import DuplicateOptions
 from blood_kedro.library.merging.thumbnails import Thumbnail
+from blood_kedro.library.merging.turned import turned_copies
 
 _ALL_PX, _SMALL_SOURCE_PX = 48, 64
 _CHECKED_PER_PASS = 20_000
@@ -52,6 +54,8 @@ def find_duplicates(
     for members, side_px, padded in passes:
         for i, j, similarity, overlap in _shifted([thumbnails[k] for k in members], side_px, padded, options):
             add(members[i], members[j], "shifted_field", similarity, overlap)
+    for i, j, similarity in turned_copies(thumbnails, options.turned_similarity):
+        add(i, j, "turned_copy", similarity, 1.0)
     return conform(DuplicatePairs, [found[pair] for pair in sorted(found)])
 
 

@@ -13,6 +13,9 @@ class DuplicateOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     hash_distance: int = Field(4, ge=0, description="perceptual hashes at most this many bits apart")
+    turned_similarity: float = Field(
+        0.9, gt=0, le=1, description="correlation of whole pictures in any of eight orientations"
+    )
     min_similarity: float = Field(0.8, gt=0, le=1, description="correlation of the overlapping parts")
     min_overlap: float = Field(0.1, gt=0, le=1, description="share of the frame that overlaps")
     background_tolerance: float = Field(15, gt=0, description="background colours may differ by this many levels")
