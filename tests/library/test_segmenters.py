@@ -120,19 +120,27 @@ def test_unet_of_fields_keeps_touching_cells_apart() -> None:
     inside = insides(cells, 256, 256, 36)
     assert not inside[60, 78:80].any()  # between the two that touch
     assert inside[128, 0]  # the border of the tile is no outline of the cell that it cuts
-    segment = FieldUnet(lambda images: inside[None], Segmentation(cell_px=36, unet_cell_px=36))
-    found = segment("tile", rgb, Rejects("tile"))
+
+    def knows(mask: np.ndarray, scale: float = 1.0) -> FieldUnet:
+        """A network that says `mask`, whatever it is shown; it is shown the tile and a margin of 32 px."""
+
+        def predict(images: np.ndarray) -> np.ndarray:
+            small = cv2.resize(mask.astype(np.uint8), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+            said = np.pad(small, 32, mode="edge") > 0
+            assert images.shape == (1, *said.shape, 3)
+            return said[None]
+
+        return FieldUnet(predict, Segmentation(cell_px=36, unet_cell_px=36 * scale))
+
+    found = knows(inside)("tile", rgb, Rejects("tile"))
     assert len(found) == len(cells)
     assert agree(found, cells, 0.9).matched == len(cells)
     whole = np.zeros((256, 256), np.bool_)
     for cell in cells:
         whole[cell.window] |= cell.mask
-    melted = FieldUnet(lambda images: whole[None], Segmentation(cell_px=36, unet_cell_px=36))
-    assert agree(melted("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # too large for one: split
-    half = FieldUnet(lambda images: np.stack([cv2.resize(inside.astype(np.uint8), (128, 128)) > 0 for _ in images]),
-                     Segmentation(cell_px=36, unet_cell_px=18))  # fmt: skip
-    assert agree(half("tile", rgb, Rejects("tile")), cells, 0.8).matched == len(cells)
-    assert segment("tile", rgb[:4, :4], Rejects("tile")) == []
+    assert agree(knows(whole)("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # too large: split
+    assert agree(knows(inside, 0.5)("tile", rgb, Rejects("tile")), cells, 0.8).matched == len(cells)
+    assert knows(inside)("tile", rgb[:4, :4], Rejects("tile")) == []
 
 
 def test_windows_of_fields_show_every_cell_of_a_tile_and_say_what_has_no_masks(tmp_path: Path) -> None:

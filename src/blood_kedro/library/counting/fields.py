@@ -30,6 +30,8 @@ from blood_kedro.library.imaging.segmentation import split_instances
 RgbImage = npt.NDArray[np.uint8]
 # Width of the rim that insides leave out, in cells: two pixels of the 36 that a red cell has in Ojaghi's tiles.
 RIM = 1 / 18
+# What a tile is continued by on each side, px of the network's input.
+_BEYOND_PX = 32
 # Windows overlap by a third, so that every cell is whole in one of them.
 _STEP = 2 / 3
 
@@ -152,7 +154,9 @@ class FieldUnet:
         scale = self.options.unet_cell_px / self.options.cell_px
         height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
         shown = rgb if scale == 1 else cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-        inside = self.predict(np.asarray(shown[None], np.uint8))[0]
+        # Convolutions fill with black beyond the border, which draws outlines there: the tile is continued instead.
+        padded = cv2.copyMakeBorder(shown, *[_BEYOND_PX] * 4, cv2.BORDER_REPLICATE)
+        inside = self.predict(np.asarray(padded[None], np.uint8))[0][_BEYOND_PX:-_BEYOND_PX, _BEYOND_PX:-_BEYOND_PX]
         if scale != 1:
             inside = cv2.resize(inside.astype(np.float32), rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
         cells = _separate(np.asarray(inside, np.bool_), self.options.cell_px)
