@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
-
-if TYPE_CHECKING:
-    from blood_kedro.library.detection.tiled import Detections
-
-TILED_ABOVE_PX, TILE_PX = 2000, 640
 
 
 class Detector(PythonModel):
@@ -36,20 +30,15 @@ class Detector(PythonModel):
 
     def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
         """Detect cells; a small image is scaled inside the network, a large one comes in tiles."""
+        from blood_kedro.library.detection.tiled import TILE_PX, detect_image
+
         rows = []
         for number, pixels in enumerate(np.asarray(model_input, np.uint8)):
-            found = self._detect(pixels, int((params or {}).get("tile_px", TILE_PX)))
+            found = detect_image(self.network, pixels, self.prepare, int((params or {}).get("tile_px", TILE_PX)))
             for box, label, score in zip(found.boxes.tolist(), found.labels, found.scores.tolist(), strict=True):
                 rows.append((number, self.classes[int(label) - 1], score, *box))
         columns = ["image", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
         return pd.DataFrame(rows, columns=columns)
-
-    def _detect(self, pixels: npt.NDArray[np.uint8], tile_px: int) -> Detections:
-        from blood_kedro.library.detection.tiled import detect_tiled
-
-        # A single tile is the whole image: nothing is cut, nothing is removed.
-        side = tile_px if max(pixels.shape[:2]) > TILED_ABOVE_PX else max(pixels.shape[:2])
-        return detect_tiled(self.network, pixels, self.prepare, tile_px=side, overlap_px=max(side // 4, 1))
 
 
 mlflow.models.set_model(Detector())

@@ -155,7 +155,7 @@ class FieldUnet:
         height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
         shown = rgb if scale == 1 else cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
         # Convolutions fill with black beyond the border, which draws outlines there: the tile is continued instead.
-        padded = cv2.copyMakeBorder(shown, *[_BEYOND_PX] * 4, cv2.BORDER_REPLICATE)
+        padded = np.pad(shown, ((_BEYOND_PX, _BEYOND_PX), (_BEYOND_PX, _BEYOND_PX), (0, 0)), mode="edge")
         inside = self.predict(np.asarray(padded[None], np.uint8))[0][_BEYOND_PX:-_BEYOND_PX, _BEYOND_PX:-_BEYOND_PX]
         if scale != 1:
             inside = cv2.resize(inside.astype(np.float32), rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5

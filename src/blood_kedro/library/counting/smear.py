@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.tiles import Grid, Place, cut_into_tiles, grids, tile_name
-from blood_kedro.library.imaging.read import SUFFIXES, is_litter, read_rgb
+from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
+from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
-# Pillow refuses images beyond this as possible decompression bombs; here a whole slide is what one expects.
-_MOST_PIXELS = 4_000_000_000
-# Larger images are unpacked to the disk once, so that a worker needs the memory of a tile.
-_UNPACKED_PIXELS = 40_000_000
-_TIFF = {".tif", ".tiff"}
 
 
 class Reader(Protocol):
@@ -61,8 +53,7 @@ def open_smears(
         SourceNotFoundError: nothing is there, or nothing that could be read.
     """
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
-    listed = paths if folder is None else sorted(folder.iterdir())
-    files = [p for p in listed if p.is_file() and p.suffix.lower() in SUFFIXES and not is_litter(Path(p.name))]
+    files = image_files(paths)
     as_grid = folder is not None and len(files) > 1 and all(tile_name(file.stem) for file in files)
     if as_grid and folder is not None:
         smears = _of_tiles(folder, files, rejects)
@@ -79,18 +70,15 @@ def open_smears(
 
 
 def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects) -> list[Smear]:
-    names = [file.stem for file in files]
     smears = []
-    for file in files:
+    for file, name in zip(files, names_of(files), strict=True):
         try:
-            version = _hash([file])
-            ready = _ready(file, version, work_folder)
-            height, width = _pixels(ready).shape[:2]
+            version = version_of([file])
+            ready = readable_in_parts(file, version, work_folder)
+            height, width = pixels_of(ready).shape[:2]
         except BadInputError as error:
             rejects.add(file, "image", "dropped", error.what)
             continue
-        # Two files of one folder may differ by their suffix alone.
-        name = file.stem if names.count(file.stem) == 1 else file.name.replace(".", "_")
         smears.append(Smear(name, cut_into_tiles(width, height, tile_px, overlap_px), _Window(ready), version))
     return smears
 
@@ -107,7 +95,7 @@ def _of_tiles(folder: Path, files: list[Path], rejects: Rejects) -> list[Smear]:
         for missing in grid.missing:
             rejects.add(folder / missing, "image", "noted", "the grid has a hole here: its cells are not counted")
         own = [paths[place.name] for place in grid.places]
-        found.append(Smear(grid.smear or folder.name, grid, _File(paths), _hash(own)))
+        found.append(Smear(grid.smear or folder.name, grid, _File(paths), version_of(own)))
     return found
 
 
@@ -116,7 +104,7 @@ class _Window:
     file: Path
 
     def __call__(self, place: Place) -> RgbImage:
-        window = _pixels(self.file)[place.top : place.top + place.height, place.left : place.left + place.width]
+        window = pixels_of(self.file)[place.top : place.top + place.height, place.left : place.left + place.width]
         return np.ascontiguousarray(window)
 
 
@@ -128,53 +116,19 @@ class _File:
         return read_rgb(self.paths[place.name])
 
 
-@lru_cache(maxsize=1)
-def _pixels(file: Path) -> RgbImage:
-    """Pixels of an image, the last one kept; those of unpacked images and plain TIFF files stay on the disk.
+def reduced(smear: Smear, most_px: int) -> tuple[RgbImage, float]:
+    """The whole smear with sides of at most `most_px`, and its scale: pixels of that for one of the smear.
 
-    Raises:
-        BadInputError: it cannot be read.
+    It is put together tile by tile, so that a slide needs no more memory than a tile and the small picture. Holes of a
+    grid are white.
     """
-    if file.suffix == ".npy":
-        return np.asanyarray(np.load(file, mmap_mode="r"))
-    mapped = _mapped_tiff(file)
-    return read_rgb(file) if mapped is None else mapped
-
-
-def _mapped_tiff(file: Path) -> RgbImage | None:
-    if file.suffix.lower() not in _TIFF:
-        return None
-    try:
-        mapped = tifffile.memmap(file, mode="r")
-    except (ValueError, OSError, tifffile.TiffFileError):
-        return None
-    return mapped if mapped.dtype == np.uint8 and mapped.ndim == 3 and mapped.shape[2] == 3 else None
-
-
-def _ready(file: Path, version: str, work_folder: Path) -> Path:
-    """The file itself, or what it was unpacked to because it is large and cannot be read in parts.
-
-    Raises:
-        BadInputError: it cannot be read.
-    """
-    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
-    try:
-        with Image.open(file) as header:
-            width, height = header.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"image cannot be decoded: {error}", where=str(file)) from error
-    if width * height <= _UNPACKED_PIXELS or _mapped_tiff(file) is not None:
-        return file
-    unpacked = work_folder / "unpacked" / f"{version}.npy"
-    if not unpacked.is_file():
-        # read_rgb turns what is not plain 8-bit RGB into it, in memory: 3 bytes for each pixel, and freed at once.
-        write_atomically(unpacked, lambda path: np.save(path.open("wb"), read_rgb(file)))
-    return unpacked
-
-
-def _hash(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
+    width, height = smear.grid.width_px, smear.grid.height_px
+    scale = min(1.0, most_px / max(width, height))
+    canvas = np.full((max(1, round(height * scale)), max(1, round(width * scale)), 3), 255, np.uint8)
+    for place in smear.grid.places:
+        x0, y0 = round(place.left * scale), round(place.top * scale)
+        x1 = min(canvas.shape[1], round((place.left + place.width) * scale))
+        y1 = min(canvas.shape[0], round((place.top + place.height) * scale))
+        if x1 > x0 and y1 > y0:
+            canvas[y0:y1, x0:x1] = cv2.resize(smear.read(place), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    return canvas, scale

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # and the better of the two stays.
 _SEAM_SHARE = 0.25
 _SAME_CELL_IOU = 0.5
+# An image with a longer side is cut into tiles of this side.
+TILED_ABOVE_PX, TILE_PX = 2000, 640
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,20 @@ def detect_tiled(
                     found, kept[neighbour] = _better(found, kept[neighbour])
             kept[tile.row, tile.column] = found
     return _joined(list(kept.values()))
+
+
+def detect_image(
+    network: FasterRCNN,
+    pixels: npt.NDArray[np.uint8],
+    prepare: Callable[[Tensor], Tensor],
+    tile_px: int = TILE_PX,
+    tiled_above_px: int = TILED_ABOVE_PX,
+) -> Detections:
+    """Cells of one image `(H, W, 3) uint8`: as a whole, scaled inside the network, or in tiles if it is large."""
+    # A single tile is the whole image: nothing is cut, nothing is removed.
+    longest = max(pixels.shape[:2])
+    side = tile_px if longest > tiled_above_px else longest
+    return detect_tiled(network, pixels, prepare, tile_px=side, overlap_px=max(side // 4, 1))
 
 
 def _owned(output: dict[str, Tensor], tile: Tile, margin: float) -> Detections:

@@ -1,0 +1,89 @@
+"""A trained detector on images that somebody brings, of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.taxonomy import COARSE, coarse
+from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
+
+CELL_COLUMNS = ["image", "cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+
+
+class OwnImages(BaseModel):
+    """What a user wants to have looked at.
+
+    `input` is an image or a folder of images, `regimen` the name of the trained detector. An image with a side above
+    `tiled_above_px` is cut into overlapping tiles of `tile_px`: cells should take the share of a tile that they take of
+    a training image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str | None = None
+    regimen: str = "regimen_2"
+    score_threshold: float = Field(0.5, ge=0, le=1)
+    tile_px: int = Field(640, gt=31)
+    tiled_above_px: int = Field(2000, gt=31)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Cells of all images (`CELL_COLUMNS`, boxes in px of the image), one row of counts per image, and the files."""
+
+    cells: pd.DataFrame
+    counts: pd.DataFrame
+    files: dict[str, Path]
+
+
+def detect_images(
+    bundle: ModelBundle, paths: Sequence[Path], options: OwnImages, work_folder: Path, rejects: Rejects
+) -> Found:
+    """Find the cells of images; files that cannot be read go to rejects.
+
+    Raises:
+        SourceNotFoundError: there is no readable image.
+    """
+    from blood_kedro.library.detection.predict import load_detector
+    from blood_kedro.library.detection.tiled import detect_image
+    from blood_kedro.library.detection.transforms import preprocessing
+
+    network, classes = load_detector(bundle), bundle.config["classes"]
+    prepare = preprocessing(bundle.config["regimen"]["augmentation"])
+    rows: list[list[object]] = []
+    counts, files = [], {}
+    listed = image_files(paths)
+    for file, name in zip(listed, names_of(listed), strict=True):
+        try:
+            ready = readable_in_parts(file, version_of([file]), work_folder)
+            pixels = pixels_of(ready)
+        except BadInputError as error:
+            rejects.add(file, "image", "dropped", error.what)
+            continue
+        found = detect_image(network, pixels, prepare, options.tile_px, options.tiled_above_px)
+        sure = found.scores >= options.score_threshold
+        labels = [classes[int(k) - 1] for k in found.labels[sure]]
+        for cell, (box, label, score) in enumerate(
+            zip(found.boxes[sure].tolist(), labels, found.scores[sure].tolist(), strict=True), start=1
+        ):
+            rows.append([name, cell, label, score, *box])
+        kinds = pd.Series([coarse(label) for label in labels], dtype=object)
+        counts.append(
+            {"image": name, "width_px": pixels.shape[1], "height_px": pixels.shape[0],
+             **{kind: int((kinds == kind).sum()) for kind in COARSE}}
+        )  # fmt: skip
+        files[name] = ready
+    if not files:
+        raise SourceNotFoundError(
+            "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]),
+            expected="an image, or a folder of images", remedy="correct detection.input",
+        )  # fmt: skip
+    return Found(pd.DataFrame(rows, columns=CELL_COLUMNS), pd.DataFrame(counts), files)
