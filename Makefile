@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENV ?= base
 RAW ?= data/01_raw
+CELL_PX ?= 36
+REGIMEN ?= regimen_2
+ACCEPT_LARGE ?= false
 UV_VERSION := 0.13.8
 
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -19,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz mlflow report bench simulator transfer study pack docs lock clean
+.PHONY: help install run real test lint types format viz mlflow report count detect app data bench simulator transfer study pack docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,6 +52,23 @@ mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
 
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
+
+count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>)
+	@test -n "$(IMAGES)" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
+	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES)),sam_counting.inputs.own.cell_px=$(CELL_PX)'
+	@echo "open data/08_reporting/own_count/index.html"
+
+detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen>)
+	@test -n "$(IMAGES)" || { echo "say which: make detect IMAGES=<image or folder>"; exit 2; }
+	$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params='detection.input=$(abspath $(IMAGES)),detection.regimen=$(REGIMEN)'
+	@echo "open data/08_reporting/own_detection/index.html"
+
+app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860); uses the models of earlier runs
+	$(BIN)/python -m blood_kedro.app
+
+data: $(STAMP) ## fetch the public sets of environment ENV into RAW (all of them: ACCEPT_LARGE=true)
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=$(if $(filter base,$(ENV)),laptop,$(ENV)) --pipelines=ingestion \
+		--params=download.enabled=true,download.accept_large=$(ACCEPT_LARGE)
 
 bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images; PARTS="cells ..." only these)
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/bench.py $(PARTS)

@@ -158,6 +158,16 @@ def counting() -> dict[str, Any]:
     return dict(_current().get("sam_counting") or {})
 
 
+def detects_own_images() -> bool:
+    """Whether the user names images of their own for a detector: then nothing is trained."""
+    return bool((_current().get("detection") or {}).get("input"))
+
+
+def own_detector() -> str:
+    """The regimen whose detector looks at a user's own images."""
+    return str(_current()["detection"]["regimen"])
+
+
 def counts_own_smear() -> bool:
     """Whether the user names a smear of their own: then that alone is counted, and nothing is trained."""
     return bool(counting().get("input"))

@@ -202,7 +202,14 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     known |= {*parameters["overlap"]["crops"], *parameters["overlap"]["studies"]}
     known |= {name for part in ("cutouts", "classifiers", "inputs") for name in parameters["sam_counting"][part]}
     used = set()
-    for dataset in register_pipelines()["__default__"].datasets():
+    datasets = set(register_pipelines()["__default__"].datasets())
+    # Images of a user's own have pipelines of their own.
+    own = {"detection": {**parameters["detection"], "input": "x"}}
+    own["sam_counting"] = {**parameters["sam_counting"], "input": "x"}
+    configured.set_from(configured.complete({**parameters, **own}))
+    for name in ("detection_training", "sam_counting"):
+        datasets |= set(register_pipelines()[name].datasets())
+    for dataset in datasets:
         if dataset.startswith(("params:", "parameters")) or dataset == "run_record":
             continue
         matching = [p for p in patterns if re.fullmatch(re.sub(r"\\{\w+\\}", r"([^.]+)", re.escape(p)), dataset)]
@@ -210,7 +217,8 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
         used |= set(matching)
         if "." in dataset:
             assert dataset.split(".")[0] in known, dataset
-    optional = {"synthetic.target_folder", "synthetic.raw_folder", "synthetic.simulated_truth", "{regimen}.cutouts"}
+    optional = {"synthetic.target_folder", "synthetic.raw_folder", "synthetic.simulated_truth", "{regimen}.cutouts",
+                "{source}.target_folder"}  # fmt: skip
     if environment != "bccd":  # detection only
         assert set(patterns) - used <= optional
 

@@ -167,3 +167,18 @@ class Pretraining(_Frozen):
 
     smears: dict[str, object]
     regimen: Regimen
+
+
+class OwnImages(_Frozen):
+    """What a user wants to have looked at.
+
+    `input` is an image or a folder of images, `regimen` the name of the trained detector. An image with a side above
+    `tiled_above_px` is cut into overlapping tiles of `tile_px`: cells should take the share of a tile that they take of
+    a training image.
+    """
+
+    input: str | None = None
+    regimen: str = "regimen_2"
+    score_threshold: float = Field(0.5, ge=0, le=1)
+    tile_px: int = Field(640, gt=31)
+    tiled_above_px: int = Field(2000, gt=31)

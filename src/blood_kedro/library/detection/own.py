@@ -7,32 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import COARSE, coarse
+from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
 
 CELL_COLUMNS = ["image", "cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
-
-
-class OwnImages(BaseModel):
-    """What a user wants to have looked at.
-
-    `input` is an image or a folder of images, `regimen` the name of the trained detector. An image with a side above
-    `tiled_above_px` is cut into overlapping tiles of `tile_px`: cells should take the share of a tile that they take of
-    a training image.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input: str | None = None
-    regimen: str = "regimen_2"
-    score_threshold: float = Field(0.5, ge=0, le=1)
-    tile_px: int = Field(640, gt=31)
-    tiled_above_px: int = Field(2000, gt=31)
 
 
 @dataclass(frozen=True)

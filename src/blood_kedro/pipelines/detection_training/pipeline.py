@@ -5,13 +5,23 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro import configured
-from blood_kedro.pipelines.detection_training.nodes import cells_to_paste, draw, predict, pretrain, score, train
+from blood_kedro.pipelines.detection_training.nodes import (
+    cells_to_paste,
+    detect_own_images,
+    draw,
+    predict,
+    pretrain,
+    score,
+    train,
+)
 
 _SHARED = {"coco_train", "coco_val", "unified_images", "unified_summary"}
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Train, predict and score every enabled regimen."""
+    """Train, predict and score every enabled regimen; or look at a user's own images with a trained one."""
+    if configured.detects_own_images():
+        return _own_images()
     names = configured.regimens()
     regimens = [_regimen(name) for name in names]
     if any(configured.starts_from_generated_smears(name) for name in names):
@@ -83,3 +93,14 @@ def _regimen(name: str) -> Pipeline:
             "params:seed": "params:seed",
         },
     )
+
+
+def _own_images() -> Pipeline:
+    node = Node(
+        detect_own_images,
+        [f"{configured.own_detector()}.model", "params:detection", "own_images_work", "own_detection_folder"],
+        ["own_detection_cells", "own_detection_counts", "own_detection_rejects", "own_detection_report"],
+        name="detect_own_images",
+        tags=["inference"],
+    )
+    return Pipeline([node])

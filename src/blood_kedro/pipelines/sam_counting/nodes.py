@@ -109,6 +109,32 @@ def count_smears(
     return counts, made.cells, made.fields, totals, figure, conform(RejectsSchema, rejects.rows)
 
 
+def present_own_smear(
+    counts: pd.DataFrame,
+    cells: pd.DataFrame,
+    rejects: pd.DataFrame,
+    options: SmearInput,
+    work_folder: Path,
+    report_folder: Path,
+) -> Path:
+    """A page for a smear of the user's own: overlays, counts, a table per cell and a COCO json."""
+    from blood_kedro.library.counting.smear import open_smears, reduced
+    from blood_kedro.library.reporting.own_images import MOST_PX, Picture, write_own_report
+
+    paths = _paths(options, None, None)
+    smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name))
+    pictures = (Picture(smear.name, *reduced(smear, MOST_PX)) for smear in smears)
+    notes = [
+        f"Segmented by {options.segmenter!r}, red cells counted by the rule {options.count_rule!r}. The interval says "
+        "what other fields of the same smear would have given.",
+    ]
+    if not bool(counts["fit_for_counting"].astype(bool).all()):
+        notes.append("A smear marked as not fit for counting has too many overlapping cells, or none, to be trusted.")
+    found = cells.rename(columns={"smear": "image", "confidence": "score"})
+    shown = counts.rename(columns={"smear": "image"}).dropna(axis=1, how="all")
+    return write_own_report(report_folder, "Cells counted", pictures, found, shown, notes, rejects)
+
+
 def _paths(options: SmearInput, raw_folder: Path | None, image_index: pd.DataFrame | None) -> list[Path]:
     """Files or folders to open: the images of a source, or what the user named."""
     if options.source is None:

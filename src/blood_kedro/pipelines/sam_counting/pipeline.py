@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro import configured
-from blood_kedro.pipelines.sam_counting.nodes import count_smears, cut_cutouts, train_kinds
+from blood_kedro.pipelines.sam_counting.nodes import count_smears, cut_cutouts, present_own_smear, train_kinds
 
 _OF_SOURCE = ("image_index", "raw_annotations")
 
@@ -60,4 +60,14 @@ def _input(name: str) -> Pipeline:
     node = Node(
         count_smears, inputs, [f"{name}.{part}" for part in parts], name="count", namespace=name, tags=["inference"]
     )
-    return Pipeline([node])
+    page = Node(
+        present_own_smear,
+        [
+            f"{name}.counts", f"{name}.counted_cells", f"{name}.cells_rejects", f"params:sam_counting.inputs.{name}",
+            f"{name}.counting_work", "own_count_folder",
+        ],
+        "own_count_report",
+        name="present_own_smear",
+        tags=["inference"],
+    )  # fmt: skip
+    return Pipeline([node, page] if configured.counts_own_smear() else [node])

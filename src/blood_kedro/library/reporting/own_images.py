@@ -1,0 +1,131 @@
+"""What a user gets for images of their own: overlays, a table per cell, a COCO json, one page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.files import write_bytes_atomically
+from blood_kedro.library.core.taxonomy import CLASS_IDS, COARSE, coarse
+
+RgbImage = npt.NDArray[np.uint8]
+# Red cells red, white cells green, platelets violet, as in the masks of counting.
+COLOURS = {"rbc": (214, 39, 40), "wbc": (0, 128, 0), "platelet": (148, 0, 211)}
+MOST_PX = 1600
+CELLS, COCO, PAGE, OVERLAYS = "cells.csv", "coco.json", "index.html", "overlays"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image, made small enough to be shown: `rgb (h, w, 3) uint8`, and px of that for one of the image."""
+
+    name: str
+    rgb: RgbImage
+    scale: float
+
+
+def shown(name: str, pixels: RgbImage, most_px: int = MOST_PX) -> Picture:
+    """An image with sides of at most `most_px`; it may be mapped: only every so many rows are read."""
+    height, width = pixels.shape[:2]
+    step = max(1, max(height, width) // (2 * most_px))
+    part = np.ascontiguousarray(pixels[::step, ::step])
+    scale = min(1.0, most_px / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Picture(name, np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8), scale)
+
+
+def overlay(picture: Picture, cells: pd.DataFrame, *, named: bool = True) -> RgbImage:
+    """The picture with the box of each cell in the colour of its kind; fine classes are written beside their boxes."""
+    canvas = picture.rgb.copy()
+    width = 2 if max(canvas.shape[:2]) > 800 else 1
+    for row in cells.to_dict("records"):
+        x0, y0, x1, y1 = (round(float(row[name]) * picture.scale) for name in BOX_COLUMNS)
+        colour = COLOURS[coarse(str(row["label"]))]
+        cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, width)
+        if named and row["label"] not in COARSE and x1 - x0 > 24:
+            text = str(row["label"]).replace("_", " ")
+            cv2.putText(canvas, text, (x0, max(10, y0 - 3)), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
+    return canvas
+
+
+def coco_of(cells: pd.DataFrame, counts: pd.DataFrame) -> dict[str, Any]:
+    """Found cells as COCO json: what annotation tools and pycocotools read, with the score of each cell."""
+    numbers = {str(name): k for k, name in enumerate(counts["image"], start=1)}
+    labels = sorted(set(cells["label"]), key=CLASS_IDS.__getitem__)
+    category = {label: k for k, label in enumerate(labels, start=1)}
+    annotations = []
+    for k, row in enumerate(cells.to_dict("records"), start=1):
+        x0, y0, x1, y1 = (float(row[name]) for name in BOX_COLUMNS)
+        annotations.append(
+            {"id": k, "image_id": numbers[str(row["image"])], "category_id": category[str(row["label"])],
+             "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0,
+             "score": float(row["score"])}
+        )  # fmt: skip
+    return {
+        "images": [
+            {"id": numbers[str(row["image"])], "file_name": str(row["image"]), "width": int(row["width_px"]),
+             "height": int(row["height_px"])}
+            for row in counts.to_dict("records")
+        ],
+        "annotations": annotations,
+        "categories": [{"id": k, "name": label} for label, k in category.items()],
+    }  # fmt: skip
+
+
+def write_own_report(
+    folder: Path,
+    title: str,
+    pictures: Iterable[Picture],
+    cells: pd.DataFrame,
+    counts: pd.DataFrame,
+    notes: list[str],
+    rejects: pd.DataFrame,
+) -> Path:
+    """Write overlays, `cells.csv`, `coco.json` and `index.html` into a folder; what was there is replaced at the end.
+
+    Args:
+        folder: becomes these files and nothing else.
+        title: of the page.
+        pictures: one for each row of `counts`, in any order; taken one at a time.
+        cells: `image, label, score` and the box in px of the image, and whatever else is known.
+        counts: `image, width_px, height_px, rbc, wbc, platelet`, and whatever else is to be shown.
+        notes: sentences above the table.
+        rejects: what could not be used.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / OVERLAYS).mkdir(parents=True)
+    images = []
+    by_image = dict(tuple(cells.groupby("image")))
+    for picture in pictures:
+        drawn = overlay(picture, by_image.get(picture.name, cells.iloc[:0]))
+        done, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        if not done:
+            raise OSError(f"the overlay of {picture.name} cannot be encoded")
+        write_bytes_atomically(part / OVERLAYS / f"{picture.name}.jpg", data.tobytes())
+        images.append(picture.name)
+    cells.to_csv(part / CELLS, index=False)
+    (part / COCO).write_text(json.dumps(coco_of(cells, counts)), encoding="utf-8")
+    environment = Environment(
+        loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=select_autoescape()
+    )
+    page = environment.get_template("own_images.html.j2").render(
+        title=title, images=images, counts=counts.to_dict("records"), columns=list(counts.columns), notes=notes,
+        rejects=rejects.to_dict("records"), cells=len(cells),
+        classes=list(cells["label"].value_counts().items()),
+    )  # fmt: skip
+    (part / PAGE).write_text(page, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+    return folder
