@@ -1,0 +1,161 @@
+"""Pages of the documentation that are made from what the project holds: mkdocs calls this when it builds the site.
+
+One page per pipeline from its wiring, its catalog and its parameters; the table and the cards of data sets from
+`library/download/published.yml`; the reference of every public module. Nothing of these is typed a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import configure_project, settings
+from kedro.pipeline import Pipeline
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+PIPELINES = (
+    "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "overlap_weak_supervision",
+    "sam_counting", "reporting",
+)  # fmt: skip
+ENVIRONMENTS = {"base": "the demo", "laptop": "real data, two cores", "bccd": "BCCD alone", "paper": "as published"}
+MORE = {
+    "detection_training": ("regimens.md", "Regimens"), "rbc_morphology": ("single_cells.md", "Single cells"),
+    "overlap_weak_supervision": ("overlap.md", "Overlapping cells"), "sam_counting": ("counting.md", "Counting"),
+    "ingestion": ("data_sources.md", "Data sources"),
+}  # fmt: skip
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    for path, content in pages().items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - mkdocs' own signature
+    """Put the table of data sets where a page asks for it."""
+    return markdown.replace("<!-- table of data sets -->", table_of_sets())
+
+
+def pages() -> dict[str, str]:
+    """Path below docs/ to content, of every generated page."""
+    configure_project("blood_kedro")
+    os.environ["KEDRO_ENV"] = "base"
+    made = {f"pipelines/{name}.md": pipeline_page(name) for name in PIPELINES}
+    made |= {f"cards/{name}.md": card(name) for name in _published()}
+    return made | {"api.md": api_page()}
+
+
+def pipeline_page(name: str) -> str:
+    """Nodes, datasets and parameters of a pipeline."""
+    from blood_kedro.pipeline_registry import register_pipelines
+
+    pipeline = register_pipelines()[name]
+    patterns = _catalog()
+    lines = [f"# {name}", "", _first_line(ROOT / f"src/blood_kedro/pipelines/{name}/pipeline.py"), ""]
+    if name in MORE:
+        page, title = MORE[name]
+        lines += [f"What it does, and why: [{title}](../{page}).", ""]
+    lines += ["## Nodes", "", "As `base` has them; sources, regimens and the like are namespaces of one template.", ""]
+    lines += ["| node | takes | gives |", "|---|---|---|"]
+    for node in _one_of_each(pipeline):
+        takes, gives = (
+            ", ".join(f"`{d}`" for d in sorted(names) if not d.startswith("params:"))
+            for names in (node.inputs, node.outputs)
+        )
+        lines.append(f"| `{node.name}` | {takes} | {gives} |")
+    lines += ["", "## What it leaves", "", "| dataset | where |", "|---|---|"]
+    mine = {pattern for dataset in pipeline.outputs() | _inner(pipeline) for pattern in _matching(dataset, patterns)}
+    lines += [f"| `{pattern}` | `{patterns[pattern]}` |" for pattern in sorted(mine)]
+    lines += ["", "## Parameters", ""]
+    for environment, meaning in ENVIRONMENTS.items():
+        path = ROOT / f"conf/{environment}/parameters_{name}.yml"
+        if path.is_file():
+            lines += [f"`{path.relative_to(ROOT)}` ({meaning}):", "", "```yaml", path.read_text().rstrip(), "```", ""]
+    return "\n".join(lines) + "\n"
+
+
+def table_of_sets() -> str:
+    """Every public set: home, licence, size, labels."""
+    rows = ["| set | images | download | licence | labels | card |", "|---|---|---|---|---|---|"]
+    for name, each in _published().items():
+        size = "size not stated" if each.size_mb is None else f"{each.size_mb:g} MB"
+        images = "–" if each.images is None else f"{each.images:,}"
+        rows.append(
+            f"| [`{name}`]({each.home}) | {images} | {size} | {each.licence} | {each.labels} | [card](cards/{name}.md) |"
+        )
+    return "\n".join(rows)
+
+
+def card(name: str) -> str:
+    """What a set is, what is wrong with it, how it is fetched and how a copy is checked."""
+    each = _published()[name]
+    lines = [
+        f"# Data card: {name}", "", f"{each.title}.", "", f"- Home: <{each.home}>", f"- Licence: {each.licence}",
+        f"- Cite: {each.citation}", f"- Labels: {each.labels}", f"- Known faults: {each.known_faults}",
+    ]  # fmt: skip
+    addresses = [f"<{url}>" for archive in each.archives for url in archive.urls]
+    addresses += [f"record [{doi}](https://doi.org/{doi})" for doi in (each.doi, each.mirror_doi) if doi]
+    lines += ["", "## How it is fetched", ""]
+    if each.by_hand:
+        lines.append(f"By hand: {each.by_hand}.")
+    elif each.account:
+        lines.append(f"With an account of {each.account.title()}, from {', '.join(addresses)}.")
+    else:
+        lines.append(f"`make data`, from {', '.join(addresses)}.")
+    if not each.tried:
+        lines += ["", "These addresses could not be reached from where this was written: none of them has been tried."]
+    if each.checks:
+        lines += ["", "## A complete copy", "", "| files | number | digest of their list |", "|---|---|---|"]
+        lines += [f"| `{c.files}` | {c.count:,} | {f'`{c.sha256[:16]}…`' if c.sha256 else '–'} |" for c in each.checks]
+    return "\n".join(lines) + "\n"
+
+
+def api_page() -> str:
+    """One entry per public module of the library."""
+    lines = ["# Reference", "", "Public functions and classes of the library, by topic.", ""]
+    library = ROOT / "src/blood_kedro/library"
+    for topic in sorted(path for path in library.iterdir() if path.is_dir() and not path.name.startswith("_")):
+        lines += [f"## {topic.name}", ""]
+        for module in sorted(topic.glob("*.py")):
+            if module.stem != "__init__":
+                lines += [f"### {topic.name}.{module.stem}", "", f"::: blood_kedro.library.{topic.name}.{module.stem}", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _published() -> Any:  # noqa: ANN401 - pydantic models by name
+    from blood_kedro.library.download.published import published
+
+    return published()
+
+
+def _catalog() -> dict[str, str]:
+    loader = OmegaConfigLoader(conf_source=str(ROOT / "conf"), env="base", **settings.CONFIG_LOADER_ARGS)
+    entries = {name: entry for name, entry in loader["catalog"].items() if not name.startswith("_")}
+    return {name: str(entry.get("filepath", "")).replace(str(ROOT) + "/", "") for name, entry in entries.items()}
+
+
+def _matching(dataset: str, patterns: dict[str, str]) -> list[str]:
+    found = [p for p in patterns if re.fullmatch(re.sub(r"\\{\w+\\}", r"[^.]+", re.escape(p)), dataset)]
+    return [p for p in found if "{" not in p] or found[:1]
+
+
+def _inner(pipeline: Pipeline) -> set[str]:
+    return {d for node in pipeline.nodes for d in node.outputs}
+
+
+def _one_of_each(pipeline: Pipeline) -> list[Any]:
+    """A node of each function, the first namespace standing for all."""
+    seen: dict[Any, Any] = {}
+    for node in pipeline.nodes:
+        seen.setdefault(node.func, node)
+    return list(seen.values())
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text().split('"""')[1].strip().splitlines()[0]

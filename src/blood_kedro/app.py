@@ -1,0 +1,198 @@
+"""A page to drop a smear in: `make app`, or `python -m blood_kedro.app`. It uses the models of earlier runs.
+
+Needs the extra `app` (Gradio). It listens on this machine alone, sends nothing anywhere, and removes uploads and
+results after an hour, or when it is stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import configure_project, settings
+
+from blood_kedro.library.core.errors import BloodKedroError, WeightsNotFoundError
+from blood_kedro.library.core.model_bundle import load_bundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.detection.options import OwnImages
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+COUNT, DETECT = "count the smear", "find and classify cells"
+_SHOWN_COLUMNS = ["cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page shows: overlay `(H, W, 3) uint8`, counts, cells, and files to download."""
+
+    overlay: npt.NDArray[np.uint8]
+    counts: pd.DataFrame
+    cells: pd.DataFrame
+    files: list[str]
+
+
+def parameters(root: Path) -> dict[str, Any]:
+    """Merged parameters of the project; `KEDRO_ENV` names the environment."""
+    configure_project("blood_kedro")
+    environment = os.environ.get("KEDRO_ENV") or "base"
+    loader = OmegaConfigLoader(conf_source=str(root / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
+    return dict(loader["parameters"])
+
+
+def detectors(root: Path, values: dict[str, Any]) -> list[str]:
+    """Regimens whose detector was trained here."""
+    return [name for name in values["regimens"] if (root / "data/06_models" / name / "config.json").is_file()]
+
+
+def look(
+    root: Path,
+    values: dict[str, Any],
+    image: Path,
+    task: str,
+    *,
+    detector: str | None,
+    cell_px: float,
+    score: float,
+    kept: Path,
+) -> Answer:
+    """Count a smear, or detect its cells.
+
+    Args:
+        root: of the project; its trained models are used.
+        values: parameters.
+        image: file that was dropped in.
+        task: `COUNT` or `DETECT`.
+        detector: regimen, for `DETECT`.
+        cell_px: how wide a red cell is in the image, for `COUNT`.
+        score: least score of a detection.
+        kept: folder that the files go to.
+
+    Raises:
+        BloodKedroError: the image cannot be read, or nothing was trained yet.
+    """
+    from blood_kedro.library.reporting.own_images import CELLS, COCO, OVERLAYS, overlay, write_own_report
+
+    with tempfile.TemporaryDirectory(dir=kept) as folder:
+        work, rejects = Path(folder), Rejects("own")
+        picture, cells, counts = (
+            _counted(root, values, image, cell_px, work, rejects)
+            if task == COUNT
+            else _detected(root, image, detector, score, work, rejects)
+        )
+        table = pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"])
+        report = write_own_report(work / "report", "Your smear", [picture], cells, counts, [], table)
+        names = [CELLS, COCO, f"{OVERLAYS}/{picture.name}.jpg"]
+        files = [str(shutil.copy(report / name, kept / f"{picture.name}_{Path(name).name}")) for name in names]
+    shown = [column for column in counts.columns if not counts[column].isna().all()]
+    return Answer(
+        overlay(picture, cells), counts[shown].T.reset_index().set_axis(["", "value"], axis=1),
+        cells[_SHOWN_COLUMNS].round(2), files,
+    )  # fmt: skip
+
+
+def _counted(
+    root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: Rejects
+) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    from blood_kedro.library.counting.kinds import ByNetwork
+    from blood_kedro.library.counting.run import count_all
+    from blood_kedro.library.counting.smear import open_smears, reduced
+    from blood_kedro.library.reporting.own_images import MOST_PX, Picture
+    from blood_kedro.pipelines.sam_counting.segmenters import segmenter
+
+    own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "cell_px": cell_px, "write_masks": False}
+    options = SmearInput.model_validate(own)
+    bundle = _model(root, str(options.classifier), "kedro run --pipelines=sam_counting")
+    smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
+    made = count_all(smears, options, segmenter(options), ByNetwork(bundle, options), work, work, rejects)
+    cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
+    counts = made.counts.rename(columns={"smear": "image"})
+    return Picture(smears[0].name, *reduced(smears[0], MOST_PX)), cells, counts
+
+
+def _detected(
+    root: Path, image: Path, detector: str | None, score: float, work: Path, rejects: Rejects
+) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    from blood_kedro.library.detection.own import detect_images
+    from blood_kedro.library.imaging.large import pixels_of
+    from blood_kedro.library.reporting.own_images import shown
+
+    bundle = _model(root, str(detector), "make run")
+    found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
+    ((name, file),) = found.files.items()
+    return shown(name, pixels_of(file)), found.cells, found.counts
+
+
+def _model(root: Path, name: str, how: str) -> Any:  # noqa: ANN401 - a ModelBundle
+    folder = root / "data/06_models" / name
+    if not (folder / "config.json").is_file():
+        raise WeightsNotFoundError("there is no trained model yet", where=str(folder), remedy=f"run `{how}` first")
+    return load_bundle(folder)
+
+
+def build(root: Path) -> gr.Blocks:
+    """The page."""
+    import gradio as gr
+
+    values = parameters(root)
+    known = detectors(root, values)
+    own = values["sam_counting"]["inputs"]["own"]
+    folder = tempfile.TemporaryDirectory(prefix="blood-kedro-app-")  # gone when the page is
+
+    def answer(file: str | None, task: str, detector: str | None, cell_px: float, score: float) -> tuple[Any, ...]:
+        if file is None:
+            raise gr.Error("Choose an image first.")
+        try:
+            made = look(
+                root, values, Path(file), task, detector=detector, cell_px=cell_px, score=score,
+                kept=Path(tempfile.mkdtemp(dir=folder.name)),
+            )  # fmt: skip
+        except BloodKedroError as error:
+            raise gr.Error(str(error)) from error
+        return made.overlay, made.counts, made.cells, made.files
+
+    with gr.Blocks(title="blood-kedro", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown("# Blood smear\nFor research. Not a medical device: no diagnosis may rest on these numbers.")
+        with gr.Row():
+            with gr.Column(scale=1):
+                file = gr.File(label="image (PNG, JPEG, TIFF, BMP)", file_types=["image", ".tif", ".tiff"])
+                task = gr.Radio([COUNT, DETECT], value=COUNT, label="what to do")
+                cell_px = gr.Slider(8, 200, value=own["cell_px"], step=1, label="width of a red cell, px (counting)")
+                detector = gr.Dropdown(known, value=known[-1] if known else None, label="detector")
+                score = gr.Slider(0, 1, value=0.5, step=0.05, label="least score (detector)")
+                button = gr.Button("Look", variant="primary", elem_id="look")
+                files = gr.Files(label="files")
+            with gr.Column(scale=3):
+                picture = gr.Image(label="red cells red, white cells green, platelets violet", elem_id="overlay")
+                counts = gr.Dataframe(label="counts", elem_id="counts")
+                cells = gr.Dataframe(label="cells", max_height=320)
+        button.click(answer, [file, task, detector, cell_px, score], [picture, counts, cells, files])
+    made: gr.Blocks = page
+    return made
+
+
+def main(port: int = 7860) -> None:
+    """Serve the page on this machine until it is stopped."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+
+    # Fonts of this machine, not from a server of fonts.
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    build(Path.cwd()).launch(
+        server_name="127.0.0.1", server_port=int(os.environ.get("BLOOD_KEDRO_APP_PORT", port)), share=False,
+        theme=theme, footer_links=[],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
