@@ -22,6 +22,10 @@ PIPELINES = (
     "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "overlap_weak_supervision",
     "sam_counting", "reporting",
 )  # fmt: skip
+TOPICS = (
+    "cells", "core", "counting", "detection", "download", "evaluation", "imaging", "merging", "morphology", "overlap",
+    "reporting", "smears", "sources", "standardization", "training",
+)  # fmt: skip
 ENVIRONMENTS = {"base": "the demo", "laptop": "real data, two cores", "bccd": "BCCD alone", "paper": "as published"}
 MORE = {
     "detection_training": ("regimens.md", "Regimens"), "rbc_morphology": ("single_cells.md", "Single cells"),
@@ -48,7 +52,7 @@ def pages() -> dict[str, str]:
     os.environ["KEDRO_ENV"] = "base"
     made = {f"pipelines/{name}.md": pipeline_page(name) for name in PIPELINES}
     made |= {f"cards/{name}.md": card(name) for name in _published()}
-    return made | {"api.md": api_page()}
+    return made | api_pages()
 
 
 def pipeline_page(name: str) -> str:
@@ -116,16 +120,16 @@ def card(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def api_page() -> str:
-    """One entry per public module of the library."""
-    lines = ["# Reference", "", "Public functions and classes of the library, by topic.", ""]
-    library = ROOT / "src/blood_kedro/library"
-    for topic in sorted(path for path in library.iterdir() if path.is_dir() and not path.name.startswith("_")):
-        lines += [f"## {topic.name}", ""]
-        for module in sorted(topic.glob("*.py")):
+def api_pages() -> dict[str, str]:
+    """A page for each topic of the library, with its public functions and classes."""
+    made = {}
+    for topic in TOPICS:
+        lines = [f"# {topic}", ""]
+        for module in sorted((ROOT / "src/blood_kedro/library" / topic).glob("*.py")):
             if module.stem != "__init__":
-                lines += [f"### {topic.name}.{module.stem}", "", f"::: blood_kedro.library.{topic.name}.{module.stem}", ""]
-    return "\n".join(lines) + "\n"
+                lines += [f"## {module.stem}", "", f"::: blood_kedro.library.{topic}.{module.stem}", ""]
+        made[f"api/{topic}.md"] = "\n".join(lines) + "\n"
+    return made
 
 
 def _published() -> Any:  # noqa: ANN401 - pydantic models by name

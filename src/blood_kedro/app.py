@@ -96,7 +96,7 @@ def look(
         files = [str(shutil.copy(report / name, kept / f"{picture.name}_{Path(name).name}")) for name in names]
     shown = [column for column in counts.columns if not counts[column].isna().all()]
     return Answer(
-        overlay(picture, cells), counts[shown].T.reset_index().set_axis(["", "value"], axis=1),
+        overlay(picture, cells), counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
         cells[_SHOWN_COLUMNS].round(2), files,
     )  # fmt: skip
 
@@ -173,7 +173,10 @@ def build(root: Path) -> gr.Blocks:
                 button = gr.Button("Look", variant="primary", elem_id="look")
                 files = gr.Files(label="files")
             with gr.Column(scale=3):
-                picture = gr.Image(label="red cells red, white cells green, platelets violet", elem_id="overlay")
+                picture = gr.Image(
+                    label="red cells red, white cells green, platelets violet", elem_id="overlay",
+                    buttons=["download", "fullscreen"],
+                )  # fmt: skip
                 counts = gr.Dataframe(label="counts", elem_id="counts")
                 cells = gr.Dataframe(label="cells", max_height=320)
         button.click(answer, [file, task, detector, cell_px, score], [picture, counts, cells, files])

@@ -18,10 +18,11 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
 from blood_kedro import configured
+from blood_kedro.tracking import TAGS
 
 logger = logging.getLogger(__name__)
 
-PROCESS_TAG = "blood_kedro.process"
+PROCESS_TAG = f"{TAGS}process"
 
 
 class ConfiguredNames:
@@ -135,6 +136,8 @@ class RunRecord:
             "machine": {"cpus": os.cpu_count(), "gpu": _gpu_name()},
         }
         catalog["run_record"] = record
+        if run:
+            mlflow.set_tags({f"{TAGS}environment": self._environment, f"{TAGS}commit": record["git_commit"] or "none"})
 
     @hook_impl
     def after_pipeline_run(self) -> None:

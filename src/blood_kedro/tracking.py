@@ -12,6 +12,10 @@ from typing import Any
 from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 
+TAGS = "blood_kedro."
+REGISTERED = "blood-kedro-"
+# A picture of the background of a smear: what an input looks like, in a few bytes.
+_EXAMPLE_PX, _EXAMPLE_LEVEL = 96, 220
 _SERVING = Path(__file__).parent / "serving"
 _REQUIREMENTS = ("torch", "torchvision", "safetensors", "pandas")
 _FURTHER_REQUIREMENTS = {
@@ -23,10 +27,24 @@ _FURTHER_REQUIREMENTS = {
 
 
 @contextmanager
-def child_run(name: str) -> Iterator[str]:
-    """Open a run below the active one and yield its id; an exception leaves it FAILED, an interrupt KILLED."""
-    with _run(run_name=name, tags={"regimen": name}) as run_id:
+def child_run(name: str, kind: str) -> Iterator[str]:
+    """Open a run below the active one and yield its id; an exception leaves it FAILED, an interrupt KILLED.
+
+    It is tagged with what it trains or does (`kind`), its name, and the environment and commit of the parent, so that
+    the runs of a kind can be filtered and compared.
+    """
+    with _run(run_name=name, tags={"regimen": name, f"{TAGS}kind": kind, **_tags_of_parent()}) as run_id:
         yield run_id
+
+
+def _tags_of_parent() -> dict[str, str]:
+    import mlflow
+
+    parent = mlflow.active_run()
+    if parent is None:
+        return {}
+    tags = mlflow.MlflowClient().get_run(parent.info.run_id).data.tags
+    return {name: tags[name] for name in (f"{TAGS}environment", f"{TAGS}commit") if name in tags}
 
 
 @contextmanager
@@ -69,6 +87,16 @@ def log_metrics(values: dict[str, Any], step: int | None = None) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
     mlflow.log_metrics(numbers, step=step)
+
+
+def log_data(name: str, digest: str, context: str) -> None:
+    """Say which data a run was trained or scored on: `mlflow.data`, by name and fingerprint; no data are copied."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source = CodeDatasetSource(tags={"catalog": name})
+    mlflow.log_input(MetaDataset(source=source, name=name, digest=digest), context=context)  # type: ignore[abstract]
 
 
 def log_figure(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib is imported lazily
@@ -122,7 +150,10 @@ def log_kind_classifier(bundle: ModelBundle) -> None:
 
 
 def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily
-    """Log a model of RGB images from code plus safetensors: no pickle is written or needed to load it."""
+    """Log a model of RGB images from code plus safetensors, and register it under the name of its run.
+
+    No pickle is written or needed to load it.
+    """
     import mlflow
     import numpy as np
     from mlflow.models import ModelSignature
@@ -138,7 +169,18 @@ def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = Non
             code_paths=[str(_SERVING.parent)],
             signature=ModelSignature(inputs=inputs, outputs=outputs, params=params),
             pip_requirements=[*_REQUIREMENTS, *_FURTHER_REQUIREMENTS.get(script, ())],
+            input_example=np.full((1, _EXAMPLE_PX, _EXAMPLE_PX, 3), _EXAMPLE_LEVEL, np.uint8),
+            registered_model_name=f"{REGISTERED}{_name_of_run()}",
         )
+
+
+def _name_of_run() -> str:
+    import mlflow
+
+    run = mlflow.active_run()
+    if run is None:
+        raise RuntimeError("a model is logged to the run that trained it, and there is none")
+    return str(run.info.run_name)
 
 
 def fetch_detector(run_id: str) -> ModelBundle:

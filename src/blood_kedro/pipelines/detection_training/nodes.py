@@ -34,7 +34,9 @@ def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[Mo
     # Another seed than the `synthetic` source: no generated field is both pre-trained on and judged by.
     write_smears(folder, SmearOptions.model_validate(pretraining.smears), seed + 1, workers=0)
     fields, held_out = training_and_held_out(folder)
-    model, history, _ = train(fields, held_out, folder / "images", work_folder / "fit", pretraining.regimen)
+    model, history, _ = train(
+        fields, held_out, folder / "images", work_folder / "fit", pretraining.regimen, corpus="generated smears"
+    )
     return model, history
 
 
@@ -60,8 +62,10 @@ def train(
     regimen: Regimen,
     pretrained: ModelBundle | None = None,
     cutouts: list[Cutout] | None = None,
+    corpus: str = "unified",
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
+    from blood_kedro.library.core.hashing import fingerprint
     from blood_kedro.library.core.plain import to_plain
     from blood_kedro.library.detection.fit import fit
     from blood_kedro.library.detection.launch import fit_in_processes
@@ -73,7 +77,7 @@ def train(
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
-    with tracking.child_run(regimen.name) as run_id:
+    with tracking.child_run(regimen.name, "detector") as run_id:
         tracking.log_parameters(regimen.model_dump(mode="json"))
         if regimen.trained_in:
             trained = take_over(Path(regimen.trained_in), regimen, coco_train, coco_val)
@@ -89,6 +93,8 @@ def train(
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )
+        tracking.log_data(f"{corpus}, train", fingerprint(coco_train), "training")
+        tracking.log_data(f"{corpus}, val", fingerprint(coco_val), "validation")
         tracking.log_detector(trained.bundle)
     return trained.bundle, pd.DataFrame(trained.history), run_id
 

@@ -91,9 +91,10 @@ def train_study(
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
-    with tracking.child_run(study.name) as run_id:
+    with tracking.child_run(study.name, "overlap classifier") as run_id:
         tracking.log_parameters(study.model_dump(mode="json"))
         model, answers, history = train(cells, measures, said, labels, study, work_folder, log_epoch)
+        tracking.log_data(f"{study.crops}.cells", model.config["data_fingerprint"], "training")
         tracking.log_overlap_classifier(model)
     return model, answers, history, run_id
 

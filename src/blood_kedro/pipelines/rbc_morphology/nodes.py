@@ -12,6 +12,7 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
@@ -78,10 +79,11 @@ def train_segmenter(
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
-    with tracking.child_run(namespace) as run_id:
+    with tracking.child_run(namespace, "segmenter") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = train(cells, options, work_folder, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
+        tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
         tracking.log_cell_segmenter(made.model)
     metrics = {**made.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
     return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
@@ -108,7 +110,7 @@ def train_classifier(
     from blood_kedro.library.morphology.cross_validate import train_variant
     from blood_kedro.library.morphology.segment import complete_masks
 
-    with tracking.child_run(options.name) as run_id:
+    with tracking.child_run(options.name, "cell classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = train_variant(
             cells, complete_masks(segmenter, cells), options, work_folder,
@@ -117,6 +119,7 @@ def train_classifier(
             ),
         )  # fmt: skip
         tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
+        tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
         tracking.log_cell_classifier(made.model)
     return made.model, made.predictions, made.history, made.facts, run_id
 

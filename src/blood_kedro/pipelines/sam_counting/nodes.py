@@ -56,10 +56,11 @@ def train_kinds(
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
     sets = [cutouts[name] for name in options.cutouts]
-    with tracking.child_run(options.name) as run_id:
+    with tracking.child_run(options.name, "kind classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = train(sets, first_cutouts, options, work_folder, start, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
+        tracking.log_data(", ".join(options.cutouts), str(made.metrics["data_fingerprint"]), "training")
         tracking.log_kind_classifier(made.model)
         figure = kinds_figure(sets, made.answers, made.metrics, options)
         tracking.log_figure(figure, "kinds.png")
@@ -92,7 +93,7 @@ def count_smears(
     paths = _paths(options, raw_folder, image_index)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
     namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
-    with tracking.child_run(options.name) as run_id:
+    with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = count_all(smears, options, segmenter(options), namer, work_folder, output_folder, rejects)
         counts = made.counts
