@@ -91,7 +91,8 @@ def table_of_sets() -> str:
         size = "size not stated" if each.size_mb is None else f"{each.size_mb:g} MB"
         images = "–" if each.images is None else f"{each.images:,}"
         rows.append(
-            f"| [`{name}`]({each.home}) | {images} | {size} | {each.licence} | {each.labels} | [card](cards/{name}.md) |"
+            f"| [`{name}`]({each.home}) | {images} | {size} | {each.licence} | {each.labels} "
+            f"| [card](cards/{name}.md) |"
         )
     return "\n".join(rows)
 

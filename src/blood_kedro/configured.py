@@ -10,6 +10,7 @@ import copy
 import itertools
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -228,8 +229,15 @@ def _current() -> dict[str, Any]:
     from kedro.utils import find_kedro_project
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
-    environment = os.environ.get("KEDRO_ENV") or settings.CONFIG_LOADER_ARGS["default_run_env"]
+    return _read(Path(project), os.environ.get("KEDRO_ENV") or settings.CONFIG_LOADER_ARGS["default_run_env"])
+
+
+@cache
+def _read(project: Path, environment: str) -> dict[str, Any]:
+    """Parameters of files alone; read once, for the pipelines ask dozens of times."""
+    from kedro.framework.project import settings
+
     loader = settings.CONFIG_LOADER_CLASS(
-        conf_source=str(Path(project) / settings.CONF_SOURCE), env=environment, **settings.CONFIG_LOADER_ARGS
+        conf_source=str(project / settings.CONF_SOURCE), env=environment, **settings.CONFIG_LOADER_ARGS
     )
     return complete(dict(loader["parameters"]))
