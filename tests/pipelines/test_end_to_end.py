@@ -91,7 +91,8 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
     ):
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
-    assert page.count("data:image/png;base64") == 20
+    assert page.count("data:image/png;base64") == 16
+    assert page.count("data:text/csv;base64") == 5 + 2 + 2 + 1  # charts; confusions of detectors, shapes, kinds
     assert "as measured here" in page
 
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
-from blood_kedro.library.reporting import published, published_002, published_003, published_004
+from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
 from blood_kedro.library.reporting.results import Results
 
 METRIC_NAMES = {
@@ -46,7 +46,9 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         loader=PackageLoader("blood_kedro.library.reporting", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": _number, "png": _png, "besides": _besides, "percent": _percent}
+    environment.filters |= {
+        "number": _number, "png": _png, "besides": _besides, "percent": _percent, "confusion_csv": _confusion_csv
+    }  # fmt: skip
     shown = {name: parts for name, parts in results.regimens.items() if "metrics" in parts}
     return environment.get_template("report.html.j2").render(
         summary=summary,
@@ -69,8 +71,22 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         stale=_stale(summary, shown),
         published=published,
         loss_figure=loss_figure,
+        charts=_charts(results, shown),
+        plotly_script=interactive.plotly_script(),
         parameters=json.dumps(parameters, indent=1, default=str),
     )
+
+
+def _charts(results: Results, shown: dict[str, dict[str, Any]]) -> dict[str, interactive.Chart | None]:
+    """Charts by name; None where there is nothing to show yet."""
+    inputs = {name: parts["count_totals"] for name, parts in results.smear_inputs.items() if "count_totals" in parts}
+    return {
+        "losses": interactive.loss_chart(results.regimens),
+        "ap_50_per_class": interactive.classes_chart(shown),
+        "precision_recall": interactive.curves_chart(shown),
+        "classifier_comparison": interactive.comparison_chart(results.morphology.get("classifier_comparison")),
+        "count_errors": interactive.counts_chart(inputs),
+    }
 
 
 def _composition(results: Results) -> list[dict[str, Any]]:
@@ -165,7 +181,6 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
         "classifier_parts": {name: results.classifiers[name] for name in classifiers},
         "cell_classes": list(dict.fromkeys([*published_003.PER_CLASS, *known])) if classifiers else [],
         "comparison": [] if table is None else table.to_dict("records"),
-        "comparison_figure": results.morphology.get("comparison_figure"),
         "reference": parameters.get("morphology", {}).get("reference", ""),
     }  # fmt: skip
 
@@ -236,6 +251,13 @@ def _number(value: float | None, digits: int = 4) -> str:
 def _percent(value: float | None, digits: int = 2) -> str:
     """A share in per cent, or a dash where it is undefined."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
+
+
+def _confusion_csv(matrix: list[list[float]], classes: list[str]) -> str:
+    """Address of a confusion matrix as CSV: rows are labelled, columns found."""
+    table = pd.DataFrame(matrix, columns=classes)
+    table.insert(0, "labelled", classes)
+    return interactive.data_address(table)
 
 
 def _png(content: bytes) -> str:

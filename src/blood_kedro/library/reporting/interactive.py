@@ -1,0 +1,187 @@
+"""Charts of the report that answer to the mouse, each with its data as CSV."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from blood_kedro.library.reporting import published
+
+COLOURS = ("#1b6ca8", "#c8553d", "#4c956c", "#7b5ea7", "#b8860b", "#777777")
+_HEIGHT_PX = 420
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: its name, the HTML of it, and its data.
+
+    Attributes:
+        name: of the file that the data are saved as.
+        html: a `div` and the script that fills it; needs `plotly_script` once on the page.
+        data: one row per mark.
+    """
+
+    name: str
+    html: str
+    data: pd.DataFrame
+
+    @property
+    def csv(self) -> str:
+        """The data as an address that holds them: the page stays one file."""
+        return data_address(self.data)
+
+
+def data_address(table: pd.DataFrame) -> str:
+    """A table as a `data:` address of a CSV file."""
+    return "data:text/csv;base64," + base64.b64encode(table.to_csv(index=False).encode()).decode("ascii")
+
+
+def plotly_script() -> str:
+    """plotly.js, to be put into the page: a report needs no network."""
+    return str(get_plotlyjs())
+
+
+def loss_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
+    """Training and validation loss over epochs (paper 000, Fig. 1); None before anything was trained."""
+    tables = [
+        parts["history"].assign(regimen=name)[["regimen", "epoch", "train_loss", "val_loss", "lr"]]
+        for name, parts in regimens.items()
+        if "history" in parts
+    ]
+    if not tables:
+        return None
+    figure = go.Figure()
+    for colour, table in zip(COLOURS * 9, tables, strict=False):
+        name = str(table["regimen"].iloc[0])
+        for column, dash, what in (("train_loss", "dash", "training"), ("val_loss", "solid", "validation")):
+            figure.add_scatter(
+                x=table["epoch"].tolist(), y=table[column].tolist(), name=f"{name}, {what}", legendgroup=name,
+                mode="lines+markers", line={"color": colour, "dash": dash},
+            )  # fmt: skip
+    figure.update_xaxes(title="epoch", dtick=1 if max(len(t) for t in tables) < 15 else None)
+    figure.update_yaxes(title="loss (sum of four)", rangemode="tozero")
+    return _chart("losses", figure, pd.concat(tables, ignore_index=True))
+
+
+def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
+    """AP50 of each class with its interval, commonest class first; published figures as hollow marks."""
+    if not regimens:
+        return None
+    rows = []
+    for name, parts in regimens.items():
+        metrics = parts["metrics"]
+        for label, value in metrics["ap_50_per_class"].items():
+            low, high = metrics["ap_50_interval_95_per_class"].get(label) or (None, None)
+            rows.append(
+                {"regimen": name, "class": label, "cells": metrics["objects_per_class"].get(label, 0), "ap_50": value,
+                 "low_95": low, "high_95": high}
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    order = table.groupby("class")["cells"].max().sort_values(ascending=False).index.tolist()
+    figure = go.Figure()
+    for colour, (regimen, part) in zip(COLOURS * 9, table.groupby("regimen", sort=False), strict=False):
+        figure.add_bar(
+            x=part["class"].tolist(), y=part["ap_50"].tolist(), name=f"{regimen}, measured here", marker_color=colour,
+            customdata=part["cells"].tolist(), hovertemplate="%{x}: %{y:.3f}, %{customdata} cells",
+            error_y={
+                "type": "data", "symmetric": False, "thickness": 1,
+                "array": (part["high_95"] - part["ap_50"]).tolist(),
+                "arrayminus": (part["ap_50"] - part["low_95"]).tolist(),
+            },
+        )  # fmt: skip
+    for number, symbol in ((0, "circle-open"), (1, "diamond-open")):
+        known = [label for label in order if label in published.AP_50_PER_CLASS]
+        figure.add_scatter(
+            x=known, y=[published.AP_50_PER_CLASS[label][number] for label in known], mode="markers",
+            name=f"regimen {number + 1}, published (other data)", marker={"symbol": symbol, "size": 8, "color": "#888"},
+        )  # fmt: skip
+    figure.update_xaxes(categoryorder="array", categoryarray=order)
+    figure.update_yaxes(title="AP50", range=[0, 1])
+    return _chart("ap_50_per_class", figure, table)
+
+
+def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
+    """Precision over recall at IoU 0.5: coarse classes shown, fine ones at a click on their name."""
+    rows = []
+    figure = go.Figure()
+    dashes = ("solid", "dash", "dot", "dashdot")
+    for dash, (name, parts) in zip(dashes * 9, regimens.items(), strict=False):
+        views = (("all ", parts["metrics"]["coarse"]["precision_recall"], True),
+                 ("", parts["metrics"]["precision_recall"], "legendonly"))  # fmt: skip
+        for prefix, curves, visible in views:
+            for colour, (label, precision) in zip(COLOURS * 9, curves.items(), strict=False):
+                recall = [k / (len(precision) - 1) for k in range(len(precision))]
+                figure.add_scatter(
+                    x=recall, y=precision, mode="lines", name=f"{name}: {prefix}{label}", visible=visible,
+                    line={"color": colour, "dash": dash},
+                )  # fmt: skip
+                rows += [
+                    {"regimen": name, "class": f"{prefix}{label}", "recall": r, "precision": p}
+                    for r, p in zip(recall, precision, strict=True)
+                ]
+    if not rows:
+        return None
+    figure.update_xaxes(title="recall", range=[0, 1])
+    figure.update_yaxes(title="precision", range=[0, 1.02])
+    return _chart("precision_recall", figure, pd.DataFrame(rows))
+
+
+def comparison_chart(table: pd.DataFrame | None) -> Chart | None:
+    """Accuracy of variants of single cells against the seconds of a test, sized by parameters (paper 003, Fig. 8)."""
+    if table is None or table.empty:
+        return None
+    figure = go.Figure()
+    for colour, row in zip(COLOURS * 9, table.to_dict("records"), strict=False):
+        figure.add_scatter(
+            x=[row["test_s"]], y=[row["accuracy"]], mode="markers", name=str(row["variant"]),
+            marker={"color": colour, "size": 10 + 2 * float(row["parameters_m"]) ** 0.5},
+            hovertemplate=f"{row['variant']}: %{{y:.3f}}, {row['parameters_m']:.1f} M parameters",
+        )  # fmt: skip
+    figure.update_xaxes(title="seconds of a test", rangemode="tozero")
+    figure.update_yaxes(title="accuracy")
+    return _chart("classifier_comparison", figure, table)
+
+
+def counts_chart(inputs: dict[str, Any]) -> Chart | None:
+    """Counted against labelled cells in per cent, for inputs whose truth is known."""
+    rows = [
+        {
+            "input": name,
+            "kind": kind,
+            **{key: found[key] for key in ("counted", "labelled", "sum_error_percent", "bias")},
+        }
+        for name, totals in inputs.items()
+        for kind, found in totals.get("errors", {}).items()
+        if found["labelled"]
+    ]
+    if not rows:
+        return None
+    table = pd.DataFrame(rows)
+    figure = go.Figure()
+    for colour, (name, part) in zip(COLOURS * 9, table.groupby("input", sort=False), strict=False):
+        figure.add_bar(
+            x=part["kind"].str.replace("_", " ").tolist(), y=part["sum_error_percent"].tolist(), name=str(name),
+            marker_color=colour, customdata=part[["counted", "labelled"]].to_numpy().tolist(),
+            hovertemplate="%{x}: %{y:+.1f}%, %{customdata[0]:.0f} counted, %{customdata[1]:.0f} labelled",
+        )  # fmt: skip
+    figure.update_yaxes(title="error of the sum, %", zeroline=True)
+    return _chart("count_errors", figure, table)
+
+
+def _chart(name: str, figure: go.Figure, data: pd.DataFrame) -> Chart:
+    # Colours of text and grid come from the page, which may be light or dark.
+    figure.update_layout(
+        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", height=_HEIGHT_PX,
+        margin={"l": 60, "r": 10, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.25}, font={"size": 13},
+        colorway=list(COLOURS), hovermode="closest",
+    )  # fmt: skip
+    html = figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"chart-{name}",
+        config={"responsive": True, "displaylogo": False},
+    )  # fmt: skip
+    return Chart(name, str(html), data)
