@@ -22,10 +22,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz mlflow report count detect app data bench simulator transfer study pack docs lock clean
+.PHONY: help install run real test lint types format viz viz-site mlflow report count detect app data bench simulator transfer study pack docs lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(STAMP) ## set up .venv from requirements.lock
 
@@ -46,6 +46,9 @@ format: $(STAMP) ## put code into the house style
 
 viz: $(STAMP) ## lineage in the browser
 	KEDRO_ENV=$(ENV) $(BIN)/kedro viz run
+
+viz-site: $(STAMP) ## lineage as static files, in build/viz
+	KEDRO_ENV=$(ENV) $(BIN)/python scripts/viz_site.py build/viz
 
 mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns.db}"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,27 +13,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import copy_project
+from tests.pipelines.browser import free_port, serving
 from tests.pipelines.runs import QUICK, command, environment
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    end = time.time() + seconds
-    while time.time() < end:
-        assert process.poll() is None, f"{url} ended with {process.returncode}"
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"{url} does not answer")
 
 
 @pytest.fixture
@@ -83,21 +63,20 @@ def server(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     endpoint = f"http://{host}:{port}"
     boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="blood-kedro")
     mine = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mine), "--workers", "1",
-         "--backend-store-uri", database, "--artifacts-destination", "s3://blood-kedro"],
-        cwd=tmp_path, stdout=(tmp_path / "server.log").open("wb"), stderr=subprocess.STDOUT,
-        env={**os.environ, **keys, "MLFLOW_S3_ENDPOINT_URL": endpoint, "MLFLOW_DISABLE_TELEMETRY": "true",
-             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    )  # fmt: skip
+    settings = {
+        **os.environ, **keys, "MLFLOW_S3_ENDPOINT_URL": endpoint, "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }  # fmt: skip
+    command_line = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mine), "--workers", "1",
+        "--backend-store-uri", database, "--artifacts-destination", "s3://blood-kedro",
+    ]  # fmt: skip
     try:
-        wait_for(f"http://127.0.0.1:{mine}/health", process)
-        yield f"http://127.0.0.1:{mine}"
+        with serving(command_line, f"http://127.0.0.1:{mine}/health", tmp_path, settings):
+            yield f"http://127.0.0.1:{mine}"
         stored = boto3.client("s3", endpoint_url=endpoint).list_objects_v2(Bucket="blood-kedro")["Contents"]
         assert any(item["Key"].endswith("weights.safetensors") for item in stored)
     finally:
-        process.terminate()
-        process.wait(30)
         store.stop()
 
 

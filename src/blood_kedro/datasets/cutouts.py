@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
+
+import cv2
+import numpy as np
+from kedro_datasets._typing import ImagePreview
 
 from blood_kedro.datasets.atomic import AtomicFileDataset
 from blood_kedro.library.core.cutout import Cutout, load_cutouts, save_cutouts
@@ -16,3 +21,15 @@ class CutoutsDataset(AtomicFileDataset[list[Cutout]]):
 
     def _write(self, path: Path, data: list[Cutout]) -> None:
         save_cutouts(data, path)
+
+    def preview(self, cells: int = 12) -> ImagePreview:
+        """A few cells on light ground, for kedro-viz."""
+        shown = load_cutouts(self._filepath)[:cells]
+        side = max((max(each.absorbance.shape[:2]) for each in shown), default=1)
+        canvas = np.full((side, side * max(1, len(shown)), 3), 255, np.uint8)
+        for number, each in enumerate(shown):
+            light = 255 * np.exp(-np.asarray(each.absorbance, np.float32))
+            height, width = light.shape[:2]
+            canvas[:height, number * side : number * side + width] = np.clip(light, 0, 255)[..., ::-1]
+        _, data = cv2.imencode(".png", canvas)
+        return ImagePreview(base64.b64encode(data.tobytes()).decode("ascii"))

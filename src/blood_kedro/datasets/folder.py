@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 from kedro.io.core import AbstractDataset, DatasetError
+from kedro_datasets._typing import ImagePreview, JSONPreview
 
-from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
+from blood_kedro.datasets.json_file import previewed
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, load_config, save_bundle
 
 
 class ImageFolderDataset(AbstractDataset[Path, Path]):
@@ -15,11 +18,25 @@ class ImageFolderDataset(AbstractDataset[Path, Path]):
 
     Saving checks that the node wrote where the catalog says; loading that the folder is there and holds something
     (unless `must_exist` is false: the folders of sources are checked by ingestion, which knows how to get them).
+
+    Args:
+        filepath: the folder.
+        must_exist: see above.
+        boxes: COCO json, or annotations.csv of standardization, whose boxes the preview shows.
+        metadata: ignored here; kedro-viz reads it.
     """
 
-    def __init__(self, *, filepath: str, must_exist: bool = True, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        must_exist: bool = True,
+        boxes: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         self._filepath = Path(filepath)
         self._must_exist = must_exist
+        self._boxes = None if boxes is None else Path(boxes)
         self.metadata = metadata
 
     def load(self) -> Path:
@@ -35,6 +52,12 @@ class ImageFolderDataset(AbstractDataset[Path, Path]):
         if data.absolute() != self._filepath.absolute():
             raise DatasetError(f"the node wrote {data}, the catalog says {self._filepath}: make them agree")
         self.load()
+
+    def preview(self, images: int = 6) -> ImagePreview:
+        """A few images with their boxes, for kedro-viz."""
+        from blood_kedro.datasets.montage import montage
+
+        return ImagePreview(base64.b64encode(montage(self._filepath, images, self._boxes)).decode("ascii"))
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
@@ -57,6 +80,10 @@ class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):
     def save(self, data: ModelBundle) -> None:
         """Replace the folder."""
         save_bundle(data, self._filepath)
+
+    def preview(self) -> JSONPreview:
+        """What the model says of itself, for kedro-viz."""
+        return previewed(load_config(self._filepath))
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()

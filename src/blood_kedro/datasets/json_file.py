@@ -10,6 +10,24 @@ from kedro_datasets._typing import JSONPreview
 
 from blood_kedro.datasets.atomic import AtomicFileDataset
 
+# Entries of a list or object, and characters of a text, that a preview shows.
+_ENTRIES, _CHARACTERS = 30, 300
+
+
+def previewed(value: Any) -> JSONPreview:  # noqa: ANN401 - JSON-like
+    """A document of any size as a short one that is still JSON: kedro-viz parses it."""
+    return JSONPreview(json.dumps(_shortened(value)))
+
+
+def _shortened(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        kept = {key: _shortened(entry) for key, entry in list(value.items())[:_ENTRIES]}
+        return kept | ({"…": f"{len(value) - _ENTRIES} more"} if len(value) > _ENTRIES else {})
+    if isinstance(value, list):
+        kept_list = [_shortened(entry) for entry in value[:_ENTRIES]]
+        return kept_list + ([f"… {len(value) - _ENTRIES} more"] if len(value) > _ENTRIES else [])
+    return value[:_CHARACTERS] + "…" if isinstance(value, str) and len(value) > _CHARACTERS else value
+
 
 class JsonFileDataset(AtomicFileDataset[Any]):
     """A JSON file (UTF-8). NaN is refused: it is not JSON."""
@@ -22,4 +40,4 @@ class JsonFileDataset(AtomicFileDataset[Any]):
 
     def preview(self) -> JSONPreview:
         """The first part of the file, for kedro-viz."""
-        return JSONPreview(json.dumps(json.loads(self._filepath.read_text(encoding="utf-8")))[:2000])
+        return previewed(json.loads(self._filepath.read_text(encoding="utf-8")))

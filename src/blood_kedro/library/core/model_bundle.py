@@ -42,6 +42,17 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def load_config(folder: Path) -> dict[str, Any]:
+    """What a saved model says of itself, without its weights.
+
+    Raises:
+        DataContractError: there is none.
+    """
+    _check(folder)
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    return config
+
+
 def load_bundle(folder: Path) -> ModelBundle:
     """Read a folder.
 
@@ -50,6 +61,11 @@ def load_bundle(folder: Path) -> ModelBundle:
     """
     from safetensors.torch import load_file
 
+    config = load_config(folder)
+    return ModelBundle(load_file(folder / WEIGHTS), config)
+
+
+def _check(folder: Path) -> None:
     if not folder.is_dir():
         raise DataContractError(
             "there is no trained model", where=str(folder), remedy="run the pipeline that trains it first"
@@ -59,4 +75,3 @@ def load_bundle(folder: Path) -> ModelBundle:
         raise DataContractError(
             "model bundle is incomplete", where=str(folder), got=f"no {', '.join(missing)}", remedy="train it again"
         )
-    return ModelBundle(load_file(folder / WEIGHTS), json.loads((folder / CONFIG).read_text()))

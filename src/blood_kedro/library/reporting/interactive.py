@@ -128,6 +128,7 @@ def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
         return None
     figure.update_xaxes(title="recall", range=[0, 1])
     figure.update_yaxes(title="precision", range=[0, 1.02])
+    figure.update_layout(height=_HEIGHT_PX + 16 * len(figure.data), legend={"y": -0.15, "font": {"size": 11}})
     return _chart("precision_recall", figure, pd.DataFrame(rows))
 
 
@@ -176,8 +177,9 @@ def counts_chart(inputs: dict[str, Any]) -> Chart | None:
 def _chart(name: str, figure: go.Figure, data: pd.DataFrame) -> Chart:
     # Colours of text and grid come from the page, which may be light or dark.
     figure.update_layout(
-        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", height=_HEIGHT_PX,
-        margin={"l": 60, "r": 10, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.25}, font={"size": 13},
+        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        height=figure.layout.height or _HEIGHT_PX, margin={"l": 60, "r": 10, "t": 20, "b": 60}, font={"size": 13},
+        legend={"orientation": "h", "y": -0.25 if figure.layout.legend.y is None else figure.layout.legend.y},
         colorway=list(COLOURS), hovermode="closest",
     )  # fmt: skip
     html = figure.to_html(

@@ -62,5 +62,5 @@ def _results() -> dict[str, str]:
         found |= {f"kind_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "kinds_figure")}
     for name in configured.counting_inputs():
         found |= {f"smear_inputs__{name}__{part}": f"{name}.{part}" for part in ("count_totals", "count_figure")}
-        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+        found[f"cells__{name}__cells_rejects"] = f"{name}.count_rejects"
     return found

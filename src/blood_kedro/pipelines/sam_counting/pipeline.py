@@ -56,14 +56,14 @@ def _input(name: str) -> Pipeline:
         inputs |= {part: f"{source}.{part}" for part in ("raw_folder", *_OF_SOURCE)}
     if entry.get("classifier"):
         inputs["classifier"] = f"{entry['classifier']}.model"
-    parts = ("counts", "counted_cells", "fields", "count_totals", "count_figure", "cells_rejects")
+    parts = ("counts", "counted_cells", "fields", "count_totals", "count_figure", "count_rejects")
     node = Node(
         count_smears, inputs, [f"{name}.{part}" for part in parts], name="count", namespace=name, tags=["inference"]
     )
     page = Node(
         present_own_smear,
         [
-            f"{name}.counts", f"{name}.counted_cells", f"{name}.cells_rejects", f"params:sam_counting.inputs.{name}",
+            f"{name}.counts", f"{name}.counted_cells", f"{name}.count_rejects", f"params:sam_counting.inputs.{name}",
             f"{name}.counting_work", "own_count_folder",
         ],
         "own_count_report",

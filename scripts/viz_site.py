@@ -1,0 +1,45 @@
+"""Lineage as static files: `python scripts/viz_site.py [folder]`, from the root of the project.
+
+kedro-viz writes its build into `build/`, with this machine's paths in it and without one of the answers that its own
+page asks for. Here it ends in a folder of its own, with paths relative to the project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# What a server would answer about installed packages; the page asks, and a file server would say 404.
+_METADATA = {"has_missing_dependencies": False, "package_compatibilities": []}
+_PARTS = ("api", "assets", "404.html", "autoreload.html", "favicon.ico", "index.html", "telemetry.html")
+
+
+def main(target: Path) -> None:
+    """Build lineage with previews into `target`, which is replaced."""
+    root = Path.cwd()
+    environment = {"KEDRO_ENV": "base", "DO_NOT_TRACK": "true", **os.environ}
+    command = [sys.executable, "-m", "kedro", "viz", "build", "--include-previews"]
+    subprocess.run(command, check=True, cwd=root, env=environment)  # noqa: S603 - our own arguments
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        site = Path(folder) / "site"
+        site.mkdir()
+        for part in _PARTS:
+            if (root / "build" / part).exists():
+                shutil.move(root / "build" / part, site / part)
+        (site / "api/metadata").write_text(json.dumps(_METADATA), encoding="utf-8")
+        here = str(root).lstrip("/")
+        for answer in (path for path in (site / "api").rglob("*") if path.is_file()):
+            text = answer.read_text(encoding="utf-8")
+            answer.write_text(text.replace(f"/{here}/", "").replace(f"{here}/", ""), encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        site.replace(target)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/viz"))
