@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz viz-site mlflow report count detect app data bench simulator transfer study pack docs lock clean
+.PHONY: help install run real test lint types format viz viz-site mlflow report count detect app data bench simulator transfer study pack docs dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -94,6 +94,11 @@ pack: $(STAMP) ## data and regimens for a machine without this project: make pac
 
 docs: $(STAMP) ## the documentation as a site, in build/docs
 	$(BIN)/mkdocs build --strict --site-dir build/docs
+
+dist: $(STAMP) ## wheel, source distribution and configuration, in dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	tar --exclude=local --transform 's,^conf,conf-blood_kedro,' -czf dist/conf-blood_kedro.tar.gz conf
 
 lock: ## pin again after a change of pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
