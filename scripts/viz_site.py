@@ -12,10 +12,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
-# What a server would answer about installed packages; the page asks, and a file server would say 404.
-_METADATA = {"has_missing_dependencies": False, "package_compatibilities": []}
+# What a server would answer about installed packages: the page asks for these two, and a file server would say 404.
+_METADATA = {
+    "has_missing_dependencies": False,
+    "package_compatibilities": [
+        {"package_name": name, "package_version": version(name), "is_compatible": True}
+        for name in ("fsspec", "kedro-datasets")
+    ],
+}
 _PARTS = ("api", "assets", "404.html", "autoreload.html", "favicon.ico", "index.html", "telemetry.html")
 
 

@@ -86,10 +86,16 @@ def test_regimens_are_compared_in_the_mlflow_ui(demo: Path) -> None:
         experiment = first.info.experiment_id
         seen.page.goto(f'{url}/#/compare-runs?runs={chosen}&experiments=["{experiment}"]')
         seen.page.get_by_text("Comparing 2 Runs").first.wait_for(timeout=60_000)
-        for text in ("val_map_50", "augmentation", "paper_r2"):
+        for text in ("augmentation", "paper_r2"):
             seen.page.get_by_text(text).first.wait_for(state="attached", timeout=60_000)
+        metric = "&x_axis=step&y_axis_scale=linear&line_smoothness=1&show_point=true"
+        seen.page.goto(
+            f'{url}/#/metric?runs={chosen}&metric="train_loss"&experiments=["{experiment}"]'
+            f'&plot_metric_keys=["train_loss","val_loss"]&plot_layout={{}}{metric}'
+        )
+        seen.page.get_by_text("(step=1)").nth(3).wait_for(timeout=60_000)  # both losses of both runs
         seen.page.goto(f"{url}/#/models/blood-kedro-regimen_1/versions/1")
-        seen.page.get_by_text("tile_px").first.wait_for(state="attached", timeout=60_000)  # its signature
+        seen.page.get_by_text("Outputs (7)").wait_for(timeout=60_000)  # its signature
 
 
 @pytest.fixture
