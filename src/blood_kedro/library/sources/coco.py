@@ -5,43 +5,25 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.sources.base import RawImage, RawLabel, inside, numbers, split_of
-from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.form import OfForm
 
 # Tried in this order where the entry names none.
 _USUAL = ("annotations.json", "_annotations.coco.json", "annotations/*.json", "*/_annotations.coco.json", "*.json")
 
 
-@dataclass(frozen=True)
-class CocoFolder:
+class CocoFolder(OfForm):
     """Layout: one COCO json, or one per split, and images below the folder (`images`, or beside the json).
 
     An annotation with `iscrowd: 1` is an ignore region. Boxes are `x, y, w, h` in px with the origin at the top left.
     """
 
-    options: SourceOptions
-    how_to_get: str = "put its images and a COCO json there, or set annotations: and images: of the source"
-
-    @property
-    def name(self) -> str:
-        """The key of the entry."""
-        return self.options.name
-
-    @property
-    def licence(self) -> str:
-        """As the entry says."""
-        return self.options.licence
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """As the entry says."""
-        return self.options.labels
+    how_to_get = "put its images and a COCO json there, or set annotations: and images: of the source"
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image that a json lists and that is there, in the order of the json."""

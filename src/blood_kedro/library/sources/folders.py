@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.imaging.read import SUFFIXES, is_litter
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
-from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.form import OfForm
 
 
-@dataclass(frozen=True)
-class ClassFolders:
+class ClassFolders(OfForm):
     """Layout: `[<anything>/]<class>/<name>.jpg`; the label of an image is the name of its folder."""
 
-    options: SourceOptions
-    how_to_get: str = "put its images there, in one folder for each class"
-
-    @property
-    def name(self) -> str:
-        """The key of the entry."""
-        return self.options.name
-
-    @property
-    def licence(self) -> str:
-        """As the entry says."""
-        return self.options.licence
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """As the entry says."""
-        return self.options.labels
+    how_to_get = "put its images there, in one folder for each class"
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image that lies in a folder, in order of path; its label spans the whole image."""

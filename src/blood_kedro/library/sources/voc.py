@@ -15,7 +15,7 @@ from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.imaging.read import SUFFIXES, is_litter
 from blood_kedro.library.sources.base import RawImage, RawLabel, paired, split_of
-from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.form import OfForm
 
 
 @dataclass(frozen=True)
@@ -83,27 +83,10 @@ def _size(root: Element) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-@dataclass(frozen=True)
-class VocFolder:
+class VocFolder(OfForm):
     """Layout: images and `.xml` files anywhere below the folder, of the same name without suffix."""
 
-    options: SourceOptions
-    how_to_get: str = "put its images and VOC files (.xml) there"
-
-    @property
-    def name(self) -> str:
-        """The key of the entry."""
-        return self.options.name
-
-    @property
-    def licence(self) -> str:
-        """As the entry says."""
-        return self.options.licence
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """As the entry says."""
-        return self.options.labels
+    how_to_get = "put its images and VOC files (.xml) there"
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image that has a readable VOC file, in order of name."""

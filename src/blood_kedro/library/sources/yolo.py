@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -13,13 +12,12 @@ from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.imaging.read import EXIF_ORIENTATION, SUFFIXES, is_litter
 from blood_kedro.library.sources.base import RawImage, RawLabel, numbers, split_of
-from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.form import OfForm
 
 _CLASS_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 
 
-@dataclass(frozen=True)
-class YoloFolder:
+class YoloFolder(OfForm):
     """Reads images with a text file each, and the names of classes.
 
     Layout: `images/[<split>/]<name>.jpg` and `labels/[<split>/]<name>.txt`, or `<split>/images` and `<split>/labels`,
@@ -28,23 +26,7 @@ class YoloFolder:
     without a text file is a reject; one whose file is empty has no cell, as YOLO means it.
     """
 
-    options: SourceOptions
-    how_to_get: str = "put its images/, labels/ and data.yaml there"
-
-    @property
-    def name(self) -> str:
-        """The key of the entry."""
-        return self.options.name
-
-    @property
-    def licence(self) -> str:
-        """As the entry says."""
-        return self.options.licence
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """As the entry says."""
-        return self.options.labels
+    how_to_get = "put its images/, labels/ and data.yaml there"
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image with a text file, in order of path."""
