@@ -1,16 +1,15 @@
-# CPU: docker build -t blood-kedro .          CUDA: docker build -t blood-kedro:cuda --build-arg TORCH=cuda .
+# docker build -t blood-kedro .                       torch as PyPI has it: runs on a CPU and on an NVIDIA GPU
+# docker build -t blood-kedro:cpu --build-arg TORCH_INDEX=<index of PyTorch's CPU builds> .         a third of the size
 FROM python:3.11-slim AS build
-ARG TORCH=cpu
+ARG TORCH_INDEX=""
 WORKDIR /app
 RUN pip install --no-cache-dir "uv==0.13.8" && python -m venv /venv
 COPY requirements.lock pyproject.toml README.md LICENSE ./
-# The pins of PyPI's torch come with CUDA's packages; without a GPU they are two thirds of the image and are left out.
-RUN if [ "$TORCH" = cpu ]; then \
-      python -c "import re, pathlib; text = pathlib.Path('requirements.lock').read_text(); \
-entries = re.split(r'(?m)^(?=[A-Za-z0-9])', text); \
-kept = [e for e in entries if not re.match(r'(nvidia-|cuda-|triton)', e)]; \
-pathlib.Path('requirements.lock').write_text(''.join(kept))" && \
-      uv pip install --no-cache --python /venv/bin/python --no-deps --require-hashes -r requirements.lock; \
+COPY scripts/cpu_lock.py scripts/
+RUN if [ -n "$TORCH_INDEX" ]; then \
+      python scripts/cpu_lock.py requirements.lock cpu.lock torch.txt && \
+      uv pip install --no-cache --python /venv/bin/python --no-deps --require-hashes -r cpu.lock && \
+      uv pip install --no-cache --python /venv/bin/python --no-deps --index-url "$TORCH_INDEX" -r torch.txt; \
     else \
       uv pip install --no-cache --python /venv/bin/python --require-hashes -r requirements.lock; \
     fi
@@ -23,9 +22,9 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY --chown=smear conf conf
 COPY --chown=smear pyproject.toml .telemetry ./
-RUN mkdir -p src data && chown smear src data
 USER smear
-ENV PATH=/venv/bin:$PATH MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true GRADIO_SERVER_NAME=0.0.0.0
-EXPOSE 7860 5000
+RUN mkdir src data
+ENV PATH=/venv/bin:$PATH MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true BLOOD_KEDRO_APP_HOST=0.0.0.0
+EXPOSE 7860
 VOLUME /app/data
 CMD ["kedro", "run"]

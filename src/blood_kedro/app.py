@@ -104,7 +104,7 @@ def look(
 def _counted(
     root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: Rejects
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
-    from blood_kedro.library.counting.kinds import ByNetwork
+    from blood_kedro.library.counting.kinds import ByNetwork, ByStain, Namer
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears, reduced
     from blood_kedro.library.reporting.own_images import MOST_PX, Picture
@@ -112,9 +112,11 @@ def _counted(
 
     own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "cell_px": cell_px, "write_masks": False}
     options = SmearInput.model_validate(own)
-    bundle = _model(root, str(options.classifier), "kedro run --pipelines=sam_counting")
+    namer: Namer = ByStain(options)
+    if options.classifier is not None:
+        namer = ByNetwork(_model(root, options.classifier, "kedro run --pipelines=sam_counting"), options)
     smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
-    made = count_all(smears, options, segmenter(options), ByNetwork(bundle, options), work, work, rejects)
+    made = count_all(smears, options, segmenter(options), namer, work, work, rejects)
     cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
     counts = made.counts.rename(columns={"smear": "image"})
     return Picture(smears[0].name, *reduced(smears[0], MOST_PX)), cells, counts
@@ -192,7 +194,8 @@ def main(port: int = 7860) -> None:
     # Fonts of this machine, not from a server of fonts.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     build(Path.cwd()).launch(
-        server_name="127.0.0.1", server_port=int(os.environ.get("BLOOD_KEDRO_APP_PORT", port)), share=False,
+        server_name=os.environ.get("BLOOD_KEDRO_APP_HOST", "127.0.0.1"),
+        server_port=int(os.environ.get("BLOOD_KEDRO_APP_PORT", port)), share=False,
         theme=theme, footer_links=[],
     )  # fmt: skip
 

@@ -250,3 +250,14 @@ def test_repository_holds_no_pictures_of_data_and_no_registry() -> None:
     assert lock.count("--hash=sha256:") > 500
     assert (PROJECT / ".telemetry").read_text() == "consent: false\n"
     assert not list(Path(PROJECT / "tests").rglob("*.jpg"))
+
+
+def test_the_container_for_cpus_leaves_cuda_and_nothing_else_out() -> None:
+    import runpy
+
+    lock = (PROJECT / "requirements.lock").read_text()
+    kept, torch = runpy.run_path(str(PROJECT / "scripts/cpu_lock.py"))["split"](lock)
+    names = [set(re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)==", text)) for text in (lock, kept)]
+    gone = {name for name in names[0] - names[1] if not name.startswith(("nvidia-", "cuda-"))}
+    assert gone == {"torch", "torchvision", "triton"}
+    assert [line.partition("==")[0] for line in torch.split()] == ["torch", "torchvision"]
