@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,7 +35,7 @@ Name = Callable[[RgbImage, Sequence[Piece]], Floats]
 class Namer(Protocol):
     """Says what masks are, after a look at the smear that they are of."""
 
-    def of_smear(self, tiles: Sequence[tuple[RgbImage, Sequence[Piece]]]) -> Name:
+    def of_smear(self, tiles: Iterable[tuple[RgbImage, Sequence[Piece]]]) -> Name:
         """What names the masks of a smear, some of whose tiles are shown; the frame of masks is their tile."""
 
 
@@ -45,7 +45,7 @@ class ByStain:
 
     options: Segmentation
 
-    def of_smear(self, _tiles: Sequence[tuple[RgbImage, Sequence[Piece]]]) -> Name:
+    def of_smear(self, _tiles: Iterable[tuple[RgbImage, Sequence[Piece]]]) -> Name:
         """The same for every smear."""
         return self._name
 
@@ -70,9 +70,10 @@ class ByNetwork:
         self.normalise = bool(bundle.config["normalised"])
         self.columns = [KINDS.index(kind) for kind in bundle.config["kinds"]]
 
-    def of_smear(self, tiles: Sequence[tuple[RgbImage, Sequence[Piece]]]) -> Name:
+    def of_smear(self, tiles: Iterable[tuple[RgbImage, Sequence[Piece]]]) -> Name:
         """Knows the colour of the smear's red cells."""
-        densities = [red_cell_densities(rgb, pieces, self.cell_px) for rgb, pieces in tiles if self.normalise]
+        shown = tiles if self.normalise else ()
+        densities = [red_cell_densities(rgb, pieces, self.cell_px) for rgb, pieces in shown]
         reference = reference_density(np.concatenate([np.zeros((0, 3)), *densities]))
 
         def name(rgb: RgbImage, pieces: Sequence[Piece]) -> Floats:

@@ -64,5 +64,5 @@ def _outline(mask: Piece) -> list[list[int]]:
     outlines = cv2.findContours(padded, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
     points = max(outlines, key=cv2.contourArea).reshape(-1, 2)
     corners = (points + 1) // 2 - 1 + np.array([mask.left, mask.top])
-    ring = [[int(x), int(y)] for x, y in corners]
+    ring: list[list[int]] = corners.tolist()
     return [*ring, ring[0]]

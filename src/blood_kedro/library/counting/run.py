@@ -97,5 +97,5 @@ def _kinds(smear: Smear, masks: Masks, namer: Namer, options: SmearInput) -> lis
         return rgb, [each.moved(-place.left, -place.top) for each in masks.pieces[k]]
 
     filled = [k for k, pieces in enumerate(masks.pieces) if pieces]
-    name = namer.of_smear([seen(k) for k in filled[:: max(1, len(filled) // _SHOWN)]])
+    name = namer.of_smear(seen(k) for k in filled[:: max(1, len(filled) // _SHOWN)])
     return [name(*seen(k)) if pieces else np.zeros((0, len(KINDS))) for k, pieces in enumerate(masks.pieces)]

@@ -95,14 +95,20 @@ def read_rgb(path: Path) -> RgbImage:
     content = path.read_bytes()
     try:
         header = Image.open(io.BytesIO(content))
-        plain = header.mode == "RGB" and header.getexif().get(EXIF_ORIENTATION, 1) == 1
-        if plain and header.format in {"JPEG", "PNG"}:
+        if header.mode == "RGB" and header.format in {"JPEG", "PNG"} and _is_upright(header, content):
             decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
             if decoded is not None:
                 return np.asarray(decoded, np.uint8)
         return _pillow_rgb(header)
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInputError(f"image cannot be decoded: {error}", where=str(path)) from error
+
+
+def _is_upright(header: Image.Image, content: bytes) -> bool:
+    """Whether no EXIF entry turns the picture. Pillow unpacks a whole PNG to look for one that hardly any has."""
+    if header.format == "PNG" and b"eXIf" not in content and b"Raw profile type" not in content:
+        return True
+    return bool(header.getexif().get(EXIF_ORIENTATION, 1) == 1)
 
 
 def read_grey(path: Path) -> npt.NDArray[np.uint8]:
