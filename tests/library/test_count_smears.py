@@ -202,7 +202,7 @@ def test_a_large_slide_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     rgb = smear(1100, 700, [(60 * i + 40, 60 * j + 40) for i in range(17) for j in range(11)])
     tifffile.imwrite(tmp_path / "plain.tif", rgb, photometric="rgb")
     tifffile.imwrite(tmp_path / "packed.tif", rgb, photometric="rgb", compression="deflate")
-    monkeypatch.setattr("blood_kedro.library.counting.smear._UNPACKED_PIXELS", 1000)
+    monkeypatch.setattr("blood_kedro.library.imaging.large._UNPACKED_PIXELS", 1000)
     made = count(tmp_path / "packed.tif", tmp_path / "work")
     assert made.counts.loc[0, "rbc"] == 187
     (unpacked,) = (tmp_path / "work/unpacked").iterdir()
