@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import copy_project
 from tests.pipelines.browser import free_port, serving
@@ -102,5 +103,7 @@ def test_a_run_its_metrics_and_its_registered_model_are_on_the_server(server: st
         model = mlflow.pyfunc.load_model("models:/blood-kedro-regimen_1/1")
     finally:
         mlflow.set_tracking_uri(before)
-    found = model.predict(np.full((1, 120, 160, 3), 220, np.uint8))
+    field = sorted((folder / "data/01_raw/synthetic/images").glob("*.png"))[0]
+    found = model.predict(np.asarray(Image.open(field).convert("RGB"))[None])
     assert found.columns.tolist()[:3] == ["image", "label", "score"]
+    assert len(found) > 0
