@@ -46,26 +46,30 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def loss_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
-    """Training and validation loss over epochs (paper 000, Fig. 1); None before anything was trained."""
-    tables = [
-        parts["history"].assign(regimen=name)[["regimen", "epoch", "train_loss", "val_loss", "lr"]]
-        for name, parts in regimens.items()
-        if "history" in parts
-    ]
-    if not tables:
-        return None
+def loss_curves(regimens: dict[str, dict[str, Any]]) -> go.Figure:
+    """Training and validation loss over epochs (paper 000, Fig. 1); empty before anything was trained."""
     figure = go.Figure()
-    for colour, table in zip(COLOURS * 9, tables, strict=False):
-        name = str(table["regimen"].iloc[0])
+    for colour, (name, parts) in zip(COLOURS * 9, regimens.items(), strict=False):
+        table = parts["history"]
         for column, dash, what in (("train_loss", "dash", "training"), ("val_loss", "solid", "validation")):
             figure.add_scatter(
                 x=table["epoch"].tolist(), y=table[column].tolist(), name=f"{name}, {what}", legendgroup=name,
                 mode="lines+markers", line={"color": colour, "dash": dash},
             )  # fmt: skip
-    figure.update_xaxes(title="epoch", dtick=1 if max(len(t) for t in tables) < 15 else None)
+    longest = max((len(parts["history"]) for parts in regimens.values()), default=0)
+    figure.update_xaxes(title="epoch", dtick=1 if longest < 15 else None)
     figure.update_yaxes(title="loss (sum of four)", rangemode="tozero")
-    return _chart("losses", figure, pd.concat(tables, ignore_index=True))
+    return figure
+
+
+def loss_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
+    """`loss_curves` with their data; None before anything was trained."""
+    trained = {name: parts for name, parts in regimens.items() if "history" in parts}
+    if not trained:
+        return None
+    kept = ["regimen", "epoch", "train_loss", "val_loss", "lr"]
+    tables = [parts["history"].assign(regimen=name)[kept] for name, parts in trained.items()]
+    return _chart("losses", loss_curves(trained), pd.concat(tables, ignore_index=True))
 
 
 def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:

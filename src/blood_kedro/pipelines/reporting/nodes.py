@@ -18,6 +18,13 @@ def draw_losses(**histories: Any) -> Figure:  # noqa: ANN401 - one table per reg
     return loss_figure(collect(histories).regimens)
 
 
+def draw_loss_chart(**histories: Any) -> Any:  # noqa: ANN401 - a plotly figure; plotly is imported lazily
+    """The same as a chart that answers to the mouse, for lineage and notebooks."""
+    from blood_kedro.library.reporting.interactive import loss_curves
+
+    return loss_curves(collect(histories).regimens)
+
+
 def summarize(run_record: dict[str, Any], **results: Any) -> dict[str, Any]:  # noqa: ANN401
     """summary.json, for machines."""
     finished = {key: value for key, value in run_record.items() if key != "started"}

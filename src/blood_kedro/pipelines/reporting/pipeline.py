@@ -8,7 +8,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro import configured
-from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_report
+from blood_kedro.pipelines.reporting.nodes import draw_loss_chart, draw_losses, summarize, write_report
 
 _PER_SOURCE = ("ingestion_summary", "boxes_summary", "rejects", "standardization_rejects")
 _PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure", "curves_figure")
@@ -24,6 +24,7 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(draw_losses, histories, "loss_figure", name="draw_losses"),
+            Node(draw_loss_chart, histories, "loss_chart", name="draw_loss_chart"),
             Node(summarize, {"run_record": "run_record", **every}, "summary", name="summarize"),
             Node(
                 write_report,
