@@ -105,7 +105,7 @@ def card(name: str) -> str:
         f"- Cite: {each.citation}", f"- Labels: {each.labels}", f"- Known faults: {each.known_faults}",
     ]  # fmt: skip
     addresses = [f"<{url}>" for archive in each.archives for url in archive.urls]
-    addresses += [f"record [{doi}](https://doi.org/{doi})" for doi in (each.doi, each.mirror_doi) if doi]
+    addresses += [f"record [{each.doi}](https://doi.org/{each.doi})"] if each.doi else []
     lines += ["", "## How it is fetched", ""]
     if each.by_hand:
         lines.append(f"By hand: {each.by_hand}.")
@@ -113,6 +113,8 @@ def card(name: str) -> str:
         lines.append(f"With an account of {each.account.title()}, from {', '.join(addresses)}.")
     else:
         lines.append(f"`make data`, from {', '.join(addresses)}.")
+    if each.mirror_doi:
+        lines.append(f"A copy to be fetched by hand: record [{each.mirror_doi}](https://doi.org/{each.mirror_doi}).")
     if not each.tried:
         lines += ["", "These addresses could not be reached from where this was written: none of them has been tried."]
     if each.checks:

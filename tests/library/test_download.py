@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import tarfile
 import threading
@@ -72,8 +73,8 @@ def server() -> Iterator[Server]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            if act in {"missing", "busy"}:
-                self.send_response(404 if act == "missing" else 503)
+            if act in {"missing", "busy", "beyond"}:
+                self.send_response({"missing": 404, "busy": 503, "beyond": 416}[act])
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -166,14 +167,24 @@ def test_the_next_run_goes_on_too_and_a_changed_file_begins_anew(server: Server,
     assert content(tmp_path / "a") == WHOLE
 
 
-def test_a_part_that_is_too_long_is_thrown_away(server: Server, tmp_path: Path) -> None:
-    """The server would answer 416; here it is asked beyond the end and sends nothing."""
+def test_a_part_of_another_address_is_not_gone_on_from(server: Server, tmp_path: Path) -> None:
     part = tmp_path / "x.part"
     part.write_bytes(b"0" * 10)
     (tmp_path / "x.part.json").write_text('{"url": "elsewhere", "version": "v"}')
     server.acts["/x"] = ["send"]
     ResumingDownloader(part, attempts=1)(f"{server.url}/x", str(tmp_path / "x"), None)
-    assert (tmp_path / "x").read_bytes() == ARCHIVE  # a part of another address is not gone on from
+    assert server.ranges == [None]
+    assert (tmp_path / "x").read_bytes() == ARCHIVE
+
+
+def test_a_part_that_is_no_part_of_the_file_is_thrown_away(server: Server, tmp_path: Path) -> None:
+    part, url = tmp_path / "x.part", f"{server.url}/x"
+    part.write_bytes(b"0" * (len(ARCHIVE) + 10))
+    (tmp_path / "x.part.json").write_text(json.dumps({"url": url, "version": '"v1"'}))
+    server.acts["/x"] = ["beyond", "send"]
+    ResumingDownloader(part, attempts=2, pause_s=0)(url, str(tmp_path / "x"), None)
+    assert server.ranges == [f"bytes={len(ARCHIVE) + 10}-", None]
+    assert (tmp_path / "x").read_bytes() == ARCHIVE
 
 
 def test_mirrors_are_tried_in_order_and_a_corrupt_one_is_passed_over(server: Server, tmp_path: Path) -> None:
@@ -334,6 +345,10 @@ def test_a_record_with_a_doi_is_fetched_file_by_file(
     monkeypatch.setattr(pooch.downloaders, "doi_to_repository", lambda *_, **__: Record())
     fetch("a", entry(archives=(), doi="10.6084/m9.figshare.1"), tmp_path / "a", QUICK)
     assert set(content(tmp_path / "a")) == {f"set-main/{name}" for name in WHOLE}
+    monkeypatch.setattr(Record, "populate_registry", lambda _, made: made.registry.update({"readme.pdf": "md5:0"}))
+    with pytest.raises(DownloadError, match="holds no archive"):
+        fetch("b", entry(archives=(), doi="10.6084/m9.figshare.1"), tmp_path / "b", QUICK)
+    assert not (tmp_path / "b").exists()
     monkeypatch.setattr(pooch.core, "doi_to_repository", lambda *_, **__: (_ for _ in ()).throw(ValueError("no such")))
     with pytest.raises(DownloadError, match="list of files"):
         fetch("b", entry(archives=(), doi="10.6084/m9.figshare.2"), tmp_path / "b", QUICK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import published_counting
@@ -22,6 +23,8 @@ from blood_kedro.library.counting.smear import open_smears
 from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.imaging.segmentation import flat_field_green
+from blood_kedro.library.merging.thumbnails import make_thumbnails
+from blood_kedro.library.merging.turned import turned_copies
 from blood_kedro.library.overlap.by_eye import true_cells
 from blood_kedro.library.overlap.gather import annotated, cut_red_cells
 from blood_kedro.library.overlap.label_model import weak_labels
@@ -117,6 +120,29 @@ def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, t
     assert sum(unified["duplicate_pairs"].values()) >= 45
     assert unified["split_leaks"]["official"]["pairs_crossing_splits"] >= 31
     assert unified["groups_crossing_splits"] == 0
+
+
+def test_turned_and_recoloured_copies_of_bccd_are_told_from_other_images(shared_data: Path, tmp_path: Path) -> None:
+    """As re-published sets have them (decision 2): every copy is found, and no two other images come near."""
+    rng = np.random.default_rng(0)
+    paths = sorted((shared_data / "bccd/BCCD/JPEGImages").glob("*.jpg"))
+    copies, sizes = [], [(640, 480)] * len(paths)
+    for number, path in enumerate(paths[::6]):
+        turn = int(rng.integers(1, 8))
+        rgb = np.rot90(cv2.resize(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), (416, 416)), turn % 4)
+        hsv = cv2.cvtColor(np.ascontiguousarray(rgb[:, ::-1] if turn >= 4 else rgb), cv2.COLOR_RGB2HSV).astype(int)
+        hsv[..., 0] = (hsv[..., 0] + rng.integers(-15, 16)) % 180
+        hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.75, 1.25), 0, 255)
+        copy = cv2.GaussianBlur(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR), (0, 0), 1)
+        copies.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(copies[-1]), copy)
+    thumbnails = make_thumbnails([*paths, *copies], [*sizes, *[(416, 416)] * len(copies)])
+    found = {(i, j): similarity for i, j, similarity in turned_copies(thumbnails, 0.6)}
+    own = [found[6 * number, len(paths) + number] for number in range(len(copies))]
+    assert min(own) > 0.9
+    originals = sorted(similarity for (_, j), similarity in found.items() if j < len(paths))
+    assert len(originals) == 1  # two photographs of one field; all others stay below 0.6
+    assert originals[0] > 0.9
 
 
 def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) -> None:

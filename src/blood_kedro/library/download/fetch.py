@@ -134,7 +134,7 @@ def _of_doi(doi: str) -> tuple[Archive, ...]:
         record.load_registry_from_doi()
         home = pooch.downloaders.doi_to_repository(doi)
         names = sorted(record.registry)
-        return tuple(
+        found = tuple(
             Archive(name=name, urls=(home.download_url(name),), checksum=record.registry[name])
             for name in names
             if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))
@@ -144,6 +144,12 @@ def _of_doi(doi: str) -> tuple[Archive, ...]:
             "the list of files of a record cannot be had", where=f"https://doi.org/{doi}", got=str(error),
             remedy="try again later, or download it by hand",
         ) from error  # fmt: skip
+    if not found:
+        raise DownloadError(
+            "the record holds no archive", where=f"https://doi.org/{doi}", got=", ".join(names) or "no file",
+            remedy="look at its page, and download it by hand",
+        )  # fmt: skip
+    return found
 
 
 def _kaggle_token(home: str) -> tuple[str, str]:

@@ -54,7 +54,7 @@ def drawn_boxes(marked: RgbImage, plain: RgbImage) -> Marks:
     if marked.shape != plain.shape:
         raise BadInputError(f"the marked copy is {marked.shape[1]}x{marked.shape[0]}, the image is not")
     change = np.abs(marked.astype(np.int16) - plain.astype(np.int16)).max(axis=2)
-    # Noise of compression stands alone; the middle of three pixels leaves lines.
+    # What compression changes so much stands alone, in specks that are smaller than any mark.
     drawn = np.asarray(change > _CHANGE, np.bool_)
     if drawn.mean() > _MOST_CHANGED:
         raise BadInputError(f"{100 * drawn.mean():.0f}% of the pixels differ: the two do not show the same picture")
