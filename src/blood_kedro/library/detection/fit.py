@@ -132,9 +132,9 @@ def _start(
     from blood_kedro.library.detection.data import channel_statistics
     from blood_kedro.library.detection.initialization import initialize
     from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
-    from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD
+    from blood_kedro.library.detection.network import imagenet_normalization
 
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    mean, std = imagenet_normalization(regimen.network.backbone)
     if regimen.normalization == "training_set":
         mean, std = channel_statistics(data, regimen.seed)  # type: ignore[assignment]
     anchors = _fitted_anchors(train, regimen)

@@ -11,6 +11,7 @@ from urllib.error import URLError
 from blood_kedro.library.core.errors import ConfigurationError, UnsafeFileError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.detection.network import Anchors, build_network
+from blood_kedro.library.training import packaged_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +130,7 @@ def _coco_weights(backbone: str) -> WeightsEnum:
 
 
 def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
-    """Weights of the body: those of torchvision's classifier without its last layers."""
+    """Weights of the body: those of a classifier of torchvision or timm without its last layers."""
     from torchvision import models
 
     if options.norm == "group":
@@ -139,6 +140,8 @@ def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[st
         )  # fmt: skip
     if initialization.path:
         weights, origin = file_weights(Path(initialization.path)), f"file {Path(initialization.path).name}"
+    elif options.backbone == "efficientnet_lite0_fpn":
+        weights, origin = packaged_weights.efficientnet_lite0(), packaged_weights.ORIGIN
     else:
         published: dict[str, WeightsEnum] = {
             "resnet18_fpn": models.ResNet18_Weights.IMAGENET1K_V1,
@@ -146,7 +149,10 @@ def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[st
         }
         chosen = published.get(options.backbone, models.ResNet50_Weights.IMAGENET1K_V1)
         weights, origin = _downloaded(chosen), f"torchvision {chosen}"
-    if options.backbone == "mobilenet_v3_320":
+    if options.backbone == "efficientnet_lite0_fpn":
+        after = ("conv_head.", "bn2.", "classifier.")  # what a classifier has behind its last feature map
+        body = {name: value for name, value in weights.items() if not name.startswith(after)}
+    elif options.backbone == "mobilenet_v3_320":
         body = {n.removeprefix("features."): value for n, value in weights.items() if n.startswith("features.")}
     else:
         body = {name: value for name, value in weights.items() if not name.startswith("fc.")}

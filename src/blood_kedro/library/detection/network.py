@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from blood_kedro.library.training import packaged_weights
+
 if TYPE_CHECKING:
     from torch import nn
     from torchvision.models.detection import FasterRCNN
 
     from blood_kedro.library.detection.options import Network
 
+# Of torchvision's ImageNet and COCO weights.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -65,6 +68,11 @@ def build_network(
     return network
 
 
+def imagenet_normalization(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel, images in 0..1, that a backbone's ImageNet weights were trained with."""
+    return packaged_weights.NORMALIZATION if backbone == "efficientnet_lite0_fpn" else (IMAGENET_MEAN, IMAGENET_STD)
+
+
 def _in_single_precision(module: nn.Module, inputs: Any, outputs: Any) -> Any:  # noqa: ANN401, ARG001
     """What a part of the network puts out as float32, whatever mixed precision made of it.
 
@@ -92,6 +100,10 @@ def _backbone(options: Network) -> nn.Module:
     from torchvision.models import get_model, resnet50
     from torchvision.models.detection import backbone_utils
 
+    if options.backbone == "efficientnet_lite0_fpn":
+        from blood_kedro.library.detection.timm_fpn import efficientnet_lite0_fpn
+
+        return efficientnet_lite0_fpn(options.fpn_channels, frozen_norm=options.norm == "frozen_batch")
     norm = _norm_layer(options.norm)
     if options.backbone == "mobilenet_v3_320":
         backbone: nn.Module = backbone_utils.mobilenet_backbone(

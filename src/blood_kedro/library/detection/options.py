@@ -18,7 +18,8 @@ class Initialization(_Frozen):
     """Where the first weights come from.
 
     `random`: none. `coco`: torchvision's COCO_V1 detector, or the file `path` (a torchvision state dict). `imagenet`:
-    the body of the backbone only, torchvision's IMAGENET1K_V1 classifier, or the file `path`. `checkpoint`: a model
+    the body of the backbone only: an installed package's weights (`efficientnet_lite0_fpn`, no download), torchvision's
+    IMAGENET1K_V1 classifier, or the file `path`. `checkpoint`: a model
     bundle folder at `path` (safetensors) of this project, or the model of the MLflow run `mlflow_run`.
     `generated_smears`: a short pre-training on simulated smears, done in the same run; it is not COCO and is never
     called so.
@@ -47,7 +48,9 @@ class Network(_Frozen):
     `anchors: fitted` takes shapes from the training boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
-    backbone: Literal["resnet50_fpn", "resnet50_fpn_v2", "resnet18_fpn", "mobilenet_v3_320"] = "resnet50_fpn"
+    backbone: Literal[
+        "resnet50_fpn", "resnet50_fpn_v2", "resnet18_fpn", "mobilenet_v3_320", "efficientnet_lite0_fpn"
+    ] = "resnet50_fpn"
     norm: Literal["batch", "frozen_batch", "group"] = "batch"
     input_px: int = Field(512, ge=64)
     anchors: Literal["default", "fitted"] = "default"
@@ -61,8 +64,10 @@ class Network(_Frozen):
 
     @model_validator(mode="after")
     def _pyramid(self) -> Network:
-        if self.fpn_channels != 256 and self.backbone not in ("resnet18_fpn", "resnet50_fpn"):
+        if self.fpn_channels != 256 and self.backbone in ("resnet50_fpn_v2", "mobilenet_v3_320"):
             raise ValueError(f"fpn_channels is fixed at 256 in {self.backbone}")
+        if self.norm == "group" and self.backbone == "efficientnet_lite0_fpn":
+            raise ValueError("efficientnet_lite0_fpn has batch norm: choose norm batch or frozen_batch")
         return self
 
 

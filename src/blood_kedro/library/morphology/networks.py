@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.morphology.options import Weights
+from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.predict import outputs
 
 # The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
@@ -19,7 +20,10 @@ TIMM_NAMES = {
     "efficientnet_v2_b0": "tf_efficientnetv2_b0", "resnet50": "resnet50", "resnet50_v2": "resnetv2_50",
     "xception": "legacy_xception", "densenet121": "densenet121", "mobilenet_v3_small": "mobilenetv3_small_100",
     "mobilenet_v3_large": "mobilenetv3_large_100", "convnext_tiny": "convnext_tiny",
+    # Not in the table: the one whose ImageNet weights need no download.
+    "efficientnet_lite0": packaged_weights.TIMM_NAME,
 }  # fmt: skip
+LITE0_ENCODER = f"tu-{packaged_weights.TIMM_NAME}"
 
 
 class CutMobileNet(nn.Module):
@@ -43,11 +47,19 @@ def build_classifier(model: str, classes: int) -> nn.Module:
     name = TIMM_NAMES[model]
     if not model.startswith("mobilenet"):
         network: nn.Module = timm.create_model(name, num_classes=classes)
+        if model == "efficientnet_lite0":
+            network.register_forward_pre_hook(_normalised)
         return network
     body: Any = timm.create_model(name, num_classes=0)
     channels = int(body.conv_head.in_channels)
     body.conv_head, body.norm_head, body.act2 = nn.Identity(), nn.Identity(), nn.Identity()
     return CutMobileNet(body, channels, classes)
+
+
+def _normalised(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001 - a hook
+    """Images in 0..1 as EfficientNet-Lite0 was trained on them."""
+    (mean, *_), (deviation, *_) = packaged_weights.NORMALIZATION  # the same in all channels
+    return ((inputs[0] - mean) / deviation,)
 
 
 def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
@@ -59,6 +71,11 @@ def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
     """
     if weights.kind == "random":
         return "random weights"
+    if weights.kind == "imagenet" and model == "efficientnet_lite0" and weights.path is None:
+        _load(network, packaged_weights.efficientnet_lite0(), packaged_weights.ORIGIN)
+        # A head of usual size starts at a loss far above that of guessing, and its first steps spoil the body.
+        nn.init.zeros_(network.get_submodule("classifier").weight)  # type: ignore[arg-type]
+        return packaged_weights.ORIGIN
     if weights.kind == "imagenet":
         _load(network, _imagenet(model, weights.path), f"ImageNet, {TIMM_NAMES[model]}")
         return f"ImageNet weights ({weights.path or 'timm'})"
@@ -123,8 +140,9 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
         bundle = load_bundle(Path(str(weights.path)))
         network = load_segmenter(bundle)
         return network, f"checkpoint {Path(str(weights.path)).name}"
+    packaged = encoder == LITE0_ENCODER
     try:
-        unet = smp.Unet(encoder, encoder_weights="imagenet" if weights.kind == "imagenet" else None)
+        unet = smp.Unet(encoder, encoder_weights="imagenet" if weights.kind == "imagenet" and not packaged else None)
     except KeyError as error:
         raise ConfigurationError("no such encoder", where="segmenter.encoder", got=encoder) from error
     except Exception as error:
@@ -132,7 +150,16 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
             f"ImageNet weights of {encoder} cannot be downloaded, and random ones are not put in their place",
             got=f"{type(error).__name__}: {error}", remedy="choose segmenter.weights.kind: random",
         ) from error  # fmt: skip
-    return PaddedUnet(unet), "random weights" if weights.kind == "random" else "ImageNet weights of the encoder"
+    padded = PaddedUnet(unet)
+    if packaged:
+        padded.register_forward_pre_hook(_normalised)
+    if weights.kind == "random":
+        return padded, "random weights"
+    if packaged:
+        body = unet.encoder.model
+        body.load_state_dict({n: v for n, v in packaged_weights.efficientnet_lite0().items() if n in body.state_dict()})
+        return padded, f"{packaged_weights.ORIGIN}, in the encoder"
+    return padded, "ImageNet weights of the encoder"
 
 
 class PaddedUnet(nn.Module):

@@ -10,7 +10,7 @@ from blood_kedro.library.training.options import Training
 
 ModelName = Literal[
     "efficientnet_b0", "efficientnet_b1", "efficientnet_v2_b0", "resnet50", "resnet50_v2", "xception", "densenet121",
-    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny",
+    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "efficientnet_lite0",
 ]  # fmt: skip
 
 
@@ -19,7 +19,10 @@ class _Frozen(BaseModel):
 
 
 class Weights(_Frozen):
-    """Where first weights come from: nowhere, ImageNet (downloaded, or the file `path`), or a model folder `path`."""
+    """Where first weights come from: nowhere, ImageNet, or a model folder `path`.
+
+    ImageNet weights are downloaded, or the file `path`; those of `efficientnet_lite0` come with an installed package.
+    """
 
     kind: Literal["random", "imagenet", "checkpoint"] = "random"
     path: str | None = None

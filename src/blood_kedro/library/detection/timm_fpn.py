@@ -1,0 +1,39 @@
+"""A feature pyramid over a timm network, as torchvision's detectors want it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import timm
+from timm.utils.model import freeze_batch_norm_2d
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from blood_kedro.library.training.packaged_weights import TIMM_NAME
+
+
+class TimmFpn(nn.Module):
+    """Levels of stride 4, 8, 16, 32 and 64 (names `0`, `1`, `2`, `3`, `pool`) of equal width.
+
+    Args:
+        body: a timm network made with `features_only`, four levels of stride 4 to 32.
+        channels: of each level of the pyramid.
+    """
+
+    def __init__(self, body: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.body, self.out_channels = body, channels
+        widths: list[int] = body.feature_info.channels()  # type: ignore[union-attr, operator, assignment]
+        self.fpn = FeaturePyramidNetwork(widths, channels, LastLevelMaxPool())
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Features by level of `(N, 3, H, W)` images."""
+        levels: dict[str, Tensor] = self.fpn(OrderedDict((str(k), level) for k, level in enumerate(self.body(images))))
+        return levels
+
+
+def efficientnet_lite0_fpn(channels: int, *, frozen_norm: bool) -> TimmFpn:
+    """EfficientNet-Lite0 with random weights; `frozen_norm` keeps batch norm at the statistics it is loaded with."""
+    body: nn.Module = timm.create_model(TIMM_NAME, features_only=True, out_indices=(1, 2, 3, 4))
+    return TimmFpn(freeze_batch_norm_2d(body) if frozen_norm else body, channels)
