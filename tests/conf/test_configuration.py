@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,12 @@ ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
 
 
 def load(environment: str, what: str = "parameters") -> dict[str, Any]:
+    return copy.deepcopy(_read(environment, what))
+
+
+@functools.cache
+def _read(environment: str, what: str) -> dict[str, Any]:
+    """Merged once: it costs seconds, and the tests ask dozens of times."""
     configure_project("blood_kedro")
     loader = OmegaConfigLoader(conf_source=str(PROJECT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
     return dict(loader[what])
@@ -73,6 +82,9 @@ def test_paper_environment_is_what_the_paper_says() -> None:
     assert (first.initialization.kind, first.augmentation, first.optimizer.clip_norm) == ("random", "paper_r1", None)
     assert (second.initialization.kind, second.augmentation, second.optimizer.clip_norm) == ("coco", "paper_r2", 1.0)
     assert (first.normalization, second.normalization) == ("training_set", "imagenet")
+    # torchvision's own: live batch norm for random weights, frozen with three learning stages for those of COCO
+    assert (first.network.norm, first.initialization.trainable_layers) == ("batch", None)
+    assert (second.network.norm, second.initialization.trainable_layers) == ("frozen_batch", 3)
     assert parameters["standardization"]["boxes"] == "paper"
     assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "paper_000")
 
@@ -81,8 +93,10 @@ def test_paper_environment_is_what_the_paper_says() -> None:
 @pytest.mark.parametrize(
     ("name", "origin", "differs"),
     [
-        ("random_augmentation_2", "regimen_1", {"augmentation"}),
-        ("transfer_augmentation_1", "regimen_2", {"augmentation"}),
+        ("random_augmentation_1", "random_augmentation_2", {"augmentation"}),
+        ("transfer_augmentation_1", "transfer_augmentation_2", {"augmentation"}),
+        ("random_augmentation_1", "transfer_augmentation_1", {"initialization"}),
+        ("random_augmentation_2", "transfer_augmentation_2", {"initialization"}),
         ("balanced", "regimen_2", {"sampler"}),
         ("focal", "regimen_2", {"head_loss"}),
         ("rare_class_copy_paste", "regimen_2", {"copy_paste"}),
@@ -97,6 +111,17 @@ def test_a_study_changes_one_thing(environment: str, name: str, origin: str, dif
     regimens = load(environment)["regimens"]
     one, other = (Regimen(**regimens[n]).model_dump(exclude={"name", "enabled"}) for n in (name, origin))
     assert {key for key in one if one[key] != other[key]} == differs
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_arms_of_the_2x2_can_be_normalised_alike(environment: str) -> None:
+    """Frozen batch norm leaves random weights without any; live batch norm needs eight images (decision 14)."""
+    regimens = load(environment)["regimens"]
+    for weights, number in itertools.product(("random", "transfer"), (1, 2)):
+        arm = Regimen(**regimens[f"{weights}_augmentation_{number}"])
+        assert (arm.initialization.kind == "random") == (weights == "random")
+        assert arm.augmentation == f"paper_r{number}"
+        assert arm.network.norm == "group" or (arm.network.norm == "batch" and arm.batch_size >= 8)
 
 
 def test_seeds_and_search_write_a_regimen_out() -> None:
