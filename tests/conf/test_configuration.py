@@ -6,6 +6,7 @@ import copy
 import functools
 import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,21 @@ def test_the_published_classifier_is_that_of_paper_004() -> None:
     assert (base.kinds, base.copies, base.ratio, base.augmented) == (("rbc", "wbc"), 10, 2, ("wbc",))
 
 
+def test_the_authors_smears_are_counted_as_in_paper_004() -> None:
+    section = load("paper")["sam_counting"]
+    inputs = [SmearInput(**entry) for name, entry in section["inputs"].items() if re.match("count_(ojaghi|test)", name)]
+    assert {each.segmenter for each in inputs if each.enabled} == {"sam", "precomputed"}
+    for each in inputs:
+        assert (each.classifier, each.filter_rule, each.count_rule) == ("kinds_published", "published", "kde_peaks")
+        assert (each.min_brightness, each.tile_px, each.overlap_px) == (140, 512, 0)
+    made = KindClassifier(**section["classifiers"]["kinds_published"])
+    assert (made.enabled, made.split, made.kinds) == (True, "published", ("rbc", "wbc"))
+    # As published beside the paper; its text says 128 px (docs/counting.md).
+    assert {CutoutOptions(**section["cutouts"][name]).side_px for name in made.cutouts} == {96}
+    test_smear = SmearInput(**section["inputs"]["count_test_smear"])
+    assert test_smear.counted_by_hand == {"test_smear": {"rbc": published_004.COUNTS["first smear"][1]}}
+
+
 def test_a_smear_of_ones_own_is_counted_alone_and_nothing_is_trained() -> None:
     parameters = load("base")
     parameters["sam_counting"]["input"] = "/smears/mine.tif"
@@ -246,6 +262,49 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
                 "{source}.target_folder"}  # fmt: skip
     if environment != "bccd":  # detection only
         assert set(patterns) - used <= optional
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_builds_alone(environment: str) -> None:
+    """Free inputs are parameters, the record of the run and folders to be filled: nothing of another environment."""
+    from kedro.io import DataCatalog
+
+    from blood_kedro.pipeline_registry import register_pipelines
+
+    parameters = configured.complete(load(environment))
+    configured.set_from(parameters)
+    pipeline = register_pipelines()["__default__"]
+    catalog = DataCatalog.from_config(load(environment, "catalog"))
+    for name in pipeline.datasets() - {"parameters", "run_record"}:
+        if name.startswith("params:"):
+            keys = name.removeprefix("params:").split(".")
+            functools.reduce(lambda part, key: part[key], keys, parameters)  # KeyError: no such parameter
+            continue
+        entry = catalog.config_resolver.resolve_pattern(name)
+        assert entry, f"{name} is not in the catalog"
+        if name in pipeline.inputs():
+            empty = entry["type"].endswith("ImageFolderDataset") and entry.get("must_exist") is False
+            assert empty, f"{name} is made by no enabled node"
+
+
+def _texts(entry: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Key and text of every text in parameters, without what is switched off."""
+    if isinstance(entry, dict):
+        if entry.get("enabled", True):
+            for name, value in entry.items():
+                yield from _texts(value, f"{key}.{name}")
+    elif isinstance(entry, (list, tuple)):
+        for value in entry:
+            yield from _texts(value, key)
+    elif isinstance(entry, str):
+        yield key, entry
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_nothing_that_is_enabled_reads_a_file_of_another_run(environment: str) -> None:
+    """A path below data/ in parameters is a dependency that no pipeline shows."""
+    hidden = [(key, text) for key, text in _texts(load(environment)) if re.search(r"(^|/)0[2-8]_", text)]
+    assert not hidden
 
 
 def test_namespaces_follow_the_configuration() -> None:

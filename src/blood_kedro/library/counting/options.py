@@ -60,7 +60,8 @@ class SmearInput(Segmentation):
 
     `source`: images of a source of this project, whose labelled cells are then the reference; or `path`: an image, a
     folder of images (each a smear), or a folder of tiles named `[<smear>_]<column>_<row>`. `reference_masks`: masks as
-    for `precomputed`, which the found ones are compared with. `write_masks` leaves label images, coloured masks and
+    for `precomputed`, which the found ones are compared with. `counted_by_hand`: cells of each kind in smears that
+    somebody counted, by the name of the smear: the accuracy of the count is then among the totals. `write_masks` leaves label images, coloured masks and
     contours behind. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells and
     platelets apart; null looks at nuclear stain alone. `count_rule`: `instances` counts joined masks, `kde_peaks` is
     paper 004's rule, `mode` divides areas by that of a single cell. `px_per_um` gives diameters and densities; with
@@ -75,6 +76,7 @@ class SmearInput(Segmentation):
     source: str | None = None
     path: str | None = None
     reference_masks: str | None = None
+    counted_by_hand: dict[str, dict[Kind, int]] = {}
     write_masks: bool = True
     classifier: str | None = None
     tile_px: int = Field(512, ge=16)
