@@ -88,6 +88,9 @@ def test_paper_environment_is_what_the_paper_says() -> None:
     assert (second.network.norm, second.initialization.trainable_layers) == ("frozen_batch", 3)
     assert parameters["standardization"]["boxes"] == "paper"
     assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "paper_000")
+    # Neither algorithm looks for duplicates, of images or of boxes.
+    assert not MergingOptions(**parameters["merging"]).duplicates.merge_identical
+    assert not SourceOptions.model_validate(parameters["sources"]["bccd"]).merge_twins
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

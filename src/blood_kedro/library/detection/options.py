@@ -51,8 +51,9 @@ class Network(_Frozen):
 
     `norm`: `batch` is torchvision's for random weights, `frozen_batch` its choice for pre-trained ones; `group` (8
     groups) is what training from scratch with few images per batch needs (He et al. 2019, Rethinking ImageNet
-    pre-training, section 3.1). Random weights with `frozen_batch` have no normalisation at all. The defaults of the last six are torchvision's; smaller ones make a CPU run feasible.
-    `anchors: fitted` takes shapes from the training boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
+    pre-training, section 3.1). Random weights with `frozen_batch` have no normalisation at all. The defaults of the
+    last six are torchvision's; smaller ones make a CPU run feasible. `anchors: fitted` takes shapes from the training
+    boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
     backbone: Literal["resnet50_fpn", "resnet50_fpn_v2", "resnet18_fpn", "mobilenet_v3_320"] = "resnet50_fpn"
