@@ -84,7 +84,7 @@ transfer: $(STAMP) ## does pre-training on the simulator help? into docs/simulat
 		--params=sources.bccd.enabled=false,sources.pbc.enabled=false,merging.val_fraction=0.35
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/transfer.py
 
-study: $(STAMP) ## every shipped regimen with one small budget, into docs/study.md; goes on where it stopped (RAW=<folder>)
+study: $(STAMP) ## every shipped regimen with one small budget and three seeds, into docs/study.md; goes on where it stopped (RAW=<folder>)
 	test -f data/05_model_input/unified/coco_val.json || BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop \
 		--pipelines=ingestion,standardization,merging
 	$(BIN)/python benchmarks/study.py

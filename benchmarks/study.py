@@ -1,8 +1,9 @@
 """`make study`: what do first weights, augmentation, sampling, losses, anchors and source-awareness bring?
 
-Every regimen of `conf/laptop` with one budget for all, on the unified corpus of the real sources, scored on the same
-validation images. Each finished arm is kept in docs/study/<arm>.json, so that a stopped run goes on where it was, and
-docs/study.md is written anew after each: one table per question, differences paired over the same resampled images.
+Regimens of `conf/laptop` with one budget for all and several seeds each, on the unified corpus of the real sources,
+scored on the same validation images. Each finished training is kept in docs/study/<arm>_seed_<seed>.json, so that a
+stopped run goes on where it was; one of another recipe or of other data is made anew. docs/study.md is written after
+each: one table per question, differences paired by seed and over the same resampled groups.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 
+from blood_kedro.library.core.files import write_bytes_atomically
+from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
+from blood_kedro.library.core.plain import to_plain
 from blood_kedro.library.detection.cutouts import real_cutouts
-from blood_kedro.library.detection.fit import fit
+from blood_kedro.library.detection.fit import fit, without_source
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.bootstrap import paired_difference
@@ -32,7 +38,7 @@ from blood_kedro.library.smears.write import write_smears
 
 ROOT = Path(__file__).parents[1]
 UNIFIED = ROOT / "data/05_model_input/unified"
-OUT = ROOT / "docs/study"
+OUT, PAGE = ROOT / "docs/study", ROOT / "docs/study.md"
 # The same for every arm: two CPU cores for minutes, not a GPU for hours.
 BUDGET: dict[str, Any] = {
     "epochs": 2, "images_per_epoch": 600, "batch_size": 4, "val_loss_images": 40, "precision": "bf16-mixed",
@@ -40,34 +46,39 @@ BUDGET: dict[str, Any] = {
     "optimizer": {"lr": 0.02, "schedule": "cosine", "warmup_steps": 60, "clip_norm": 5.0},
 }  # fmt: skip
 PRETRAINING = {**BUDGET, "epochs": 8, "images_per_epoch": None}
+SEEDS = (2026, 2027, 2028)
+RESAMPLES = 2000
+# What the others are compared with: with this budget, regimen 2 is the same.
+PLAIN = "transfer_augmentation_2"
 # In the order of what one would want to know first.
 ARMS = (
-    "regimen_2", "source_aware", "regimen_1", "random_augmentation_2", "transfer_augmentation_1", "everything",
+    PLAIN, "random_augmentation_1", "random_augmentation_2", "transfer_augmentation_1", "source_aware", "everything",
     "rare_class_copy_paste", "balanced", "focal", "fitted_anchors", "without_bccd", "without_chula", "without_pbc",
     "best",
 )  # fmt: skip
 QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Does transfer help at equal augmentation?",
-        (("regimen_1", "transfer_augmentation_1"), ("random_augmentation_2", "regimen_2")),
+        tuple((f"random_augmentation_{n}", f"transfer_augmentation_{n}") for n in (1, 2)),
     ),
     (
         "What does augmentation do?",
-        (("regimen_1", "random_augmentation_2"), ("transfer_augmentation_1", "regimen_2")),
+        tuple((f"{weights}_augmentation_1", f"{weights}_augmentation_2") for weights in ("random", "transfer")),
     ),
     (
         "What brings rare classes back?",
-        tuple(("regimen_2", name) for name in ("balanced", "focal", "fitted_anchors", "rare_class_copy_paste")),
+        tuple((PLAIN, name) for name in ("balanced", "focal", "fitted_anchors", "rare_class_copy_paste")),
     ),
-    ("What does source-awareness bring?", (("regimen_2", "source_aware"),)),
-    ("What does everything together bring?", (("source_aware", "everything"), ("regimen_2", "everything"))),
-    ("What does the combination of what helps bring?", (("regimen_2", "best"), ("transfer_augmentation_1", "best"))),
+    ("What does source-awareness bring?", ((PLAIN, "source_aware"),)),
+    ("What does everything together bring?", (("source_aware", "everything"), (PLAIN, "everything"))),
+    ("What does the combination of what helps bring?", ((PLAIN, "best"), ("transfer_augmentation_1", "best"))),
 )
 RARE = ("basophil", "teardrop", "microcyte", "burr_cell", "uncategorized", "macrocyte", "ovalocyte", "schistocyte")
 KEPT = (
-    "map", "map_50", "map_75", "mar_100", "interval_95", "bootstrap", "ap_50_per_class", "ap_50_interval_95_per_class",
-    "objects_per_class", "images", "objects", "ignore_regions",
+    "map", "map_50", "map_75", "mar_100", "ap_50_per_class", "objects_per_class", "images", "objects", "ignore_regions",
 )  # fmt: skip
+# What intervals are made of, and of which metrics it is kept.
+DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_75"), ("map_50",)
 
 
 def parameters() -> dict[str, Any]:
@@ -89,9 +100,25 @@ def pretrained(values: dict[str, Any], work: Path) -> ModelBundle:
     return load_bundle(folder)
 
 
-def run_arm(name: str, values: dict[str, Any], coco: dict[str, Any], work: Path) -> dict[str, Any]:
-    """Train and score one regimen; what is kept of it."""
-    recipe = Regimen.model_validate({**values["regimens"][name], **BUDGET, "enabled": True})
+def recipe_of(name: str, seed: int, values: dict[str, Any]) -> Regimen:
+    """A regimen with the budget of the study and a seed."""
+    return Regimen.model_validate({**values["regimens"][name], **BUDGET, "enabled": True, "seed": seed})
+
+
+def data_of(recipe: Regimen, coco: dict[str, Any]) -> str:
+    """Fingerprint of the data that a training of this recipe sees."""
+    return fingerprint([without_source(coco["train"], recipe.leave_out), coco["val"]])
+
+
+def kept_of(path: Path, recipe: Regimen, data: str) -> dict[str, Any] | None:
+    """A kept training; None where there is none, or one of another recipe or of other data."""
+    kept = json.loads(path.read_text()) if path.is_file() else None
+    same = kept is not None and kept["regimen"] == to_plain(recipe) and kept["data_fingerprint"] == data
+    return kept if same else None
+
+
+def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work: Path) -> dict[str, Any]:
+    """Train and score one regimen; what is kept of it. The pre-training is the same for all seeds."""
     start = pretrained(values, work) if recipe.initialization.kind == "generated_smears" else None
     cells = []
     if recipe.copy_paste is not None:
@@ -101,24 +128,20 @@ def run_arm(name: str, values: dict[str, Any], coco: dict[str, Any], work: Path)
     begin = time.perf_counter()
     trained = fit(
         recipe, coco["train"], coco["val"], UNIFIED / "images", work / "fit", pretrained=start, cutouts=cells,
-        on_epoch=lambda row: print(name, {k: round(v, 3) for k, v in row.items()}, flush=True),
+        on_epoch=lambda row: print(recipe.name, recipe.seed, {k: round(v, 3) for k, v in row.items()}, flush=True),
     )  # fmt: skip
     minutes = (time.perf_counter() - begin) / 60
     found, _ = predict(trained.bundle, coco["val"], UNIFIED / "images")
-    metrics = detection_metrics(coco["val"], found, resamples=200, seed=0)
-    by_source = metrics_by_source(coco["val"], found, resamples=200, seed=0)
+    metrics = detection_metrics(coco["val"], found, resamples=RESAMPLES, seed=0)
+    by_source = metrics_by_source(coco["val"], found, resamples=RESAMPLES, seed=0)
     return {
-        "arm": name,
+        "arm": recipe.name,
         "minutes": minutes,
         **{key: metrics[key] for key in KEPT},
-        "coarse": {key: metrics["coarse"][key] for key in KEPT[:8]},
+        **draws_of(metrics, OF_FINE),
+        "coarse": {"map_50": metrics["coarse"]["map_50"], **draws_of(metrics["coarse"], OF_COARSE)},
         "by_source": {
-            source: {
-                "fine": {key: row[key] for key in ("map_50", "interval_95", "bootstrap")},
-                "coarse": {key: row["coarse"][key] for key in ("map_50", "interval_95", "bootstrap")},
-                "images": row["images"],
-                "objects": row["objects"],
-            }
+            source: {"map_50": row["coarse"]["map_50"], **draws_of(row["coarse"], OF_COARSE)}
             for source, row in by_source.items()
         },
         "regimen": trained.bundle.config["regimen"],
@@ -128,60 +151,112 @@ def run_arm(name: str, values: dict[str, Any], coco: dict[str, Any], work: Path)
     }
 
 
-def interval(value: float | None, limits: list[float | None]) -> str:
-    """A value and its interval."""
-    return "–" if value is None or limits[0] is None else f"{value:.3f} [{limits[0]:.3f}, {limits[1]:.3f}]"
+def draws_of(metrics: dict[str, Any], names: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """What intervals of some metrics are made of, to five digits."""
+    return {
+        part: {name: np.round(metrics[part].get(name, []), 5).tolist() for name in names}
+        for part in DRAWN
+        if part in metrics
+    }
 
 
-def difference(first: dict[str, Any], second: dict[str, Any]) -> str:
-    """Second minus first in AP50, paired."""
-    found = paired_difference(first, second, "map_50")
-    return "–" if found is None else f"{found[0]:+.3f} [{found[1][0]:+.3f}, {found[1][1]:+.3f}]"
+def mean_of(values: Sequence[Any]) -> Any:  # noqa: ANN401 - as in the files
+    """One training out of those of several seeds: means of numbers and of draws; None where one has none."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: mean_of([each[key] for each in values]) for key in first}
+    if any(each is None for each in values):
+        return None
+    if isinstance(first, list) and all(len(each) == len(first) for each in values):
+        return [mean_of(each) for each in zip(*values, strict=True)]
+    return float(np.mean(values)) if isinstance(first, float) else first
 
 
-def page(arms: dict[str, dict[str, Any]]) -> str:
-    """docs/study.md from the arms that are finished."""
-    one = next(iter(arms.values()))
+def part_of(run: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The part of a training that a column shows."""
+    for key in path:
+        run = run[key]
+    return run
+
+
+def shown(
+    runs: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]] | None, name: str, path: Sequence[str]
+) -> str:
+    """Mean over seeds of a metric, or of its difference to that of `others`; spread over seeds; interval over groups.
+
+    The interval is of the mean: draws of all seeds are of the same groups.
+    """
+    ours = [part_of(run, path) for run in runs]
+    theirs = [nothing(each, name) for each in ours] if others is None else [part_of(run, path) for run in others]
+    found = paired_difference(mean_of(theirs), mean_of(ours), name)
+    if found is None:
+        return "–"
+    sign, (value, (low, high)) = "" if others is None else "+", found
+    spread = np.std([a[name] - b[name] for a, b in zip(ours, theirs, strict=True)], ddof=1) if len(ours) > 1 else np.nan
+    around = "" if np.isnan(spread) else f" ± {spread:.3f}"
+    return f"{value:{sign}.3f}{around} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def nothing(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """Zero, with as many draws: the difference to it is the metric itself."""
+    parts = [part for part in DRAWN if part in metrics]
+    return {name: 0.0, **{part: {name: [0.0] * len(metrics[part].get(name, []))} for part in parts}}
+
+
+def same_seeds(a: dict[int, dict[str, Any]], b: dict[int, dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    """Trainings of two arms with the seeds that both have."""
+    seeds = sorted(a.keys() & b.keys())
+    return [a[seed] for seed in seeds], [b[seed] for seed in seeds]
+
+
+def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """docs/study.md from the trainings that are finished, by arm and seed."""
+    one = next(iter(next(iter(arms.values())).values()))
+    network = one["regimen"]["network"]
+    short = [
+        f"{name} ({len(arms.get(name, {}))} of {len(SEEDS)})" for name in ARMS if len(arms.get(name, {})) < len(SEEDS)
+    ]
     lines = [
         "# Study: what brings what",
         "",
         f"Written by `make study RAW=../shared/data`: {os.cpu_count()} CPU cores, no GPU, torch {torch.__version__}. "
-        f"Every arm: ResNet-18-FPN with group norm at {one['regimen']['network']['input_px']} px, "
-        f"{BUDGET['epochs']} x {BUDGET['images_per_epoch']} images of BCCD, Chula and PBC, bfloat16, one seed "
-        f"({one['regimen']['seed']}); transfer means {PRETRAINING['epochs']} epochs on generated smears first. Scored "
-        f"on {one['images']} validation images ({one['objects']:,} labelled cells, {one['ignore_regions']:,} ignore "
-        "regions; split by duplicate group). In brackets: 95% bootstrap intervals over images; they speak of these "
-        "images and one training each, not of other seeds. A small budget: what is compared are regimens at this "
-        "budget, not the method at its best.",
+        f"Every training: {network['backbone']} with {network['norm']} norm at {network['input_px']} px, "
+        f"{BUDGET['epochs']} x {BUDGET['images_per_epoch']} images of BCCD, Chula and PBC, bfloat16; transfer means "
+        f"{PRETRAINING['epochs']} epochs on generated smears first, the same for all seeds. Scored on {one['images']} "
+        f"validation images ({one['objects']:,} labelled cells, {one['ignore_regions']:,} ignore regions; split by "
+        "duplicate group). Figures are means over seeds; after ± their standard deviation over seeds, which says what "
+        "another training would give; in brackets 95% bootstrap intervals of the mean over groups of validation images "
+        "that show the same field, which say what other images would give. The arms of the 2x2 differ in first weights "
+        "and augmentation alone; the others from transfer_augmentation_2 in what their name says. A small budget: what "
+        "is compared are regimens at this budget, not the method at its best.",
         "",
-        f"Not finished: {', '.join(name for name in ARMS if name not in arms) or 'none'}.",
+        f"Not finished: {', '.join(short) or 'none'}.",
         "",
-        "| regimen | AP | AP50 | AP75 | coarse AP50 | minutes |",
-        "|---|---|---|---|---|---|",
+        "| regimen | seeds | AP | AP50 | AP75 | coarse AP50 | minutes each |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, arm in arms.items():
-        values = [interval(arm[key], arm["interval_95"][key]) for key in ("map", "map_50", "map_75")]
-        coarse = interval(arm["coarse"]["map_50"], arm["coarse"]["interval_95"]["map_50"])
-        lines.append(f"| {name} | {' | '.join(values)} | {coarse} | {arm['minutes']:.0f} |")
+        runs = list(arm.values())
+        values = [shown(runs, None, key, ()) for key in OF_FINE] + [shown(runs, None, "map_50", ("coarse",))]
+        minutes = np.mean([run["minutes"] for run in runs])
+        lines.append(f"| {name} | {len(runs)} | {' | '.join(values)} | {minutes:.0f} |")
     sources = list(one["by_source"])
+    columns: list[tuple[str, ...]] = [(), ("coarse",), *(("by_source", source) for source in sources)]
     for question, pairs in QUESTIONS:
-        known = [(a, b) for a, b in pairs if a in arms and b in arms]
+        known = [(a, b) for a, b in pairs if arms.get(a, {}).keys() & arms.get(b, {}).keys()]
         if not known:
             continue
-        lines += ["", f"## {question}", "", "| second minus first, AP50 | fine classes | rbc, wbc, platelet | "]
+        lines += ["", f"## {question}", "", "| second minus first, AP50 | seeds | fine classes | rbc, wbc, platelet | "]
         lines[-1] += " | ".join(f"{source}, coarse" for source in sources) + " |"
-        lines.append("|---" * (3 + len(sources)) + "|")
+        lines.append("|---" * (4 + len(sources)) + "|")
         for a, b in known:
-            cells = [difference(arms[a], arms[b]), difference(arms[a]["coarse"], arms[b]["coarse"])]
-            cells += [
-                difference(arms[a]["by_source"][source]["coarse"], arms[b]["by_source"][source]["coarse"])
-                for source in sources
-            ]
-            lines.append(f"| {b} − {a} | {' | '.join(cells)} |")
+            first, second = same_seeds(arms[a], arms[b])
+            cells = [shown(second, first, "map_50", path) for path in columns]
+            lines.append(f"| {b} − {a} | {len(first)} | {' | '.join(cells)} |")
     lines += ["", "## Rare classes: AP50", "", "| class | cells scored on | " + " | ".join(arms) + " |"]
     lines.append("|---" * (2 + len(arms)) + "|")
     for label in RARE:
-        values = [interval(a["ap_50_per_class"][label], a["ap_50_interval_95_per_class"][label]) for a in arms.values()]
+        values = [of_class(list(arm.values()), label) for arm in arms.values()]
         lines.append(f"| {label} | {one['objects_per_class'][label]} | {' | '.join(values)} |")
     unseen = {name: arm for name, arm in arms.items() if name.startswith("without_")}
     if unseen and "source_aware" in arms:
@@ -189,27 +264,51 @@ def page(arms: dict[str, dict[str, Any]]) -> str:
         lines += ["| source | trained on all | trained without it | difference |", "|---|---|---|---|"]
         for name, arm in unseen.items():
             source = name.removeprefix("without_")
-            seen, not_seen = (x["by_source"][source]["coarse"] for x in (arms["source_aware"], arm))
-            both = [interval(x["map_50"], x["interval_95"]["map_50"]) for x in (seen, not_seen)]
-            lines.append(f"| {source} | {both[0]} | {both[1]} | {difference(seen, not_seen)} |")
+            path = ("by_source", source)
+            seen, not_seen = same_seeds(arms["source_aware"], arm)
+            if seen:
+                both = [shown(runs, None, "map_50", path) for runs in (seen, not_seen)]
+                lines.append(f"| {source} | {both[0]} | {both[1]} | {shown(not_seen, seen, 'map_50', path)} |")
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run the arms that are not finished."""
+def of_class(runs: Sequence[dict[str, Any]], label: str) -> str:
+    """AP50 of a class: mean and standard deviation over seeds."""
+    values = [run["ap_50_per_class"].get(label) for run in runs]
+    if any(value is None for value in values):
+        return "–"
+    around = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{around}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is not finished: all arms with the first seed, then with the next."""
     parser = argparse.ArgumentParser()
     parser.add_argument("arms", nargs="*", default=ARMS)
     parser.add_argument("--work", type=Path, default=ROOT / "build/study")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     values = parameters()
     coco = {split: json.loads((UNIFIED / f"coco_{split}.json").read_text()) for split in ("train", "val")}
+    recipes = {(name, seed): recipe_of(name, seed, values) for name in ARMS for seed in SEEDS}
+    data = {name: data_of(recipes[name, SEEDS[0]], coco) for name in ARMS}
     OUT.mkdir(exist_ok=True)
-    for name in options.arms:
-        path = OUT / f"{name}.json"
-        if not path.is_file():
-            path.write_text(json.dumps(run_arm(name, values, coco, options.work)))
-        done = {arm: json.loads((OUT / f"{arm}.json").read_text()) for arm in ARMS if (OUT / f"{arm}.json").is_file()}
-        (ROOT / "docs/study.md").write_text(page(done))
+    done: dict[tuple[str, int], dict[str, Any]] = {}
+    for (name, seed), recipe in recipes.items():
+        kept = kept_of(file_of(name, seed), recipe, data[name])
+        if kept is not None:
+            done[name, seed] = kept
+    for name, seed in ((name, seed) for seed in SEEDS for name in options.arms):
+        if (name, seed) not in done:
+            made = run_arm(recipes[name, seed], values, coco, options.work)
+            write_bytes_atomically(file_of(name, seed), json.dumps(made).encode())
+            done[name, seed] = made
+        arms = {arm: {s: done[arm, s] for s in SEEDS if (arm, s) in done} for arm in ARMS}
+        PAGE.write_text(page({arm: runs for arm, runs in arms.items() if runs}))
+
+
+def file_of(name: str, seed: int) -> Path:
+    """Where a training is kept."""
+    return OUT / f"{name}_seed_{seed}.json"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,12 @@ ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
 
 
 def load(environment: str, what: str = "parameters") -> dict[str, Any]:
+    return copy.deepcopy(_read(environment, what))
+
+
+@functools.cache
+def _read(environment: str, what: str) -> dict[str, Any]:
+    """Merged once: it costs seconds, and the tests ask dozens of times."""
     configure_project("blood_kedro")
     loader = OmegaConfigLoader(conf_source=str(PROJECT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
     return dict(loader[what])
@@ -73,16 +83,24 @@ def test_paper_environment_is_what_the_paper_says() -> None:
     assert (first.initialization.kind, first.augmentation, first.optimizer.clip_norm) == ("random", "paper_r1", None)
     assert (second.initialization.kind, second.augmentation, second.optimizer.clip_norm) == ("coco", "paper_r2", 1.0)
     assert (first.normalization, second.normalization) == ("training_set", "imagenet")
+    # torchvision's own: live batch norm for random weights, frozen with three learning stages for those of COCO
+    assert (first.network.norm, first.initialization.trainable_layers) == ("batch", None)
+    assert (second.network.norm, second.initialization.trainable_layers) == ("frozen_batch", 3)
     assert parameters["standardization"]["boxes"] == "paper"
     assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "paper_000")
+    # Neither algorithm looks for duplicates, of images or of boxes.
+    assert not MergingOptions(**parameters["merging"]).duplicates.merge_identical
+    assert not SourceOptions.model_validate(parameters["sources"]["bccd"]).merge_twins
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize(
     ("name", "origin", "differs"),
     [
-        ("random_augmentation_2", "regimen_1", {"augmentation"}),
-        ("transfer_augmentation_1", "regimen_2", {"augmentation"}),
+        ("random_augmentation_1", "random_augmentation_2", {"augmentation"}),
+        ("transfer_augmentation_1", "transfer_augmentation_2", {"augmentation"}),
+        ("random_augmentation_1", "transfer_augmentation_1", {"initialization"}),
+        ("random_augmentation_2", "transfer_augmentation_2", {"initialization"}),
         ("balanced", "regimen_2", {"sampler"}),
         ("focal", "regimen_2", {"head_loss"}),
         ("rare_class_copy_paste", "regimen_2", {"copy_paste"}),
@@ -97,6 +115,17 @@ def test_a_study_changes_one_thing(environment: str, name: str, origin: str, dif
     regimens = load(environment)["regimens"]
     one, other = (Regimen(**regimens[n]).model_dump(exclude={"name", "enabled"}) for n in (name, origin))
     assert {key for key in one if one[key] != other[key]} == differs
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_arms_of_the_2x2_can_be_normalised_alike(environment: str) -> None:
+    """Frozen batch norm leaves random weights without any; live batch norm needs eight images (decision 14)."""
+    regimens = load(environment)["regimens"]
+    for weights, number in itertools.product(("random", "transfer"), (1, 2)):
+        arm = Regimen(**regimens[f"{weights}_augmentation_{number}"])
+        assert (arm.initialization.kind == "random") == (weights == "random")
+        assert arm.augmentation == f"paper_r{number}"
+        assert arm.network.norm == "group" or (arm.network.norm == "batch" and arm.batch_size >= 8)
 
 
 def test_seeds_and_search_write_a_regimen_out() -> None:
@@ -155,6 +184,21 @@ def test_the_published_classifier_is_that_of_paper_004() -> None:
     base = KindClassifier(**load("base")["sam_counting"]["classifiers"]["kinds_published"])
     assert {key: values[0] for key, values in base.search.model_dump().items()} == published_004.BEST
     assert (base.kinds, base.copies, base.ratio, base.augmented) == (("rbc", "wbc"), 10, 2, ("wbc",))
+
+
+def test_the_authors_smears_are_counted_as_in_paper_004() -> None:
+    section = load("paper")["sam_counting"]
+    inputs = [SmearInput(**entry) for name, entry in section["inputs"].items() if re.match("count_(ojaghi|test)", name)]
+    assert {each.segmenter for each in inputs if each.enabled} == {"sam", "precomputed"}
+    for each in inputs:
+        assert (each.classifier, each.filter_rule, each.count_rule) == ("kinds_published", "published", "kde_peaks")
+        assert (each.min_brightness, each.tile_px, each.overlap_px) == (140, 512, 0)
+    made = KindClassifier(**section["classifiers"]["kinds_published"])
+    assert (made.enabled, made.split, made.kinds) == (True, "published", ("rbc", "wbc"))
+    # As published beside the paper; its text says 128 px (docs/counting.md).
+    assert {CutoutOptions(**section["cutouts"][name]).side_px for name in made.cutouts} == {96}
+    test_smear = SmearInput(**section["inputs"]["count_test_smear"])
+    assert test_smear.counted_by_hand == {"test_smear": {"rbc": published_004.COUNTS["first smear"][1]}}
 
 
 def test_a_smear_of_ones_own_is_counted_alone_and_nothing_is_trained() -> None:
@@ -221,6 +265,49 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
                 "{source}.target_folder"}  # fmt: skip
     if environment != "bccd":  # detection only
         assert set(patterns) - used <= optional
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_builds_alone(environment: str) -> None:
+    """Free inputs are parameters, the record of the run and folders to be filled: nothing of another environment."""
+    from kedro.io import DataCatalog
+
+    from blood_kedro.pipeline_registry import register_pipelines
+
+    parameters = configured.complete(load(environment))
+    configured.set_from(parameters)
+    pipeline = register_pipelines()["__default__"]
+    catalog = DataCatalog.from_config(load(environment, "catalog"))
+    for name in pipeline.datasets() - {"parameters", "run_record"}:
+        if name.startswith("params:"):
+            keys = name.removeprefix("params:").split(".")
+            functools.reduce(lambda part, key: part[key], keys, parameters)  # KeyError: no such parameter
+            continue
+        entry = catalog.config_resolver.resolve_pattern(name)
+        assert entry, f"{name} is not in the catalog"
+        if name in pipeline.inputs():
+            empty = entry["type"].endswith("ImageFolderDataset") and entry.get("must_exist") is False
+            assert empty, f"{name} is made by no enabled node"
+
+
+def _texts(entry: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Key and text of every text in parameters, without what is switched off."""
+    if isinstance(entry, dict):
+        if entry.get("enabled", True):
+            for name, value in entry.items():
+                yield from _texts(value, f"{key}.{name}")
+    elif isinstance(entry, (list, tuple)):
+        for value in entry:
+            yield from _texts(value, key)
+    elif isinstance(entry, str):
+        yield key, entry
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_nothing_that_is_enabled_reads_a_file_of_another_run(environment: str) -> None:
+    """A path below data/ in parameters is a dependency that no pipeline shows."""
+    hidden = [(key, text) for key, text in _texts(load(environment)) if re.search(r"(^|/)0[2-8]_", text)]
+    assert not hidden
 
 
 def test_namespaces_follow_the_configuration() -> None:

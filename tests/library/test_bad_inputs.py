@@ -14,7 +14,8 @@ from PIL import Image
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.sources.ingest import SourceTables, ingest
-from blood_kedro.library.sources.registry import SOURCES
+from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.registry import SOURCES, adapter
 from tests.fixtures.trees import Bccd, chula, pbc, picture, voc
 
 GOOD = ("RBC", 2, 3, 20, 30)
@@ -146,6 +147,46 @@ def test_same_cell_boxed_twice_is_merged(tmp_path: Path) -> None:
     tables = read("bccd", tmp_path)
     assert tables.annotations["label"].tolist() == ["rbc", "wbc"]
     assert len(reasons(tables, "merged")) == 1
+    kept = ingest(SOURCES["bccd"], tmp_path, strict=False, merge_twins=False)
+    assert len(kept.annotations) == len(tables.annotations) + 1
+    assert reasons(kept, "merged") == []
+
+
+WHITE, OTHER = ("WBC", 2, 3, 20, 30), ("WBC", 30, 3, 50, 30)
+LISTS = {
+    "as published": ',Image,Category\n,0,NEUTROPHIL\n,1,"EOSINOPHIL, EOSINOPHIL"\n,2,"NEUTROPHIL, MONOCYTE"\n,3,\n',
+    "by name": "image,types\nBloodImage_00000,neutrophil\nBloodImage_00001,eosinophil;eosinophil\n"
+    "BloodImage_00002,neutrophil;monocyte\n",
+}
+
+
+@pytest.mark.parametrize("text", LISTS.values(), ids=LISTS)
+def test_white_cells_get_the_type_that_is_listed_where_it_is_clear_whose_it_is(tmp_path: Path, text: str) -> None:
+    tree = Bccd(tmp_path)
+    for number, boxes in enumerate(([WHITE, GOOD], [WHITE, OTHER], [WHITE, OTHER], [OTHER], [GOOD])):
+        tree.add(f"BloodImage_{number:05d}", boxes, seed=number)
+    (tmp_path / "labels.csv").write_text(text)
+    options = SourceOptions(name="bccd", adapter="bccd", wbc_types="labels.csv")
+    tables = ingest(adapter(options), tmp_path, strict=True)
+    by_image = tables.annotations.groupby("image_id")["label"].agg(list).tolist()
+    assert by_image == [["neutrophil", "rbc"], ["eosinophil"] * 2, ["wbc"] * 2, ["wbc"], ["rbc"]]
+    assert reasons(tables, "noted") == [
+        "white cells stay of no type: 2 boxes, types listed: neutrophil, monocyte",
+        "white cells stay of no type: 1 boxes, types listed: none",
+    ]
+    assert set(read("bccd", tmp_path).annotations["label"]) == {"rbc", "wbc"}
+
+
+def test_a_list_of_types_that_is_not_one_is_said(tmp_path: Path) -> None:
+    Bccd(tmp_path).add("a", [WHITE])
+    reader = adapter(SourceOptions(name="bccd", adapter="bccd", wbc_types="labels.csv"))
+    with pytest.raises(SourceNotFoundError, match="no list of types"):
+        ingest(reader, tmp_path, strict=False)
+    (tmp_path / "labels.csv").write_text("file,kind\n1,x\n")
+    with pytest.raises(SourceNotFoundError, match="Image and Category"):
+        ingest(reader, tmp_path, strict=False)
+    with pytest.raises(ValueError, match="adapter bccd"):
+        SourceOptions(name="chula", adapter="chula", wbc_types="labels.csv")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import tifffile
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.by_hand import count_accuracy
 from blood_kedro.library.counting.kinds import ByStain
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
@@ -383,3 +384,15 @@ def test_counts_beside_labelled_cells() -> None:
     assert found["rbc"]["bias"] == 1
     assert found["rbc"]["sum_error_percent"] == 100
     assert found["platelet"]["sum_error_percent"] is None
+
+
+def test_accuracy_beside_counts_by_hand() -> None:
+    """The published figure: 2384 of 2441. Too many cells are no better than too few, and errors of smears cancel."""
+    counts = pd.DataFrame({"smear": ["a", "b", "c"], "rbc": [2384, 110, 7], "wbc": [3, 0, 0]})
+    made = count_accuracy(counts, {"a": {"rbc": 2441}})
+    assert made == {"rbc": {"counted": 2384, "by_hand": 2441, "smears": 1, "accuracy": pytest.approx(0.9766, abs=1e-4)}}
+    both = count_accuracy(counts, {"b": {"rbc": 100, "wbc": 0}, "c": {"rbc": 10}})
+    assert both["rbc"] == {"counted": 117, "by_hand": 110, "smears": 2, "accuracy": pytest.approx(1 - 7 / 110)}
+    assert both["wbc"]["accuracy"] is None
+    with pytest.raises(ConfigurationError, match="not there"):
+        count_accuracy(counts, {"d": {"rbc": 1}})

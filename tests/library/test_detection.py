@@ -208,8 +208,49 @@ def test_coco_weights_from_a_file(tmp_path: Path) -> None:
     assert "coco.pth" in made.origin
     with pytest.raises(WeightsNotFoundError, match="does not exist"):
         initialize(options, Initialization(kind="coco", path="nowhere.pth"), 25, IMAGENET_MEAN, IMAGENET_STD)
-    with pytest.raises(ConfigurationError, match="frozen"):
-        initialize(Network(backbone="resnet50_fpn"), start, 25, IMAGENET_MEAN, IMAGENET_STD)
+    with pytest.raises(ConfigurationError, match="batch norm"):
+        initialize(Network(norm="group"), start, 25, IMAGENET_MEAN, IMAGENET_STD)
+    # Arms of a 2x2 share live batch norm: its statistics come with the weights.
+    live = initialize(Network(norm="batch", input_px=64), start, 25, IMAGENET_MEAN, IMAGENET_STD).network.state_dict()
+    name = "backbone.body.layer3.0.bn1.running_var"
+    assert torch.equal(live[name], given[name])
+
+
+@pytest.mark.parametrize("stages", [0, 3, 5])
+def test_the_stages_that_learn_are_those_of_torchvision(tmp_path: Path, stages: int) -> None:
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+    options = TINY.model_copy(update={"norm": "batch"})
+    save_bundle(ModelBundle(dict(build_network(options, 3).state_dict()), {}), tmp_path / "m")
+    start = Initialization(kind="checkpoint", path=str(tmp_path / "m"), trainable_layers=stages)
+    network = initialize(options, start, 3, IMAGENET_MEAN, IMAGENET_STD).network
+    theirs = resnet_fpn_backbone(
+        backbone_name="resnet18", weights=None, norm_layer=torch.nn.BatchNorm2d, trainable_layers=stages
+    )
+    assert {name for name, p in network.backbone.named_parameters() if p.requires_grad} == {
+        name for name, p in theirs.named_parameters() if p.requires_grad
+    }
+    assert all(p.requires_grad for part in (network.rpn, network.roi_heads) for p in part.parameters())
+
+
+def test_frozen_stages_keep_their_weights_through_training(corpus: Any, tmp_path: Path) -> None:
+    first = run(corpus, tmp_path / "a", epochs=1).bundle
+    save_bundle(first, tmp_path / "m")
+    start = {"kind": "checkpoint", "path": str(tmp_path / "m"), "trainable_layers": 3}
+    second = run(corpus, tmp_path / "b", epochs=1, initialization=start).bundle
+    same = {name for name, value in first.weights.items() if torch.equal(value, second.weights[name])}
+    stem = {f"backbone.body.{name}" for name in ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")}
+    assert stem <= same
+    assert "backbone.body.layer2.0.conv1.weight" not in same
+
+
+def test_random_weights_and_other_backbones_have_no_frozen_stages() -> None:
+    with pytest.raises(ValueError, match="freeze random weights"):
+        Initialization(trainable_layers=3)
+    with pytest.raises(ValueError, match="stages of a ResNet"):
+        Regimen(
+            initialization=Initialization(kind="coco", trainable_layers=3), network=Network(backbone="mobilenet_v3_320")
+        )
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

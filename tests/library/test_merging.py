@@ -149,6 +149,12 @@ def test_identical_images_are_merged_with_the_labels_of_both(tmp_path: Path) -> 
     assert ignored["x_min_px"].tolist() == [180]
     assert sorted(merged.rejects["kind"]) == ["annotation", "image"]
     assert set(merged.annotations["image_id"]) == {"chula/first"}
+    # Algorithm 2 as published looks for no duplicates; they are found all the same, so that leaks are counted.
+    kept = corpus.merge(tmp_path / "kept", duplicates=DuplicateOptions(merge_identical=False))
+    assert kept.index["image_id"].tolist() == ["chula/first", "chula/second"]
+    assert len(kept.annotations) == 7
+    assert len(kept.rejects) == 0
+    assert kept.pairs["kind"].tolist() == ["same_pixels"]
 
 
 def test_global_names_are_sequential_and_files_follow(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from blood_kedro.library.overlap.label_model import weak_labels
 from blood_kedro.library.overlap.options import CropOptions, RuleOptions
 from blood_kedro.library.overlap.rules import area_threshold, votes
 from blood_kedro.library.sources.ingest import SourceTables, ingest
-from blood_kedro.library.sources.registry import SOURCES
+from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.registry import SOURCES, adapter
 from blood_kedro.library.standardization.options import StandardizationOptions
 from blood_kedro.library.standardization.standardize import standardize_source
 from tests.conf.test_configuration import load
@@ -58,6 +59,19 @@ def test_bccd_facts(tables: dict[str, SourceTables]) -> None:
     assert bccd.annotations["label"].value_counts().to_dict() == {"rbc": 4155 - 9, "wbc": 372, "platelet": 361}
     assert bccd.annotations[BOX_COLUMNS].min().min() == 0
     assert bccd.annotations["x_max_px"].max() == 640
+
+
+def test_white_cells_of_bccd_by_their_list_of_types(shared_data: Path) -> None:
+    """Every box that has an area, as published, and 353 of 372 white cells with a type."""
+    options = SourceOptions(name="bccd", adapter="bccd", wbc_types="wbc_types.csv")
+    bccd = ingest(adapter(options), shared_data / "bccd", strict=False, merge_twins=False)
+    assert len(bccd.annotations) == 4888 - 2
+    labels = bccd.annotations["label"].value_counts().to_dict()
+    assert labels == {
+        "rbc": 4153, "platelet": 361, "neutrophil": 210, "eosinophil": 86, "lymphocyte": 35, "monocyte": 20, "wbc": 19,
+        "basophil": 2,
+    }  # fmt: skip
+    assert bccd.rejects["reason"].str.contains("white cells stay of no type").sum() == 17
 
 
 def test_chula_facts(tables: dict[str, SourceTables]) -> None:

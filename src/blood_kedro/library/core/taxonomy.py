@@ -67,7 +67,12 @@ SHAPE_OF_LABEL = {
 }
 
 SOURCE_LABELS: dict[str, dict[str, str]] = {
-    "bccd": {"RBC": "rbc", "WBC": "wbc", "Platelets": "platelet"},
+    "bccd": {
+        "RBC": "rbc", "WBC": "wbc", "Platelets": "platelet",
+        # where `wbc_types` of the source names them
+        "NEUTROPHIL": "neutrophil", "EOSINOPHIL": "eosinophil", "LYMPHOCYTE": "lymphocyte", "MONOCYTE": "monocyte",
+        "BASOPHIL": "basophil",
+    },
     "chula": {
         "0": "normal_rbc", "1": "macrocyte", "2": "microcyte", "3": "spherocyte", "4": "target_cell",
         "5": "stomatocyte", "6": "ovalocyte", "7": "teardrop", "8": "burr_cell", "9": "schistocyte",

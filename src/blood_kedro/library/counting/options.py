@@ -67,7 +67,8 @@ class SmearInput(Segmentation):
     `volume_ul_per_mm2`, the blood that a square millimetre of the smear holds, also counts per microlitre. Nothing is
     assumed where they are not given. A field is unfit for counting above `max_overlap_ratio` overlapping cells for each
     single one. `cluster`: address of a Dask scheduler that tiles are sent to; null uses `workers` processes of this
-    machine (0: as many as it has cores).
+    machine (0: as many as it has cores). `counted_by_hand`: cells of each kind in smears that somebody counted, by the
+    name of the smear: totals then hold the accuracy of the count.
     """
 
     name: str = ""
@@ -75,6 +76,7 @@ class SmearInput(Segmentation):
     source: str | None = None
     path: str | None = None
     reference_masks: str | None = None
+    counted_by_hand: dict[str, dict[Kind, int]] = {}
     write_masks: bool = True
     classifier: str | None = None
     tile_px: int = Field(512, ge=16)

@@ -14,7 +14,7 @@ from blood_kedro.library.detection.network import Anchors, build_network
 from blood_kedro.library.training import packaged_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torchvision.models import WeightsEnum
     from torchvision.models.detection import FasterRCNN
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _CLASS_LAYERS = ("roi_heads.box_predictor.",)
 _COUNTER = "num_batches_tracked"
 
-# The norm that torchvision's detectors of each backbone were trained on COCO with.
-_COCO_NORM = {"resnet50_fpn": "frozen_batch", "resnet50_fpn_v2": "batch", "mobilenet_v3_320": "frozen_batch"}
+_ON_COCO = ("resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_320")
+
+# Stages of a ResNet as torchvision counts those that learn, from the last.
+_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def initialize(
     network = build_network(options, num_classes, mean, std, anchors)
     if initialization.kind == "random":
         return Initialized(network, "random weights")
+    if initialization.trainable_layers is not None:
+        _freeze(network.backbone.body, initialization.trainable_layers)
     if initialization.kind == "coco":
         weights, origin = _coco(options, initialization)
         _load(network, weights, origin, _CLASS_LAYERS)
@@ -75,6 +79,13 @@ def initialize(
         bundle, origin = _bundle(initialization, pretrained)
         _load(network, bundle.weights, origin, _CLASS_LAYERS)
     return Initialized(network, origin)
+
+
+def _freeze(body: nn.Module, learning: int) -> None:
+    """Keep the weights of all but the last stages of a ResNet, as torchvision's `_resnet_fpn_extractor` does."""
+    names = _STAGES[:learning] + (("bn1",) if learning == len(_STAGES) else ())
+    for name, parameter in body.named_parameters():
+        parameter.requires_grad_(name.startswith(names))
 
 
 def _bundle(initialization: Initialization, pretrained: ModelBundle | None) -> tuple[ModelBundle, str]:
@@ -101,18 +112,16 @@ def _bundle(initialization: Initialization, pretrained: ModelBundle | None) -> t
 
 
 def _coco(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
-    if options.backbone not in _COCO_NORM:
+    if options.backbone not in _ON_COCO:
         raise ConfigurationError(
             "COCO weights do not exist for this backbone", where="network.backbone", got=options.backbone,
-            expected=", ".join(_COCO_NORM),
+            expected=", ".join(_ON_COCO),
         )  # fmt: skip
-    if options.norm != _COCO_NORM[options.backbone]:
+    if options.norm == "group":
         raise ConfigurationError(
-            f"COCO weights of {options.backbone} were trained with another norm",
-            where="network.norm",
-            got=options.norm,
-            expected=_COCO_NORM[options.backbone],
-        )
+            "COCO weights were trained with batch norm", where="network.norm", got="group",
+            expected="frozen_batch or batch",
+        )  # fmt: skip
     if initialization.path:
         return file_weights(Path(initialization.path)), f"COCO weights from file {Path(initialization.path).name}"
     weights = _coco_weights(options.backbone)

@@ -22,12 +22,14 @@ class Initialization(_Frozen):
     IMAGENET1K_V1 classifier, or the file `path`. `checkpoint`: a model
     bundle folder at `path` (safetensors) of this project, or the model of the MLflow run `mlflow_run`.
     `generated_smears`: a short pre-training on simulated smears, done in the same run; it is not COCO and is never
-    called so.
+    called so. `trainable_layers`: so many of the last stages of a ResNet learn and the others stay as they came
+    (torchvision's `trainable_backbone_layers`, whose default for COCO weights is 3 of 5); None lets all learn.
     """
 
     kind: Literal["random", "coco", "imagenet", "checkpoint", "generated_smears"] = "random"
     path: str | None = None
     mlflow_run: str | None = None
+    trainable_layers: int | None = Field(None, ge=0, le=5)
 
     @model_validator(mode="after")
     def _one_place(self) -> Initialization:
@@ -38,14 +40,21 @@ class Initialization(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _learnt_stages(self) -> Initialization:
+        if self.kind == "random" and self.trainable_layers is not None:
+            raise ValueError("initialization.trainable_layers would freeze random weights: leave it null")
+        return self
+
 
 class Network(_Frozen):
     """Faster R-CNN. `input_px` is the side to which the 512 px canvas is resized inside the network.
 
     `norm`: `batch` is torchvision's for random weights, `frozen_batch` its choice for pre-trained ones; `group` (8
     groups) is what training from scratch with few images per batch needs (He et al. 2019, Rethinking ImageNet
-    pre-training, section 3.1). The defaults of the last six are torchvision's; smaller ones make a CPU run feasible.
-    `anchors: fitted` takes shapes from the training boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
+    pre-training, section 3.1). Random weights with `frozen_batch` have no normalisation at all. The defaults of the
+    last six are torchvision's; smaller ones make a CPU run feasible. `anchors: fitted` takes shapes from the training
+    boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
     backbone: Literal[
@@ -152,6 +161,15 @@ class Regimen(_Frozen):
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
         return names
+
+    @model_validator(mode="after")
+    def _has_stages(self) -> Regimen:
+        if self.initialization.trainable_layers is not None and not self.network.backbone.startswith("resnet"):
+            raise ValueError(
+                f"initialization.trainable_layers counts stages of a ResNet, and network.backbone is "
+                f"{self.network.backbone}: leave it null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _divides(self) -> Regimen:

@@ -59,7 +59,8 @@ def merge_sources(
     pairs = find_duplicates(ids, images["source"].tolist(), thumbnails, options.duplicates)
     known = [None if pd.isna(g) else str(g) for g in images["group_id"]]
     images["duplicate_group"] = duplicate_groups(ids, pairs, known)
-    images, labels, rejects = merge_identical(images, labels, pairs, options.duplicates.same_point_px)
+    copies = pairs if options.duplicates.merge_identical else pairs.iloc[:0]
+    images, labels, rejects = merge_identical(images, labels, copies, options.duplicates.same_point_px)
     labels, removed = _apply_view(labels, options)
     classes = _classes(labels, removed, options)
     images = images.reset_index(drop=True)

@@ -20,6 +20,7 @@ class DuplicateOptions(BaseModel):
     min_overlap: float = Field(0.1, gt=0, le=1, description="share of the frame that overlaps")
     background_tolerance: float = Field(15, gt=0, description="background colours may differ by this many levels")
     exhaustive_limit: int = Field(1000, ge=0, description="search small overlaps too in sources up to this size")
+    merge_identical: bool = Field(True, description="pixel-identical images become one; Algorithm 2 keeps them all")
     same_point_px: float = Field(15, ge=0, description="labels of identical images closer than this are one cell")
 
 

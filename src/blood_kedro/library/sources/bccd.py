@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
@@ -13,10 +15,17 @@ from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, files_by_stem, paired
 from blood_kedro.library.sources.voc import read_voc_of
 
+_WHITE = "WBC"
 
+
+@dataclass(frozen=True)
 class Bccd:
-    """Layout: `BCCD/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`."""
+    """Layout: `BCCD/{JPEGImages,Annotations,ImageSets/Main/{train,val,test}.txt}`.
 
+    `wbc_types` is a file below the source's folder with the types of the white cells of each image (`read_types`).
+    """
+
+    wbc_types: str | None = None
     name = "bccd"
     labels = SOURCE_LABELS["bccd"]
     licence = "MIT"
@@ -32,8 +41,11 @@ class Bccd:
                 "source bccd holds no image", where=str(root / "JPEGImages"), remedy=self.how_to_get
             )
         splits = _official_splits(root / "ImageSets" / "Main")
+        types = None if self.wbc_types is None else read_types(folder / self.wbc_types)
         for image, label_file in paired(images, labels, folder, rejects):
             found = read_voc_of(image.relative_to(folder), label_file, label_file.relative_to(folder), rejects)
+            if found is not None and types is not None:
+                found = _typed(found, types.get(image.stem, ()), rejects)
             if found is not None:
                 yield replace(found, official_split=splits.get(image.stem))
 
@@ -45,3 +57,49 @@ def _official_splits(folder: Path) -> dict[str, str]:
         if path.is_file():
             splits.update({stem.strip(): split for stem in path.read_text().split() if stem.strip()})
     return splits
+
+
+def read_types(path: Path) -> dict[str, tuple[str, ...]]:
+    """Types of white cells by image, in capitals.
+
+    The file is the list of the set's classification copy (github.com/dhruvp/wbc-classification, `_inputs/labels.csv`):
+    columns `Image`, a number or the name of an image, and `Category`, types between commas. `image` and `types`,
+    between semicolons, are read as well.
+
+    Raises:
+        SourceNotFoundError: there is no such file, or it is no such list.
+    """
+    remedy = "put labels.csv of github.com/dhruvp/wbc-classification there, or set sources.bccd.wbc_types=null"
+    if not path.is_file():
+        raise SourceNotFoundError("no list of types of white cells", where=str(path.absolute()), remedy=remedy)
+    types: dict[str, tuple[str, ...]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            cells = {str(name).lower(): str(value or "") for name, value in row.items()}
+            said = cells.get("category", cells.get("types"))
+            if "image" not in cells or said is None:
+                raise SourceNotFoundError(
+                    "not a list of types of white cells", where=str(path.absolute()), got=", ".join(map(str, row)),
+                    expected="columns Image and Category", remedy=remedy,
+                )  # fmt: skip
+            name = cells["image"].strip()
+            name = f"BloodImage_{int(name):05d}" if name.isdigit() else name
+            types[name] = tuple(each.strip().upper() for each in re.split("[,;]", said) if each.strip())
+    return types
+
+
+def _typed(image: RawImage, types: tuple[str, ...], rejects: Rejects) -> RawImage:
+    """The image with its white cells of the listed type, where there is one for each and all are alike.
+
+    Nobody knows which of two boxes the first of two types is of: there they stay general, and rejects say so.
+    """
+    white = [label for label in image.labels if label.label_raw == _WHITE]
+    if not white and not types:
+        return image
+    if len(types) != len(white) or len(set(types)) != 1:
+        listed = ", ".join(types).lower() or "none"
+        reason = f"white cells stay of no type: {len(white)} boxes, types listed: {listed}"
+        rejects.add(image.labels_path or image.path, "annotation", "noted", reason)
+        return image
+    named = (replace(each, label_raw=types[0]) if each.label_raw == _WHITE else each for each in image.labels)
+    return replace(image, labels=tuple(named))

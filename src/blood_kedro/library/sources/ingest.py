@@ -32,7 +32,9 @@ class SourceTables:
     rejects: pd.DataFrame
 
 
-def ingest(adapter: SourceAdapter, folder: Path, *, strict: bool, limit: int | None = None) -> SourceTables:
+def ingest(
+    adapter: SourceAdapter, folder: Path, *, strict: bool, limit: int | None = None, merge_twins: bool = True
+) -> SourceTables:
     """Read, verify and tabulate one source.
 
     Args:
@@ -40,6 +42,7 @@ def ingest(adapter: SourceAdapter, folder: Path, *, strict: bool, limit: int | N
         folder: the source's folder.
         strict: raise at the first thing that would be dropped instead of listing it.
         limit: read only the first images (for trying things out); None reads all.
+        merge_twins: boxes of one class that are nearly the same are one cell; False keeps both.
 
     Raises:
         SourceNotFoundError: the folder is missing, empty, or holds nothing usable.
@@ -67,6 +70,8 @@ def ingest(adapter: SourceAdapter, folder: Path, *, strict: bool, limit: int | N
                 continue
             image_id = f"{adapter.name}/{raw.path.with_suffix('').as_posix()}"
             labels = _clean(adapter, raw, facts, rejects)
+            if merge_twins:
+                labels = _merge_near_identical(labels, raw.labels_path or raw.path, rejects)
             index.append(_index_row(adapter.name, image_id, raw, facts))
             for label in labels:
                 annotations.append(_annotation_row(adapter, image_id, label, facts))
@@ -131,7 +136,7 @@ def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Re
         inside = _clip(label, facts, shown, rejects)
         if inside is not None:
             labels.append(inside)
-    return _merge_near_identical(labels, shown, rejects)
+    return labels
 
 
 def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> RawLabel | None:

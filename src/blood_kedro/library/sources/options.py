@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from blood_kedro.library.core.taxonomy import PARENT
 
@@ -16,8 +16,9 @@ class SourceOptions(BaseModel):
     `labels` maps the set's own labels (names, or numbers where it has no names) to classes of the taxonomy, and
     `labelled` says which classes the set labels wherever they show (default: those that it has labels of); what it does
     not label counts for nothing where a regimen is `source_aware`. `annotations` and `images` are paths below the
-    source's folder, for sets that do not keep to the usual names. `limit` reads only the first images. `smears` are
-    options of the simulator.
+    source's folder, for sets that do not keep to the usual names. `limit` reads only the first images. `merge_twins`:
+    boxes of one class that are nearly the same are one cell, labelled twice. `wbc_types`: in BCCD, a file below the
+    source's folder that types its white cells (`sources/bccd.py`). `smears` are options of the simulator.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,8 @@ class SourceOptions(BaseModel):
     annotations: str | None = None
     images: str | None = None
     licence: str = "not stated"
+    merge_twins: bool = True
+    wbc_types: str | None = None
     smears: dict[str, Any] | None = None
 
     @field_validator("labels", mode="before")
@@ -47,6 +50,12 @@ class SourceOptions(BaseModel):
         if strangers:
             raise ValueError(f"no such class: {', '.join(strangers)}; expected some of {', '.join(PARENT)}")
         return value
+
+    @model_validator(mode="after")
+    def _types_are_of_bccd(self) -> SourceOptions:
+        if self.wbc_types is not None and self.adapter != "bccd":
+            raise ValueError(f"wbc_types is for adapter bccd, got adapter {self.adapter}")
+        return self
 
     def labelled_classes(self) -> tuple[str, ...]:
         """Classes that a set in one of the formats labels wherever they show."""

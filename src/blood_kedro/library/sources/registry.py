@@ -44,4 +44,4 @@ def adapter(options: SourceOptions) -> SourceAdapter:
     if options.adapter not in SOURCES:
         known = ", ".join([*SOURCES, *FORMATS])
         raise ConfigurationError("unknown adapter", where=f"{where}.adapter", got=options.adapter, expected=known)
-    return SOURCES[options.adapter]
+    return Bccd(options.wbc_types) if options.wbc_types is not None else SOURCES[options.adapter]

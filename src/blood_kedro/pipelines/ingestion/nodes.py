@@ -42,7 +42,9 @@ def ingest_source(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read one source: image index, raw annotations, masks, rejects, and a summary of them."""
     reader = adapter(source)
-    tables = ingest(reader, raw_folder, strict=on_bad_input == "raise", limit=source.limit)
+    tables = ingest(
+        reader, raw_folder, strict=on_bad_input == "raise", limit=source.limit, merge_twins=source.merge_twins
+    )
     lost = (tables.rejects["kind"] == "annotation") & tables.rejects["action"].isin(["dropped", "merged"])
     summary = {
         "images": len(tables.index),

@@ -83,6 +83,7 @@ def count_smears(
         Counts, one row per smear; cells, one row each; fields, one row per tile; totals, with errors where a reference
         is known; a figure of the first smear; and rejects.
     """
+    from blood_kedro.library.counting.by_hand import count_accuracy
     from blood_kedro.library.counting.figures import reference_figure, smear_figure
     from blood_kedro.library.counting.kinds import ByNetwork, ByStain
     from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
@@ -102,6 +103,8 @@ def count_smears(
             counts = with_reference(counts, made.cells, image_index, raw_annotations)
             totals["errors"] = errors(counts, options.resamples, options.seed)
             tracking.log_figure(reference_figure(counts), "reference.png")
+        if options.counted_by_hand:
+            totals["by_hand"] = count_accuracy(counts, options.counted_by_hand)
         if options.reference_masks:
             totals["agreement"] = mask_agreement(made.masks, options)
         tracking.log_metrics({name: value for name, value in totals.items() if name != "input"})
