@@ -299,6 +299,36 @@ def test_networks_of_paper_002_on_its_sample(crops: tuple[Cells, pd.DataFrame], 
     assert not set(answers["cell_id"]) & set(table["cell_id"].iloc[trained_on])
 
 
+@pytest.mark.parametrize(("network", "noise"), [("base", 0.0), ("improved", 0.05)])
+def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored(
+    crops: tuple[Cells, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, noise: float
+) -> None:
+    import torch
+
+    from blood_kedro.library.overlap import study as module
+
+    told: dict[str, Any] = {}
+
+    def watched(_: Any, loss: Any, train: Any, __: Any, ___: Any, **more: Any) -> None:
+        told.update(loss=loss, train=train, **more)
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "fit_supervised", watched)
+    cells, table = crops
+    said, labels = labels_of(table)
+    study = Study(name="s", crops="c", labels="peaks", network=network, noise=noise, class_weighted=True)
+    with pytest.raises(InterruptedError):
+        train_study(cells, table, said, labels, study, tmp_path)
+    train = told["train"]
+    apart = [float((train[(epoch, k)][0] - train[k][0]).abs().mean()) for epoch in range(4) for k in range(6)]
+    assert max(apart) <= noise  # a mirrored crop of a clump would be further away
+    assert min(apart) >= 0.5 * noise
+    logits, wanted = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    plain = torch.nn.functional.cross_entropy(logits, wanted)
+    assert torch.isclose(told["val_loss"](logits, wanted), plain)
+    assert not torch.isclose(told["loss"](logits, wanted), plain)
+
+
 def test_one_weak_class_or_too_few_crops_cannot_be_trained_on(
     crops: tuple[Cells, pd.DataFrame], tmp_path: Path
 ) -> None:

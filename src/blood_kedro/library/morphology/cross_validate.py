@@ -24,10 +24,13 @@ from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save
 from blood_kedro.library.morphology.classes import in_view
 from blood_kedro.library.morphology.networks import build_classifier, first_weights, parameters_m, probabilities
 from blood_kedro.library.morphology.options import Classifier
-from blood_kedro.library.morphology.splits import Run, runs
+from blood_kedro.library.morphology.segment import complete_masks
+from blood_kedro.library.morphology.splits import FirstStage, Run, runs
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
-from blood_kedro.library.training.supervised import Trained, fit_supervised
+from blood_kedro.library.training.losses import ClassWeighted
+from blood_kedro.library.training.predict import device_for
+from blood_kedro.library.training.supervised import Trained, fit_supervised, training_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +46,10 @@ class Variant:
         predictions: one row per test cell and run: `run`, `cell_id`, `group_id`, `slide`, `scanner`, `class`, and the
             probability of each class, `p_<class>`.
         history: one row per run and epoch.
-        facts: per run `run, train_s, test_s, train_cells, val_cells, test_cells, best_epoch, val_loss`; for the variant
-            `classes, left_out, parameters_m, size_mb, weights_origin`.
+        facts: per run `run, train_cells, val_cells, test_cells, best_epoch, val_loss, weights_origin`; `train_s`,
+            seconds of training without validation; `test_s`, of answering for all test cells; `device`, what answered;
+            `missing`, which classes or scanners a part lacks. For the variant `classes, left_out, parameters_m,
+            size_mb, weights_origin`, and `distribution`, cells of each class by scanner (Fig. 3).
     """
 
     model: ModelBundle
@@ -55,7 +60,7 @@ class Variant:
 
 def train_variant(
     cells: Cells,
-    shown: Masks,
+    segmenter: ModelBundle | None,
     options: Classifier,
     work_folder: Path,
     on_run: Callable[[int, dict[str, Any]], None] = lambda _n, _f: None,
@@ -64,27 +69,29 @@ def train_variant(
 
     Args:
         cells: of the source.
-        shown: `(N, S, S) bool`, the mask of each cell; used where `options.segmented`.
+        segmenter: finds masks, as `options.masks` says; None where the source gives them all.
         options: of the variant.
         work_folder: keeps finished runs and checkpoints; emptied at the end.
         on_run: told number and facts of each run.
 
     Raises:
-        ConfigurationError: the cells do not allow such classes or splits.
+        ConfigurationError: the cells do not allow such classes or splits, or the segmenter learnt from tested slides.
         WeightsNotFoundError: the first weights cannot be had.
     """
     table, classes, left_out = in_view(cells.table, options.view, options.min_cells)
+    made = runs(table, options, None if segmenter is None else FirstStage.of(segmenter))
+    shown = complete_masks(segmenter, cells, options.masks) if options.segmented else None
     kept = options.model_dump(mode="json", exclude={"name", "enabled", "runs", "resamples"})
-    pixels = [_pixels(cells.crops), _pixels(shown) if options.segmented else ""]
-    identity = fingerprint([kept, table_fingerprint(table), pixels])
+    pixels = [_pixels(cells.crops), "" if shown is None else _pixels(shown)]
+    identity = fingerprint([kept, table_fingerprint(table), pixels, made[0].test.tolist()])
     folder = work_folder / identity
     crops = normalise(cells.crops, cells.table, options.stain)
     network = build_classifier(options.model, len(classes))
     facts, predictions, histories = [], [], []
-    for number, run in enumerate(runs(table, options)):
+    for number, run in enumerate(made):
         done = folder / run.name
         if not (done / _FACTS).is_file():
-            _train_run(run, table, classes, crops, shown if options.segmented else None, options, folder)
+            _train_run(run, table, classes, crops, shown, options, folder)
         facts.append(json.loads((done / _FACTS).read_text()))
         predictions.append(pd.read_parquet(done / _PREDICTIONS))
         histories.append(pd.DataFrame(facts[-1].pop("history")).assign(run=run.name))
@@ -100,7 +107,7 @@ def train_variant(
         {
             "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": parameters_m(network),
             "size_mb": size, "weights_origin": best["weights_origin"], "classifier": options.model_dump(mode="json"),
-            "cells": len(table), "data_fingerprint": identity,
+            "cells": len(table), "distribution": distribution(table, classes), "data_fingerprint": identity,
         },
     )  # fmt: skip
     shutil.rmtree(work_folder, ignore_errors=True)
@@ -110,6 +117,12 @@ def train_variant(
 def _pixels(images: np.ndarray[Any, Any]) -> str:
     """Tells cells apart that were cut in another way: a hash of every n-th, so that mapped ones stay on the disk."""
     return hashlib.sha256(np.ascontiguousarray(images[:: max(1, len(images) // 64)]).tobytes()).hexdigest()
+
+
+def distribution(table: pd.DataFrame, classes: list[str]) -> dict[str, dict[str, int]]:
+    """Cells of each class by scanner; cells without a scanner count for `""`."""
+    counts = pd.crosstab(table["class"], table["scanner"].fillna(""))
+    return {name: {str(scanner): int(counts.loc[name, scanner]) for scanner in counts.columns} for name in classes}
 
 
 def class_weights(labels: np.ndarray[Any, np.dtype[np.int64]], classes: int) -> Tensor:
@@ -133,19 +146,21 @@ def _train_run(
     labels = np.zeros(len(crops), np.int64)
     labels[rows] = table["class"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64)
     augment = flips(options.rotation_deg)
-    train = CropData(crops, rows[run.train], labels, seed, augment, shown)
+    train = CropData(crops, rows[run.train], labels, seed, augment, shown, keep_originals=options.augmented == "added")
     val, test = (CropData(crops, rows[part], labels, seed, None, shown) for part in (run.val, run.test))
-    weight = class_weights(labels[rows[run.train]], len(classes)) if options.loss == "class_weighted" else None
+    unweighted = nn.CrossEntropyLoss()
+    weighted = ClassWeighted(class_weights(labels[rows[run.train]], len(classes)))
     torch.manual_seed(seed)
     network = build_classifier(options.model, len(classes))
     origin = first_weights(network, options.model, options.weights)
-    logger.info("%s, run %s: %d cells to train on", options.name, run.name, len(train))
-    start = time.perf_counter()
+    logger.info("%s, run %s: %d cells to train on", options.name, run.name, len(run.train))
     trained = fit_supervised(
-        network, nn.CrossEntropyLoss(weight), train, val, options.training, seed=seed, identity=[folder.name, run.name],
-        work_folder=folder / f"{run.name}.work",
+        network, weighted if options.loss == "class_weighted" else unweighted, train, val, options.training, seed=seed,
+        identity=[folder.name, run.name], work_folder=folder / f"{run.name}.work", val_loss=unweighted,
     )  # fmt: skip
-    train_s, start = time.perf_counter() - start, time.perf_counter()
+    device = device_for(options.training)
+    network.to(device)
+    start = time.perf_counter()
     found = probabilities(network, in_order(test, 4 * options.training.batch_size)).numpy()
     test_s = time.perf_counter() - start
     known = table.iloc[run.test][["cell_id", "group_id", "slide", "scanner", "class"]].reset_index(drop=True)
@@ -157,8 +172,9 @@ def _train_run(
     save_bundle(ModelBundle(trained.weights, {}), done / "model")
     write_atomically(done / _PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
     facts = {
-        "run": run.name, "train_s": train_s, "test_s": test_s, "train_cells": len(train), "val_cells": len(val),
-        "test_cells": len(test), "weights_origin": origin, **_best(trained), "history": trained.history,
+        "run": run.name, "train_s": training_seconds(trained.history), "test_s": test_s, "device": device.type,
+        "train_cells": len(run.train), "val_cells": len(val), "test_cells": len(test), "missing": run.missing,
+        "weights_origin": origin, **_best(trained), "history": trained.history,
     }  # fmt: skip
     write_bytes_atomically(done / _FACTS, json.dumps(facts).encode())
 

@@ -1,4 +1,4 @@
-"""The classifiers that paper 003 compares (timm), and its U-Net (segmentation-models-pytorch)."""
+"""The classifiers that paper 003 compares (timm), and its U-Net, or others (segmentation-models-pytorch)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.morphology.options import Weights
+from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.predict import outputs
+
+CLASSIC = "classic"
 
 # The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
 TIMM_NAMES = {
@@ -129,9 +132,13 @@ def _load(network: nn.Module, given: dict[str, Tensor], origin: str) -> None:
 
 
 def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
-    """U-Net of `(N, 3, S, S)` images in 0..1 to logits `(N, 1, S, S)`, sides padded to a multiple of 32 inside.
+    """U-Net of `(N, 3, S, S)` images in 0..1 to logits `(N, 1, S, S)`, sides padded to a multiple of 16 or 32 inside.
+
+    `classic` is the plain one of `unet.py`, with random weights; any other encoder is one that
+    segmentation-models-pytorch knows.
 
     Raises:
+        ConfigurationError: there is no such encoder, or no ImageNet weights of it.
         WeightsNotFoundError: ImageNet weights of the encoder cannot be had.
     """
     import segmentation_models_pytorch as smp
@@ -140,6 +147,13 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
         bundle = load_bundle(Path(str(weights.path)))
         network = load_segmenter(bundle)
         return network, f"checkpoint {Path(str(weights.path)).name}"
+    if encoder == CLASSIC:
+        if weights.kind == "imagenet":
+            raise ConfigurationError(
+                "the classic U-Net has no ImageNet weights", where="segmenter.weights.kind", got="imagenet",
+                remedy="choose weights.kind: random, or another encoder",
+            )  # fmt: skip
+        return PaddedUnet(ClassicUnet(), 16), "random weights"
     packaged = encoder == LITE0_ENCODER
     try:
         unet = smp.Unet(encoder, encoder_weights="imagenet" if weights.kind == "imagenet" and not packaged else None)
@@ -150,7 +164,7 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
             f"ImageNet weights of {encoder} cannot be downloaded, and random ones are not put in their place",
             got=f"{type(error).__name__}: {error}", remedy="choose segmenter.weights.kind: random",
         ) from error  # fmt: skip
-    padded = PaddedUnet(unet)
+    padded = PaddedUnet(unet, 32)
     if packaged:
         padded.register_forward_pre_hook(_normalised)
     if weights.kind == "random":
@@ -163,16 +177,16 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
 
 
 class PaddedUnet(nn.Module):
-    """A U-Net for sides that are no multiple of 32: the border is repeated outwards and cut off again."""
+    """A U-Net for sides that are no multiple of what it needs: the border is repeated outwards and cut off again."""
 
-    def __init__(self, unet: nn.Module) -> None:
+    def __init__(self, unet: nn.Module, multiple: int) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.multiple = unet, multiple
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)`."""
         height, width = images.shape[-2:]
-        down, right = -height % 32, -width % 32
+        down, right = -height % self.multiple, -width % self.multiple
         padded = nn.functional.pad(images, (0, right, 0, down), mode="replicate")
         logits: Tensor = self.unet(padded)[..., :height, :width]
         return logits

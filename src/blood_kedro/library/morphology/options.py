@@ -35,7 +35,10 @@ class Weights(_Frozen):
 
 
 class Segmenter(_Frozen):
-    """U-Net (section 4.2); 60/20/20 of the groups, or the groups, or images, named by `test_groups` to test on."""
+    """U-Net (section 4.2); 60/20/20 of the groups, or the groups, slides or images named by `test_groups` to test on.
+
+    `encoder: classic` is the plain U-Net that paper 003 describes; others are those of segmentation-models-pytorch.
+    """
 
     name: str = ""
     enabled: bool = True
@@ -54,10 +57,13 @@ class Classifier(_Frozen):
     """One variant of the comparison (sections 4.3 and 5.2): model, loss, input, and how it is cross-validated.
 
     `view`: `paper_003` are its eight shapes, `nine` those of its published data, `taxonomy` this project's classes.
-    `segmented` blackens what is not the cell. `stain` brings all slides to the colours of one. `split_by`: `group`
-    keeps slides (or images that show the same field) whole, `cell` does not, as some published figures do; `scanner`
-    tests on each scanner in turn after training on the others. `runs` limits how many of the `repeats` x `folds` are
-    trained.
+    `segmented` blackens what is not the cell: by the masks that the source gives, and where it gives none by those that
+    `masks_from`, a segmenter, finds; `masks: predicted` takes the segmenter's for every cell. Then both stages are
+    tested on the same slides. `stain` brings all slides to the colours of one. `augmented` cells are shown instead of
+    the originals, or added to them. `split_by`: `group` keeps slides (or images that show the same field) whole, `cell`
+    does not, as some published figures do; `scanner` tests on each scanner in turn after training on the others.
+    `test_groups` names the groups, slides or images to test on; without it, it is `test_share` of the groups, or what
+    the segmenter of `masks_from` was tested on. `runs` limits how many of the `repeats` x `folds` are trained.
     """
 
     name: str = ""
@@ -69,10 +75,13 @@ class Classifier(_Frozen):
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
     segmented: bool = True
     masks_from: str | None = Field(None, description="segmenter that finds the masks which a source does not give")
+    masks: Literal["given", "predicted"] = "given"
     stain: Literal["none", "reinhard", "macenko"] = "none"
     rotation_deg: float = Field(36.0, ge=0, le=180)
+    augmented: Literal["instead", "added"] = "instead"
     split_by: Literal["group", "cell", "scanner"] = "group"
     test_share: float = Field(0.2, gt=0, lt=1)
+    test_groups: tuple[str, ...] = ()
     repeats: int = Field(5, gt=0)
     folds: int = Field(2, gt=1)
     runs: int | None = Field(None, gt=0)
@@ -80,3 +89,11 @@ class Classifier(_Frozen):
     training: Training = Training()
     resamples: int = Field(200, ge=0)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Classifier:
+        if self.masks == "predicted" and not (self.segmented and self.masks_from):
+            raise ValueError("masks: predicted needs segmented: true, and masks_from to name a segmenter")
+        if self.split_by == "scanner" and self.test_groups:
+            raise ValueError("split_by: scanner tests on each scanner in turn, so test_groups must be empty")
+        return self

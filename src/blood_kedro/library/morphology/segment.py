@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
-from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.evaluation.classification import pixel_measures
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
-from blood_kedro.library.morphology.splits import segmentation_split
+from blood_kedro.library.morphology.splits import FirstStage, Run, segmentation_split
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
-from blood_kedro.library.training.predict import outputs
+from blood_kedro.library.training.predict import device_for, outputs
 from blood_kedro.library.training.supervised import fit_supervised
 
 logger = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def train_segmenter(
         )
     table = cells.table.iloc[known].reset_index(drop=True)
     run = segmentation_split(table, options)
+    groups_of = _groups(table, run, options)
     seed = seed_for(options.seed, "segmenter")
     train = CropData(cells.crops, known[run.train], cells.masks, seed, flips())
     val = CropData(cells.crops, known[run.val], cells.masks, seed)
@@ -86,18 +87,37 @@ def train_segmenter(
         work_folder=work_folder, on_epoch=on_epoch,
     )  # fmt: skip
     test = known[run.test]
-    found = predict_masks(network, cells.crops, test)
+    found = predict_masks(network.to(device_for(options.training)), cells.crops, test)
     truth = np.asarray(cells.masks[test])
     groups = cells.table["image_id"].to_numpy()[test]
     metrics = {
         **pixel_measures(truth, found),
         "interval_95": _intervals(truth, found, groups, options.resamples, options.seed),
         "train_cells": len(train), "val_cells": len(val), "test_cells": len(test),
-        "test_groups": sorted(set(cells.table["group_id"].to_numpy()[test])), "weights_origin": origin,
+        "test_groups": groups_of["test"], "groups": groups_of, "missing": list(run.missing), "weights_origin": origin,
         "best_epoch": trained.best_epoch,
     }  # fmt: skip
-    config = {"segmenter": options.model_dump(mode="json"), "weights_origin": origin}
+    config = {"segmenter": options.model_dump(mode="json"), "weights_origin": origin, "groups": groups_of}
     return Segmentation(ModelBundle(trained.weights, config), trained.history, none_for_nan(metrics), test.tolist())
+
+
+def _groups(table: pd.DataFrame, run: Run, options: Segmenter) -> dict[str, list[str]]:
+    """Groups of each part, and (`before`) those that the first weights learnt from.
+
+    Raises:
+        ConfigurationError: the first weights learnt from groups that are to be tested on.
+    """
+    parts = {"train": run.train, "val": run.val, "test": run.test}
+    groups = {part: sorted(set(table["group_id"].to_numpy()[rows])) for part, rows in parts.items()}
+    started = options.weights.kind == "checkpoint"
+    groups["before"] = sorted(FirstStage.of(load_bundle(Path(str(options.weights.path)))).learnt) if started else []
+    both = sorted(set(groups["before"]) & set(groups["test"]))
+    if both:
+        raise ConfigurationError(
+            "the first weights learnt from slides that are to be tested on", where=f"segmenter {options.name}: weights",
+            got=", ".join(both), remedy="name other test_groups, or start from other weights",
+        )  # fmt: skip
+    return groups
 
 
 def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Masks:
@@ -108,23 +128,24 @@ def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dty
     return np.concatenate(parts)
 
 
-def complete_masks(bundle: ModelBundle | None, cells: Cells) -> Masks:
-    """The known mask of each cell, and the U-Net's where none is known.
+def complete_masks(bundle: ModelBundle | None, cells: Cells, masks: Literal["given", "predicted"] = "given") -> Masks:
+    """The given mask of each cell and the U-Net's where none is given, or (`predicted`) the U-Net's for all.
 
-    Mapped masks that are all known are handed on as they are. A cell without any outline is shown whole (black would
+    Mapped masks that are all given are handed on as they are. A cell without any outline is shown whole (black would
     say nothing); how many there are is logged.
     """
-    unknown = np.flatnonzero(~cells.table["has_mask"].to_numpy())
+    unknown = np.flatnonzero(~cells.table["has_mask"].to_numpy() | (masks == "predicted"))
     if not len(unknown):
         return cells.masks
-    masks = np.array(cells.masks)
+    shown = np.array(cells.masks)
     if bundle is not None:
-        masks[unknown] = predict_masks(load_segmenter(bundle), cells.crops, unknown)
-    empty = unknown[~masks[unknown].any(axis=(1, 2))]
+        device = device_for(Segmenter(**bundle.config["segmenter"]).training)
+        shown[unknown] = predict_masks(load_segmenter(bundle).to(device), cells.crops, unknown)
+    empty = unknown[~shown[unknown].any(axis=(1, 2))]
     if len(empty):
         logger.warning("%d of %d cells have no outline and are shown whole", len(empty), len(cells))
-    masks[empty] = True
-    return masks
+    shown[empty] = True
+    return shown
 
 
 def _intervals(

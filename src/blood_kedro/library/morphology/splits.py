@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,40 +12,77 @@ import pandas as pd
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.morphology.options import Classifier, Segmenter
-from blood_kedro.library.training.splits import Indices, fold_groups, split_groups
+from blood_kedro.library.training.splits import Indices, fold_groups, missing_from_parts, split_groups
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Run:
-    """Rows of the table of cells; `name` is `repeat_fold`, or the scanner that is tested on."""
+    """Rows of the table of cells; `name` is `repeat_fold`, or the scanner that is tested on.
+
+    `missing` says which classes or scanners a part lacks.
+    """
 
     name: str
     train: Indices
     val: Indices
     test: Indices
+    missing: tuple[str, ...] = ()
 
 
-def runs(table: pd.DataFrame, options: Classifier) -> list[Run]:
+@dataclass(frozen=True)
+class FirstStage:
+    """The groups that a segmenter learnt from, in training or validation or by its first weights; and those it did not.
+
+    The latter are those that it was tested on.
+    """
+
+    learnt: frozenset[str]
+    test: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: ModelBundle) -> FirstStage:
+        """From the model that `segment.train_segmenter` made.
+
+        Raises:
+            ConfigurationError: the model does not say what it learnt from.
+        """
+        parts: dict[str, list[str]] | None = bundle.config.get("groups")
+        if parts is None:
+            raise ConfigurationError(
+                "a segmenter does not say which slides it learnt from", where="masks_from, or weights of a segmenter",
+                expected="groups in its configuration", remedy="train the segmenter again",
+            )  # fmt: skip
+        learnt = frozenset(group for part, names in parts.items() if part != "test" for group in names)
+        return cls(learnt, tuple(group for group in parts["test"] if group not in learnt))
+
+
+def runs(table: pd.DataFrame, options: Classifier, first: FirstStage | None = None) -> list[Run]:
     """Every training of a variant, at most `options.runs` of them.
 
-    A fifth of the groups is tested on in every run; `repeats` times, the others are dealt into `folds` parts, each of
-    which stops a training on the rest (paper 003, section 4.3). Groups stay whole and classes are spread evenly.
+    A fifth of the groups (or those that are named) is tested on in every run; `repeats` times, the others are dealt
+    into `folds` parts, each of which stops a training on the rest (paper 003, section 4.3). Groups stay whole and
+    classes are spread evenly. Where a segmenter finds the masks, the groups it was tested on are those tested on here,
+    so that no tested cell is seen through a mask that is better than a new slide's would be.
 
     Args:
-        table: cells to use, with `class`, `group_id` and `scanner`, index from 0.
+        table: cells to use, with `class`, `group_id`, `image_id`, `slide`, `scanner` and `has_mask`, index from 0.
         options: of the variant.
+        first: of the segmenter that finds masks.
 
     Raises:
-        ConfigurationError: there are too few groups, or no scanner is known.
+        ConfigurationError: there are too few groups, no scanner is known, no group has such a name, or cells would be
+            tested on whose masks come from a segmenter that learnt from their slide.
     """
     labels = table["class"].to_numpy()
     groups = np.arange(len(table)) if options.split_by == "cell" else pd.factorize(table["group_id"])[0]
-    everything = np.arange(len(table))
     if options.split_by == "scanner":
         made = _by_scanner(table, labels, groups, options)
     else:
-        rest, test = split_groups(everything, labels, groups, options.test_share, options.seed)
+        rest, test = _tested(table, labels, groups, options, first)
         made = [
             Run(f"{repeat + 1}_{fold + 1}", train, val, test)
             for repeat in range(options.repeats)
@@ -51,31 +90,86 @@ def runs(table: pd.DataFrame, options: Classifier) -> list[Run]:
                 fold_groups(rest, labels, groups, options.folds, seed_for(options.seed, "repeat", repeat))
             )
         ]
-    return made[: options.runs]
+    made = made[: options.runs]
+    if first is not None and options.segmented:
+        for run in made:
+            _never_learnt(table, run, options, first)
+    return [_with_missing(run, table, labels, f"classifier {options.name}, run {run.name}") for run in made]
+
+
+def _tested(
+    table: pd.DataFrame, labels: npt.NDArray[np.object_], groups: Indices, options: Classifier, first: FirstStage | None
+) -> tuple[Indices, Indices]:
+    """Rows without and with those to test on."""
+    where = f"classifier {options.name}: test_groups"
+    if options.test_groups:
+        return _named(table, options.test_groups, where)
+    if first is not None and options.segmented and options.split_by == "group":
+        here = set(table["group_id"])
+        unseen = [group for group in first.test if group in here]
+        if here & first.learnt and not unseen:
+            raise ConfigurationError(
+                "no slide is left to test on that the segmenter of masks_from did not learn from", where=where,
+                got=f"it learnt from {', '.join(sorted(here & first.learnt))}",
+                remedy="give the segmenter test_groups, or name slides here that it did not learn from",
+            )  # fmt: skip
+        if unseen:
+            return _named(table, unseen, where)
+    return split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
+
+
+def _never_learnt(table: pd.DataFrame, run: Run, options: Classifier, first: FirstStage) -> None:
+    """No cell is tested on whose mask comes from a segmenter that learnt from its slide."""
+    tested = table.iloc[run.test]
+    found = tested if options.masks == "predicted" else tested[~tested["has_mask"].to_numpy(bool)]
+    both = sorted(set(found["group_id"]) & first.learnt)
+    if both:
+        raise ConfigurationError(
+            "cells are tested on whose masks come from a segmenter that learnt from their slide",
+            where=f"classifier {options.name}, run {run.name}", got=", ".join(both),
+            expected=f"test_groups among {', '.join(first.test) or 'none: the segmenter learnt from every slide'}",
+            remedy="leave test_groups empty, or name those of the segmenter; split_by: group; or take given masks",
+        )  # fmt: skip
 
 
 def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
-    """One split of cells with masks: the groups or images `test_groups`, or a share of groups, are tested on.
+    """One split of cells with masks: the groups, slides or images `test_groups`, or a share of groups, are tested on.
+
+    Where so few groups are left that they cannot be dealt between training and validation, their images are.
 
     Raises:
         ConfigurationError: there are too few groups, or no group has such a name.
     """
     labels = table["shape"].fillna(table["label"]).fillna("").to_numpy()
-    groups = pd.factorize(table["group_id"])[0]
+    groups, where = pd.factorize(table["group_id"])[0], f"segmenter {options.name}: test_groups"
+    val_share = options.val_share / (1 - options.test_share)
     if options.test_groups:
-        named = (table["group_id"].isin(options.test_groups) | table["image_id"].isin(options.test_groups)).to_numpy()
-        if not named.any() or named.all():
-            raise ConfigurationError(
-                "test_groups leave nothing to train on or to test on", where="segmenter.test_groups",
-                got=", ".join(options.test_groups), expected=f"some of {', '.join(sorted(set(table['group_id'])))}",
-            )  # fmt: skip
-        rest, test = np.flatnonzero(~named), np.flatnonzero(named)
-        # Few smears are left: their images, not their cells, are what must not stand on both sides.
-        groups = pd.factorize(table["image_id"])[0]
+        rest, test = _named(table, options.test_groups, where)
+        if len(np.unique(groups[rest])) < max(2, round(1 / val_share)):
+            logger.warning("%s: few slides are left, so their images are dealt to training and validation", where)
+            groups = pd.factorize(table["image_id"])[0]
     else:
         rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
-    train, val = split_groups(rest, labels, groups, options.val_share / (1 - options.test_share), options.seed + 1)
-    return Run("1", train, val, test)
+    train, val = split_groups(rest, labels, groups, val_share, options.seed + 1)
+    return _with_missing(Run("1", train, val, test), table, labels, f"segmenter {options.name}")
+
+
+def _named(table: pd.DataFrame, names: Collection[str], where: str) -> tuple[Indices, Indices]:
+    """Rows without and with the groups, slides or images that have such names.
+
+    Raises:
+        ConfigurationError: a name is nobody's, or one of the two would be empty.
+    """
+    columns = [table["group_id"], table["slide"], table["image_id"]]
+    unknown = sorted(name for name in names if not any((column == name).any() for column in columns))
+    named = np.logical_or.reduce([column.isin(list(names)).to_numpy() for column in columns])
+    if unknown or not named.any() or named.all():
+        raise ConfigurationError(
+            "groups to test on are not there, or nothing is left to train on or to test on", where=where,
+            got=", ".join(unknown or sorted(names)) or "none", expected=f"some of {', '.join(sorted(set(columns[0])))}",
+            remedy="name groups, slides or images of the source",
+        )  # fmt: skip
+    return np.flatnonzero(~named), np.flatnonzero(named)
 
 
 def _by_scanner(
@@ -92,3 +186,13 @@ def _by_scanner(
         train, val = split_groups(np.flatnonzero(~here), labels, groups, options.test_share, options.seed)
         made.append(Run(str(scanner), train, val, np.flatnonzero(here)))
     return made
+
+
+def _with_missing(run: Run, table: pd.DataFrame, labels: npt.NDArray[np.object_], where: str) -> Run:
+    """The run, and which classes, or scanners where each part should have all, a part of it lacks."""
+    parts = {"train": run.train, "val": run.val, "test": run.test}
+    missing = missing_from_parts(labels, parts, "class", where)
+    scanners = table["scanner"].to_numpy(object)
+    if run.name not in set(scanners):  # else a scanner is left out on purpose
+        missing += missing_from_parts(scanners, parts, "scanner", where)
+    return replace(run, missing=tuple(missing))

@@ -80,7 +80,8 @@ class Study(_Frozen):
 
     `labels`: a rule, or `combined` (the label model). `network`: `base` and `improved` are paper 002's, `counting` is
     this project's, which tells 1, 2, 3 and 4 or more cells apart. `sample: paper` draws so few crops as the paper had
-    (`sample_size`: all, and of these for testing), by crop and not by image.
+    (`sample_size`: all, and of these for testing), by crop and not by image. `flips` augments by mirror images, which
+    the paper does not.
     """
 
     name: str = ""
@@ -88,6 +89,7 @@ class Study(_Frozen):
     crops: str
     labels: RuleName | Literal["combined"] = "combined"
     network: Literal["base", "improved", "counting"] = "counting"
+    flips: bool = False
     noise: float = Field(0.0, ge=0, lt=1, description="standard deviation of added noise, of images in 0..1")
     class_weighted: bool = False
     sample: Literal["all", "paper"] = "all"

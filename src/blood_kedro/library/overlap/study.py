@@ -21,6 +21,7 @@ from blood_kedro.library.overlap.networks import CLASSES, build_network, class_w
 from blood_kedro.library.overlap.options import Study
 from blood_kedro.library.overlap.rules import ABSTAIN
 from blood_kedro.library.training.crops import CropData, flips, unlabelled
+from blood_kedro.library.training.losses import ClassWeighted
 from blood_kedro.library.training.predict import outputs
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -67,16 +68,15 @@ def train_study(
     parts = split(table, wanted, study)
     _check_classes(wanted[parts.train], study)
     seed = seed_for(study.seed, "overlap")
-    noise = [v2.GaussianNoise(sigma=study.noise)] if study.noise else []
-    augment = v2.Compose([flips(), *noise])
-    train = CropData(cells.crops, parts.train, wanted, seed, augment)
+    train = CropData(cells.crops, parts.train, wanted, seed, _augmentation(study))
     val = CropData(cells.crops, parts.val, wanted, seed)
     torch.manual_seed(seed)
     network = build_network(study.network, cells.side_px)
     weight = class_weights(torch.from_numpy(wanted[parts.train])) if study.class_weighted else None
     data = table_fingerprint(table)
     trained = fit_supervised(
-        network, nn.CrossEntropyLoss(weight), train, val, study.training, seed=seed,
+        network, nn.CrossEntropyLoss() if weight is None else ClassWeighted(weight), train, val, study.training,
+        seed=seed, val_loss=nn.CrossEntropyLoss(),
         identity=[study.model_dump(mode="json", exclude={"resamples"}), data, wanted.tolist()],
         work_folder=work_folder, on_epoch=on_epoch,
     )  # fmt: skip
@@ -90,6 +90,13 @@ def train_study(
     known = table.iloc[parts.test][["cell_id", "image_id", "group_id", "true_cells"]].reset_index(drop=True)
     known["label"] = 1 - wanted[parts.test][:, 0].astype(np.float64)
     return bundle, pd.concat([known, answers], axis=1), pd.DataFrame(trained.history)
+
+
+def _augmentation(study: Study) -> v2.Transform | None:
+    """What is done to the training crops, anew in each epoch."""
+    steps = [flips()] if study.flips else []
+    steps += [v2.GaussianNoise(sigma=study.noise)] if study.noise else []
+    return v2.Compose(steps) if steps else None
 
 
 def answer(bundle: ModelBundle, crops: npt.NDArray[np.uint8]) -> pd.DataFrame:

@@ -60,6 +60,7 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
         seed: decides the augmentation.
         augment: random; None leaves cells as they are.
         shown: `(N, S, S) bool`; outside of it the image is black (a segmented cell). None shows everything.
+        keep_originals: an epoch has every cell as it is, and augmented copies after these: twice as many items.
     """
 
     def __init__(
@@ -70,20 +71,23 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
         seed: int,
         augment: v2.Transform | None = None,
         shown: Masks | None = None,
+        *,
+        keep_originals: bool = False,
     ) -> None:
         self.crops, self.chosen, self.targets = crops, chosen, targets
         self.seed, self.augment, self.shown = seed, augment, shown
+        self.keep_originals = keep_originals
 
     def __len__(self) -> int:
-        """Number of cells."""
-        return len(self.chosen)
+        """Number of items: cells, and their copies."""
+        return len(self.chosen) * (2 if self.keep_originals else 1)
 
     def __getitems__(self, items: list[int] | list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
         """A batch, as loaders ask for it. Cells that are not augmented are read and converted all at once."""
         plain = [item for item in items if isinstance(item, int)]
         if len(plain) < len(items) or np.ndim(self.targets) == 3:
             return [self[item] for item in items]
-        rows = self.chosen[plain]
+        rows = self.chosen[np.array(plain) % len(self.chosen)]
         pixels = np.array(self.crops[rows])
         if self.shown is not None:
             pixels[~np.asarray(self.shown[rows])] = 0
@@ -93,14 +97,15 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
         """A cell and its label or mask."""
         epoch, index = item if isinstance(item, tuple) else (None, item)
-        cell = int(self.chosen[index])
+        cell = int(self.chosen[index % len(self.chosen)])
+        shown_as_is = self.keep_originals and index < len(self.chosen)
         pixels = np.array(self.crops[cell])
         if self.shown is not None:
             pixels[~self.shown[cell]] = 0
         image: Tensor = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         target = self.targets[cell]
         mask = tv_tensors.Mask(torch.from_numpy(np.array(target, np.uint8))[None]) if np.ndim(target) == 2 else None
-        if epoch is not None and self.augment is not None:
+        if epoch is not None and self.augment is not None and not shown_as_is:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_for(self.seed, "augment", epoch, cell))
                 image, mask = self.augment(image, mask) if mask is not None else (self.augment(image), None)

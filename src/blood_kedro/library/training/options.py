@@ -8,18 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Training(BaseModel):
-    """Adam; the rate falls tenfold after `lr_patience` epochs without an improvement of `min_delta` in the loss.
+    """Adam; after `lr_patience` epochs in which the loss fell by less than `min_delta`, the rate falls tenfold.
 
     `schedule: cosine` lets it fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017), which makes more of
-    a small budget. Training stops after `stop_patience` epochs without an improvement, or after `epochs`; the weights
-    of the best epoch are kept. All by the validation loss. `cells_per_epoch` draws so many each epoch; None takes all.
+    a small budget. Training stops after `stop_patience` epochs without any improvement, however small, or after
+    `epochs`; the weights of the best epoch are kept. All by the validation loss. `cells_per_epoch` draws so many each
+    epoch; None takes all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr: float = Field(4e-4, gt=0)
     schedule: Literal["plateau", "cosine"] = "plateau"
-    lr_patience: int = Field(4, ge=0)
+    lr_patience: int = Field(4, gt=0)
     lr_factor: float = Field(0.1, gt=0, lt=1)
     min_delta: float = Field(1e-4, ge=0)
     stop_patience: int = Field(10, gt=0)

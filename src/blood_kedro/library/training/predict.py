@@ -8,6 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from blood_kedro.library.training.options import Training
+
+
+def device_for(settings: Training) -> torch.device:
+    """A GPU, where there is one and the settings allow it: Lightning takes a network back to the CPU after training."""
+    allowed = settings.accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if allowed else "cpu")
+
 
 def outputs(network: nn.Module, loader: Any) -> Iterator[Tensor]:
     """What a network gives for each batch of a loader, on the CPU; the network is left in evaluation mode."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from blood_kedro.library.core.errors import ConfigurationError
 
 Indices = npt.NDArray[np.int64]
+logger = logging.getLogger(__name__)
 
 
 def split_groups(
@@ -46,3 +51,30 @@ def fold_groups(
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
     parts = splitter.split(rows, labels[rows], groups[rows])
     return [(rows[train], rows[held_out]) for train, held_out in parts]
+
+
+def missing_from_parts(
+    labels: npt.NDArray[np.object_], parts: Mapping[str, Indices], what: str, where: str
+) -> list[str]:
+    """Which classes (or scanners, or sources) a part of a split lacks though another part has them.
+
+    Groups that stay whole can make that unavoidable. Each part that lacks something is warned of in the log; the same
+    sentences are returned, so that they can be kept with the result.
+
+    Args:
+        labels: class, scanner or source of every row there is, `(N,)`; rows without one (None, NaN) count for nothing.
+        parts: rows of each part, by its name.
+        what: what `labels` are, for the reader: "class", "scanner" or "source".
+        where: which split, for the reader: a setting or the name of a run.
+    """
+    held = {name: set(labels[rows][pd.notna(labels[rows])]) for name, rows in parts.items()}
+    everything = set().union(*held.values())
+    notes = [
+        f"{where}: {name} holds no {what} {', '.join(sorted(map(str, everything - found)))}, for groups stay whole: "
+        "give more slides or images of it, a larger share, or fewer folds"
+        for name, found in held.items()
+        if everything - found
+    ]
+    for note in notes:
+        logger.warning("%s", note)
+    return notes

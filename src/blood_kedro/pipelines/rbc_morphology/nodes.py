@@ -108,12 +108,11 @@ def train_classifier(
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, dict[str, Any], str]:
     """Train every run of a variant in one MLflow child run."""
     from blood_kedro.library.morphology.cross_validate import train_variant
-    from blood_kedro.library.morphology.segment import complete_masks
 
     with tracking.child_run(options.name, "cell classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = train_variant(
-            cells, complete_masks(segmenter, cells), options, work_folder,
+            cells, segmenter, options, work_folder,
             lambda number, facts: tracking.log_metrics(
                 {key: facts[key] for key in ("train_s", "test_s", "best_epoch", "val_loss")}, step=number
             ),
@@ -148,10 +147,9 @@ def draw_classifier(
     """Confusion, ROC, calibration and abstention; and where the classifier looks. Also in MLflow."""
     from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
     from blood_kedro.library.morphology.figures import attention_figure, variant_figure
-    from blood_kedro.library.morphology.segment import complete_masks
 
     chosen = chosen_cells(predictions, metrics["classes"], model.config["run"])
-    seen, maps = attention_maps(model, cells, complete_masks(segmenter, cells), chosen)
+    seen, maps = attention_maps(model, cells, segmenter, chosen)
     titles = [
         f"{row['class']}\nfound {row['found']} {row['confidence']:.2f}".replace("_", " ")
         for row in chosen.to_dict("records")

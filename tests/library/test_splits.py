@@ -1,0 +1,26 @@
+"""Splits that keep groups whole, and what they say of themselves."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from blood_kedro.library.training.splits import missing_from_parts
+
+
+def test_a_class_that_a_part_lacks_is_warned_of_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.array(["round", "round", "teardrop", "round", None, "burr"], object)
+    parts = {"train": np.array([0, 2, 5]), "val": np.array([1, 4]), "test": np.array([2, 3, 5])}
+    with caplog.at_level(logging.WARNING):
+        notes = missing_from_parts(labels, parts, "class", "variant x, run 1_2")
+    assert len(notes) == 1
+    assert notes[0].startswith("variant x, run 1_2: val holds no class burr, teardrop, for groups stay whole: give")
+    assert [record.message for record in caplog.records] == notes
+
+
+def test_nothing_is_said_where_every_part_has_everything(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.array(["a", "b", "a", "b"], object)
+    assert missing_from_parts(labels, {"train": np.array([0, 1]), "test": np.array([2, 3])}, "scanner", "x") == []
+    assert not caplog.records
