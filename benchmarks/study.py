@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
 
+from blood_kedro.environments import config_loader, results_root
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
@@ -31,7 +30,7 @@ from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
 ROOT = Path(__file__).parents[1]
-UNIFIED = ROOT / "data/05_model_input/unified"
+UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 OUT = ROOT / "docs/study"
 # The same for every arm: two CPU cores for minutes, not a GPU for hours.
 BUDGET: dict[str, Any] = {
@@ -72,9 +71,7 @@ KEPT = (
 
 def parameters() -> dict[str, Any]:
     """Merged parameters of `laptop`."""
-    configure_project("blood_kedro")
-    loader = OmegaConfigLoader(conf_source=str(ROOT / "conf"), env="laptop", **settings.CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"])
+    return dict(config_loader(ROOT, "laptop")["parameters"])
 
 
 def pretrained(values: dict[str, Any], work: Path) -> ModelBundle:

@@ -61,7 +61,8 @@ def models_folder(root: Path) -> Path:
 
 def detectors(root: Path, values: dict[str, Any]) -> list[str]:
     """Regimens whose detector was trained in this environment."""
-    return [name for name in values["regimens"] if (models_folder(root) / name / CONFIG).is_file()]
+    folder = models_folder(root)
+    return [name for name in values["regimens"] if (folder / name / CONFIG).is_file()]
 
 
 def models(root: Path, values: dict[str, Any]) -> list[str]:

@@ -34,6 +34,7 @@ from blood_kedro.library.core.records import (
 )
 
 _SAMPLED = 64
+_RAW = "01_raw"
 
 
 class ResultRecords:
@@ -67,7 +68,8 @@ class ResultRecords:
                 found.append(record)
             elif file is not None and catalog.exists(name):
                 missing.append(name)
-        found += [record for value in inputs.values() for record in _models_named_in(value)]
+        options = [value for name, value in inputs.items() if name.startswith("params:")]
+        found += [record for value in options for record in _models_named_in(value)]
         data, unknown = merged(found)
         for name, value in outputs.items():
             if (own := _own(name, value, outputs)) is not None:
@@ -92,9 +94,9 @@ class ResultRecords:
         if path is None or described.get("must_exist") is False:
             return None
         full = Path(str(path)).absolute()
-        return (
-            place(full, is_model=isinstance(dataset, ModelBundleDataset)) if full.is_relative_to(self._root) else None
-        )
+        if not full.is_relative_to(self._root) or full.is_relative_to(self._root / _RAW):
+            return None
+        return place(full, is_model=isinstance(dataset, ModelBundleDataset))
 
 
 def _own(name: str, value: Any, outputs: dict[str, Any]) -> Data | None:  # noqa: ANN401 - any output of a node
@@ -135,5 +137,5 @@ def _models_named_in(value: Any) -> Iterator[Record]:  # noqa: ANN401 - paramete
     if isinstance(value, dict):
         for part in value.values():
             yield from _models_named_in(part)
-    elif isinstance(value, str) and (record := read_record(Path(value) / IN_MODEL)) is not None:
+    elif isinstance(value, str) and "/" in value and (record := read_record(Path(value) / IN_MODEL)) is not None:
         yield record

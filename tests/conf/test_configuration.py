@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
 
 from blood_kedro import configured
+from blood_kedro.environments import config_loader
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
@@ -31,9 +30,7 @@ ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
 
 
 def load(environment: str, what: str = "parameters") -> dict[str, Any]:
-    configure_project("blood_kedro")
-    loader = OmegaConfigLoader(conf_source=str(PROJECT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
-    return dict(loader[what])
+    return dict(config_loader(PROJECT, environment)[what])
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -121,7 +121,7 @@ def _by(predictions: pd.DataFrame, column: str, classes: list[str]) -> dict[str,
 
 
 def compare(scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]], reference: str) -> pd.DataFrame:
-    """One row per variant (Tables 5 to 7): measures, times, size, and t-tests of both over runs against the reference."""
+    """One row per variant (Tables 5 to 7): measures, times, size; t-tests of the first two against the reference."""
     rows = []
     for name, score in scores.items():
         own, other = score["runs"].values(), scores[reference]["runs"].values() if reference in scores else ()
