@@ -317,7 +317,7 @@ def _basis(metrics: dict[str, Any], unit: str) -> str:
     """What intervals were drawn over, and how many of it where the result says so."""
     said = metrics.get("interval_basis") or {}
     number = said.get("groups")
-    return said.get("unit", unit) + (f" ({number:,} groups)" if number is not None else "")
+    return str(said.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
 
 
 def _counted(totals: dict[str, Any]) -> dict[str, Any]:

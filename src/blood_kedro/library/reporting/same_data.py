@@ -43,7 +43,8 @@ def of_one_corpus(
         records: of every saved dataset.
         environment: of the report.
     """
-    kept, reasons = {}, {}
+    kept: dict[str, Any] = {}
+    reasons: dict[tuple[str, str, str], list[str]] = {}
     for argument, value in results.items():
         if value is None:
             continue

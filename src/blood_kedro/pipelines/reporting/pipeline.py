@@ -1,6 +1,6 @@
-"""Wiring of reporting: reads saved results only; what is not there yet is left out.
+"""Wiring of reporting: reads saved results only; what is not there yet, or not of this corpus, is left out.
 
-A new pipeline adds its results by one entry in `_results`, and a section in `library/reporting`.
+A new pipeline adds its results by one entry in `_results`, its name in `library/reporting/same_data.py`, and a section.
 """
 
 from __future__ import annotations
