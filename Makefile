@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENV ?= base
+# Environments other than base have their results in data/<environment> (src/blood_kedro/environments.py).
+OTHERS := $(filter-out base local,$(notdir $(patsubst %/,%,$(wildcard conf/*/))))
 RAW ?= data/01_raw
 CELL_PX ?= 36
 REGIMEN ?= regimen_2
@@ -56,18 +58,16 @@ mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
 
-count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>)
+count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>, ENV=<whose models>)
 	@test -n "$(IMAGES)" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
 	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES)),sam_counting.inputs.own.cell_px=$(CELL_PX)'
-	@echo "open data/08_reporting/own_count/index.html"
 
-detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen>)
+detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen>, ENV=<whose models>)
 	@test -n "$(IMAGES)" || { echo "say which: make detect IMAGES=<image or folder>"; exit 2; }
 	$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params='detection.input=$(abspath $(IMAGES)),detection.regimen=$(REGIMEN)'
-	@echo "open data/08_reporting/own_detection/index.html"
 
-app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860); uses the models of earlier runs
-	$(BIN)/python -m blood_kedro.app
+app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860); uses the models of earlier runs in ENV
+	KEDRO_ENV=$(ENV) $(BIN)/python -m blood_kedro.app
 
 data: $(STAMP) ## fetch the public sets of environment ENV into RAW (all of them: ACCEPT_LARGE=true)
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=$(if $(filter base,$(ENV)),laptop,$(ENV)) --pipelines=ingestion \
@@ -85,7 +85,7 @@ transfer: $(STAMP) ## does pre-training on the simulator help? into docs/simulat
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/transfer.py
 
 study: $(STAMP) ## every shipped regimen with one small budget and three seeds, into docs/study.md; goes on where it stopped (RAW=<folder>)
-	test -f data/05_model_input/unified/coco_val.json || BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop \
+	test -f data/laptop/05_model_input/unified/coco_val.json || BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop \
 		--pipelines=ingestion,standardization,merging
 	$(BIN)/python benchmarks/study.py
 
@@ -103,5 +103,6 @@ dist: $(STAMP) ## wheel, source distribution and configuration, in dist/
 lock: ## pin again after a change of pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
-clean: ## remove what runs have made (not data/01_raw)
-	rm -rf data/0[2-8]*/* mlruns mlruns.db* build .viz
+clean: ## remove what runs have made in any environment (not data/01_raw)
+	find data/0[2-8]_* -mindepth 1 ! -name .gitkeep -delete
+	rm -rf $(addprefix data/,$(OTHERS)) mlruns mlruns.db* build .viz

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
+
+from blood_kedro.environments import config_loader
 
 ROOT = Path(__file__).parents[1]
 
 
 def parameters(env: str = "base") -> dict[str, Any]:
     """Merged parameters of an environment."""
-    configure_project("blood_kedro")
-    loader = OmegaConfigLoader(conf_source=str(ROOT / "conf"), env=env, **settings.CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"])
+    return dict(config_loader(ROOT, env)["parameters"])
 
 
 def seconds(action: Callable[[], object]) -> float:

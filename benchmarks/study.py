@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
 
+from blood_kedro.environments import config_loader, results_root
 from blood_kedro.library.core.files import write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
@@ -37,7 +36,7 @@ from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
 ROOT = Path(__file__).parents[1]
-UNIFIED = ROOT / "data/05_model_input/unified"
+UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 OUT, PAGE = ROOT / "docs/study", ROOT / "docs/study.md"
 # The same for every arm: two CPU cores for minutes, not a GPU for hours.
 BUDGET: dict[str, Any] = {
@@ -83,9 +82,7 @@ DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_7
 
 def parameters() -> dict[str, Any]:
     """Merged parameters of `laptop`."""
-    configure_project("blood_kedro")
-    loader = OmegaConfigLoader(conf_source=str(ROOT / "conf"), env="laptop", **settings.CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"])
+    return dict(config_loader(ROOT, "laptop")["parameters"])
 
 
 def pretrained(values: dict[str, Any], work: Path) -> ModelBundle:

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from blood_kedro.environments import results_root
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
@@ -31,7 +32,7 @@ from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
 ROOT = Path(__file__).parents[1]
-UNIFIED = ROOT / "data/05_model_input/unified"
+UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 RARE = ("teardrop", "macrocyte", "microcyte", "schistocyte", "hypochromia", "burr_cell")
 MOST_UNLABELLED = 0.2
 NETWORK = {

@@ -11,11 +11,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
+from kedro.framework.project import configure_project
 from kedro.pipeline import Pipeline
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+from blood_kedro.environments import config_loader
 
 ROOT = Path(__file__).parents[1]
 PIPELINES = (
@@ -142,7 +143,7 @@ def _published() -> Any:  # noqa: ANN401 - pydantic models by name
 
 
 def _catalog() -> dict[str, str]:
-    loader = OmegaConfigLoader(conf_source=str(ROOT / "conf"), env="base", **settings.CONFIG_LOADER_ARGS)
+    loader = config_loader(ROOT, "base")
     entries = {name: entry for name, entry in loader["catalog"].items() if not name.startswith("_")}
     return {name: str(entry.get("filepath", "")).replace(str(ROOT) + "/", "") for name, entry in entries.items()}
 

@@ -1,4 +1,7 @@
-"""A page to drop a smear in: `make app`, or `python -m blood_kedro.app`. It uses the models of earlier runs.
+"""A page to drop a smear in: `make app`, or `python -m blood_kedro.app`.
+
+It uses the models of earlier runs in one environment (`make app ENV=laptop`, or `KEDRO_ENV`), and says where and on
+what they were trained.
 
 Needs the extra `app` (Gradio). It listens on this machine alone, sends nothing anywhere, and removes uploads and
 results after an hour, or when it is stopped.
@@ -6,6 +9,7 @@ results after an hour, or when it is stopped.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -16,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
 
+from blood_kedro.environments import config_loader, name_of, results_root
 from blood_kedro.library.core.errors import BloodKedroError, WeightsNotFoundError
-from blood_kedro.library.core.model_bundle import load_bundle
+from blood_kedro.library.core.model_bundle import CONFIG, ModelBundle, load_bundle
+from blood_kedro.library.core.records import describe_model, place, read_record
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.detection.options import OwnImages
@@ -28,31 +32,46 @@ from blood_kedro.library.detection.options import OwnImages
 if TYPE_CHECKING:
     import gradio as gr
 
+logger = logging.getLogger(__name__)
+
 COUNT, DETECT = "count the smear", "find and classify cells"
 _SHOWN_COLUMNS = ["cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page shows: overlay `(H, W, 3) uint8`, counts, cells, and files to download."""
+    """What the page shows: overlay `(H, W, 3) uint8`, counts, cells, files to download, and which models were used."""
 
     overlay: npt.NDArray[np.uint8]
     counts: pd.DataFrame
     cells: pd.DataFrame
     files: list[str]
+    used: list[str]
 
 
 def parameters(root: Path) -> dict[str, Any]:
     """Merged parameters of the project; `KEDRO_ENV` names the environment."""
-    configure_project("blood_kedro")
-    environment = os.environ.get("KEDRO_ENV") or "base"
-    loader = OmegaConfigLoader(conf_source=str(root / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"])
+    return dict(config_loader(root)["parameters"])
+
+
+def models_folder(root: Path) -> Path:
+    """Where the models of the environment are."""
+    return results_root(root) / "06_models"
 
 
 def detectors(root: Path, values: dict[str, Any]) -> list[str]:
-    """Regimens whose detector was trained here."""
-    return [name for name in values["regimens"] if (root / "data/06_models" / name / "config.json").is_file()]
+    """Regimens whose detector was trained in this environment."""
+    folder = models_folder(root)
+    return [name for name in values["regimens"] if (folder / name / CONFIG).is_file()]
+
+
+def models(root: Path, values: dict[str, Any]) -> list[str]:
+    """The models that the page may use, and where and on what each was trained; or what is missing."""
+    environment, folder = name_of(os.environ.get("KEDRO_ENV")), models_folder(root)
+    names = [values["sam_counting"]["inputs"]["own"].get("classifier"), *detectors(root, values)]
+    trained = [name for name in names if name and (folder / name / CONFIG).is_file()]
+    said = [describe_model(name, read_record(place(folder / name, is_model=True))) for name in trained]
+    return said or [f"No model has been trained in environment {environment} yet (looked in {folder})."]
 
 
 def look(
@@ -85,60 +104,65 @@ def look(
 
     with tempfile.TemporaryDirectory(dir=kept) as folder:
         work, rejects = Path(folder), Rejects("own")
-        picture, cells, counts = (
+        picture, cells, counts, used = (
             _counted(root, values, image, cell_px, work, rejects)
             if task == COUNT
             else _detected(root, image, detector, score, work, rejects)
         )
         table = pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"])
-        report = write_own_report(work / "report", "Your smear", [picture], cells, counts, [], table)
+        for line in used:
+            logger.info("%s", line)
+        report = write_own_report(work / "report", "Your smear", [picture], cells, counts, used, table)
         names = [CELLS, COCO, f"{OVERLAYS}/{picture.name}.jpg"]
         files = [str(shutil.copy(report / name, kept / f"{picture.name}_{Path(name).name}")) for name in names]
     shown = [column for column in counts.columns if not counts[column].isna().all()]
     return Answer(
         overlay(picture, cells), counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
-        cells[_SHOWN_COLUMNS].round(2), files,
+        cells[_SHOWN_COLUMNS].round(2), files, used,
     )  # fmt: skip
 
 
 def _counted(
     root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: Rejects
-) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
     from blood_kedro.library.counting.kinds import ByNetwork, ByStain, Namer
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears, reduced
     from blood_kedro.library.reporting.own_images import MOST_PX, Picture
-    from blood_kedro.pipelines.sam_counting.segmenters import segmenter
+    from blood_kedro.pipelines.sam_counting.segmenters import models_used, segmenter
 
     own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "cell_px": cell_px, "write_masks": False}
     options = SmearInput.model_validate(own)
-    namer: Namer = ByStain(options)
-    if options.classifier is not None:
-        namer = ByNetwork(_model(root, options.classifier, "kedro run --pipelines=sam_counting"), options)
+    classifier = None if options.classifier is None else _model(root, options.classifier)
+    namer: Namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
     smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
     made = count_all(smears, options, segmenter(options), namer, work, work, rejects)
     cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
     counts = made.counts.rename(columns={"smear": "image"})
-    return Picture(smears[0].name, *reduced(smears[0], MOST_PX)), cells, counts
+    picture = Picture(smears[0].name, *reduced(smears[0], MOST_PX))
+    return picture, cells, counts, models_used(options, classifier)
 
 
 def _detected(
     root: Path, image: Path, detector: str | None, score: float, work: Path, rejects: Rejects
-) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
     from blood_kedro.library.detection.own import detect_images
     from blood_kedro.library.imaging.large import pixels_of
     from blood_kedro.library.reporting.own_images import shown
 
-    bundle = _model(root, str(detector), "make run")
+    bundle = _model(root, str(detector))
     found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
     ((name, file),) = found.files.items()
-    return shown(name, pixels_of(file)), found.cells, found.counts
+    return shown(name, pixels_of(file)), found.cells, found.counts, [describe_model(str(detector), bundle.record)]
 
 
-def _model(root: Path, name: str, how: str) -> Any:  # noqa: ANN401 - a ModelBundle
-    folder = root / "data/06_models" / name
-    if not (folder / "config.json").is_file():
-        raise WeightsNotFoundError("there is no trained model yet", where=str(folder), remedy=f"run `{how}` first")
+def _model(root: Path, name: str) -> ModelBundle:
+    folder, environment = models_folder(root) / name, name_of(os.environ.get("KEDRO_ENV"))
+    if not (folder / CONFIG).is_file():
+        raise WeightsNotFoundError(
+            f"there is no trained model yet in environment {environment}", where=str(folder),
+            remedy=f"run `kedro run --env={environment}` first, or start the page with another ENV",
+        )  # fmt: skip
     return load_bundle(folder)
 
 
@@ -161,10 +185,11 @@ def build(root: Path) -> gr.Blocks:
             )  # fmt: skip
         except BloodKedroError as error:
             raise gr.Error(str(error)) from error
-        return made.overlay, made.counts, made.cells, made.files
+        return "\n\n".join(made.used), made.overlay, made.counts, made.cells, made.files
 
     with gr.Blocks(title="blood-kedro", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown("# Blood smear\nFor research. Not a medical device: no diagnosis may rest on these numbers.")
+        gr.Markdown("\n".join(f"- {line}" for line in models(root, values)), elem_id="models")
         with gr.Row():
             with gr.Column(scale=1):
                 file = gr.File(label="image (PNG, JPEG, TIFF, BMP)", file_types=["image", ".tif", ".tiff"])
@@ -175,13 +200,14 @@ def build(root: Path) -> gr.Blocks:
                 button = gr.Button("Look", variant="primary", elem_id="look")
                 files = gr.Files(label="files")
             with gr.Column(scale=3):
+                used = gr.Markdown(elem_id="used")
                 picture = gr.Image(
                     label="red cells red, white cells green, platelets violet", elem_id="overlay",
                     buttons=["download", "fullscreen"],
                 )  # fmt: skip
                 counts = gr.Dataframe(label="counts", elem_id="counts")
                 cells = gr.Dataframe(label="cells", max_height=320)
-        button.click(answer, [file, task, detector, cell_px, score], [picture, counts, cells, files])
+        button.click(answer, [file, task, detector, cell_px, score], [used, picture, counts, cells, files])
     made: gr.Blocks = page
     return made
 

@@ -225,19 +225,15 @@ def _enabled(section: str, within: dict[str, Any] | None = None) -> list[str]:
 def _current() -> dict[str, Any]:
     if _parameters is not None:
         return _parameters
-    from kedro.framework.project import settings
     from kedro.utils import find_kedro_project
 
     project = find_kedro_project(Path.cwd()) or Path.cwd()
-    return _read(Path(project), os.environ.get("KEDRO_ENV") or settings.CONFIG_LOADER_ARGS["default_run_env"])
+    return _read(Path(project), os.environ.get("KEDRO_ENV"))
 
 
 @cache
-def _read(project: Path, environment: str) -> dict[str, Any]:
+def _read(project: Path, environment: str | None) -> dict[str, Any]:
     """Parameters of files alone; read once, for the pipelines ask dozens of times."""
-    from kedro.framework.project import settings
+    from blood_kedro.environments import config_loader
 
-    loader = settings.CONFIG_LOADER_CLASS(
-        conf_source=str(project / settings.CONF_SOURCE), env=environment, **settings.CONFIG_LOADER_ARGS
-    )
-    return complete(dict(loader["parameters"]))
+    return complete(dict(config_loader(project, environment)["parameters"]))

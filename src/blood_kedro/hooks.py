@@ -17,7 +17,8 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
-from blood_kedro import configured
+from blood_kedro import configured, git
+from blood_kedro.environments import name_of
 from blood_kedro.tracking import TAGS
 
 logger = logging.getLogger(__name__)
@@ -110,15 +111,14 @@ class RunRecord:
 
     def __init__(self) -> None:
         self._environment = ""
-        self._project = Path.cwd()
+        self._project = self._results = Path.cwd()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember where and as what we run."""
-        self._environment = str(context.env or "base")
-        if self._environment == "local":
-            self._environment = "base"  # Kedro's default overlay holds machine settings, it is no environment of ours
+        self._environment = name_of(context.env)
         self._project = Path(str(context.project_path))
+        self._results = self._project / context.config_loader["globals"]["results_root"]
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
@@ -129,7 +129,7 @@ class RunRecord:
         record: dict[str, Any] = {
             "env": self._environment,
             "started": time.time(),
-            "git_commit": _git_commit(self._project),
+            "git_commit": git.commit_of(self._project),
             "mlflow_run_id": run.info.run_id if run else None,
             "versions": {name: version(name) for name in _REPORTED},
             "python": sys.version.split()[0],
@@ -142,7 +142,7 @@ class RunRecord:
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Say where to look."""
-        report = self._project / "data" / "08_reporting" / "report.html"
+        report = self._results / "08_reporting" / "report.html"
         if report.is_file():
             logger.info("report:    %s", report)
             logger.info("mlflow UI: make mlflow")
@@ -150,18 +150,6 @@ class RunRecord:
 
 
 _REPORTED = ("blood-kedro", "kedro", "mlflow", "torch", "torchvision", "lightning", "pandas", "numpy", "pycocotools")
-
-
-def _git_commit(project: Path) -> str | None:
-    import subprocess
-
-    found = subprocess.run(  # noqa: S603
-        ["git", "-C", str(project), "rev-parse", "HEAD"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or None
 
 
 def _gpu_name() -> str | None:

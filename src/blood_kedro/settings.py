@@ -11,10 +11,11 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import warnings
 from pathlib import Path
 
-from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 
+from blood_kedro.environments import EnvironmentConfigLoader
 from blood_kedro.hooks import ConfiguredNames, MlflowRunGuard, RunRecord, StaleRuns
+from blood_kedro.records import ResultRecords
 
 # Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
 warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
@@ -36,8 +37,8 @@ def from_environment(name: str, default: str) -> str:
 
 
 # Hooks of a later entry run first. The guard's order is set by tryfirst/trylast, not by this tuple.
-HOOKS = (ConfiguredNames(), MlflowRunGuard(), RunRecord(), StaleRuns())
-CONFIG_LOADER_CLASS = OmegaConfigLoader
+HOOKS = (ConfiguredNames(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords())
+CONFIG_LOADER_CLASS = EnvironmentConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

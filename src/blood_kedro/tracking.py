@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from blood_kedro.environments import BASE
 from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 
@@ -152,7 +153,8 @@ def log_kind_classifier(bundle: ModelBundle) -> None:
 def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily
     """Log a model of RGB images from code plus safetensors, and register it under the name of its run.
 
-    No pickle is written or needed to load it.
+    No pickle is written or needed to load it. Models of other environments than `base` have its name in theirs, so that
+    none is taken for a later version of another's.
     """
     import mlflow
     import numpy as np
@@ -170,17 +172,18 @@ def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = Non
             signature=ModelSignature(inputs=inputs, outputs=outputs, params=params),
             pip_requirements=[*_REQUIREMENTS, *_FURTHER_REQUIREMENTS.get(script, ())],
             input_example=np.full((1, _EXAMPLE_PX, _EXAMPLE_PX, 3), _EXAMPLE_LEVEL, np.uint8),
-            registered_model_name=f"{REGISTERED}{_name_of_run()}",
+            registered_model_name=_registered_name(),
         )
 
 
-def _name_of_run() -> str:
+def _registered_name() -> str:
     import mlflow
 
     run = mlflow.active_run()
     if run is None:
         raise RuntimeError("a model is logged to the run that trained it, and there is none")
-    return str(run.info.run_name)
+    environment = run.data.tags.get(f"{TAGS}environment", BASE)
+    return f"{REGISTERED}{'' if environment == BASE else f'{environment}-'}{run.info.run_name}"
 
 
 def fetch_detector(run_id: str) -> ModelBundle:
@@ -198,7 +201,7 @@ def fetch_detector(run_id: str) -> ModelBundle:
             raise WeightsNotFoundError(
                 "no model of this MLflow run", where="initialization.mlflow_run", got=f"{run_id}: {error}",
                 expected="the id of a finished child run of detection_training",
-                remedy="copy it from the MLflow UI, or from data/06_models/<regimen>_run_id.txt",
+                remedy="copy it from the MLflow UI, or from 06_models/<regimen>_run_id.txt of the results",
             ) from error  # fmt: skip
         return load_bundle(Path(path) / "artifacts" / "bundle")
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
 
 from blood_kedro import configured
+from blood_kedro.environments import config_loader
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
@@ -41,9 +40,7 @@ def load(environment: str, what: str = "parameters") -> dict[str, Any]:
 @functools.cache
 def _read(environment: str, what: str) -> dict[str, Any]:
     """Merged once: it costs seconds, and the tests ask dozens of times."""
-    configure_project("blood_kedro")
-    loader = OmegaConfigLoader(conf_source=str(PROJECT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
-    return dict(loader[what])
+    return dict(config_loader(PROJECT, environment)[what])
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

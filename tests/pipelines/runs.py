@@ -42,8 +42,9 @@ def kedro_run(
     return done
 
 
-def summary_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "data/08_reporting/summary.json").read_text())
+def summary_of(folder: Path, results: str = "data") -> dict[str, Any]:
+    """`results`: where those of the environment are; of `base`, unless it is said."""
+    return json.loads((folder / results / "08_reporting/summary.json").read_text())
 
 
 def runs_of(folder: Path) -> list[Any]:

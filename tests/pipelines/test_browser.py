@@ -24,7 +24,7 @@ def test_report_fits_and_its_charts_are_drawn(demo: Path, width: int, scheme: st
     with browser_page(width, scheme=scheme) as seen:
         seen.page.goto((demo / "data/08_reporting/report.html").as_uri())
         seen.page.wait_for_selector("#chart-count_errors .main-svg", state="attached")
-        assert seen.page.locator(".js-plotly-plot").count() == 5
+        assert seen.page.locator(".js-plotly-plot").count() == 6
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
         ink, paper = seen.page.evaluate(
             "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
@@ -115,6 +115,7 @@ def test_a_smear_is_dropped_into_the_app(demo: Path, app_folder: Path) -> None:
     with serving([sys.executable, "-m", "blood_kedro.app"], url, app_folder, settings), browser_page() as seen:
         seen.page.goto(url)
         seen.page.wait_for_selector("#look")
+        seen.page.get_by_text("Model regimen_2, trained in environment base").first.wait_for()
         (app_folder / "nonsense.png").write_text("nonsense")
         seen.page.set_input_files("input[type=file]", app_folder / "nonsense.png")
         seen.page.get_by_text("nonsense").first.wait_for()
@@ -126,6 +127,7 @@ def test_a_smear_is_dropped_into_the_app(demo: Path, app_folder: Path) -> None:
         seen.page.click("#look")
         seen.page.wait_for_selector("#overlay img", timeout=120_000)
         seen.page.get_by_text("fit_for_counting").first.wait_for()
+        seen.page.locator("#used").get_by_text("on generated smears only").wait_for()
         seen.page.get_by_label("find and classify cells").check()
         seen.page.click("#look")
         seen.page.get_by_text("width_px").first.wait_for(timeout=120_000)
@@ -145,6 +147,7 @@ def test_a_folder_of_ones_own_is_looked_at_by_a_detector(demo: Path, app_folder:
         f"--params=detection.input={own},detection.regimen=regimen_2,detection.score_threshold=0.05",
     )  # fmt: skip
     report = app_folder / "data/08_reporting/own_detection"
+    assert "Model regimen_2, trained in environment base" in (report / "index.html").read_text()
     coco = json.loads((report / "coco.json").read_text())
     cells = pd.read_csv(report / "cells.csv")
     assert [image["file_name"] for image in coco["images"]] == [field.stem for field in fields]

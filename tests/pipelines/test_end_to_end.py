@@ -82,7 +82,9 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
         "Precision over recall",
         "Table 3: segmentation",
         "Table 4: classification per class",
-        "Tables 5 to 7",
+        "Figure 3: cells by class and scanner",
+        "Tables 5 and 7",
+        "Table 6: p-values",
         "Table 8",
         "By source",
         "Rules: overlap_cells",
@@ -94,7 +96,7 @@ def test_report_is_self_contained_and_keeps_published_and_measured_apart(demo: P
         assert title in page
     assert '<td class="pub">0.2618</td>' in page
     assert without_scripts.count("data:image/png;base64") == 16
-    assert page.count("data:text/csv;base64") == 5 + 2 + 2 + 1  # charts; confusions of detectors, shapes, kinds
+    assert page.count("data:text/csv;base64") == 6 + 2 + 2 + 1  # charts; confusions of detectors, shapes, kinds
     assert "as measured here" in page
 
 
@@ -170,7 +172,12 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
     assert failed.returncode != 0
     assert "there is no trained model" in failed.stderr + failed.stdout
     shutil.copytree(demo / "data/06_models/cell_kinds", folder / "data/06_models/cell_kinds")
-    kedro_run(folder, *own)
+    done = kedro_run(folder, *own)
+    said = "Model cell_kinds, trained in environment base"
+    page = (folder / "data/08_reporting/own_count/index.html").read_text()
+    for text in (done.stdout, page):
+        assert said in text
+        assert "on generated smears only" in text
     (count,) = pd.read_csv(folder / "data/08_reporting/own/counts.csv").to_dict("records")
     known = pd.read_csv(demo / "data/08_reporting/count_synthetic/counts.csv").set_index("smear").loc[field.stem]
     assert (count["smear"], count["rbc"], count["wbc"]) == (field.stem, known["rbc"], known["wbc"])

@@ -130,7 +130,7 @@ def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, t
         folder, "--env=laptop", "--pipelines=ingestion,standardization,merging,reporting", "--params", only,
         raw=shared_data,
     )  # fmt: skip
-    unified = summary_of(folder)["unified"]
+    unified = summary_of(folder, "data/laptop")["unified"]
     assert sum(unified["duplicate_pairs"].values()) >= 45
     assert unified["split_leaks"]["official"]["pairs_crossing_splits"] >= 31
     assert unified["groups_crossing_splits"] == 0

@@ -63,7 +63,7 @@ class ImageFolderDataset(AbstractDataset[Path, Path]):
         return self._filepath.is_dir()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"filepath": str(self._filepath), "must_exist": self._must_exist}
 
 
 class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.errors import DataContractError
+from blood_kedro.library.core.records import Record, place, read_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,10 +20,14 @@ WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """Weights by layer name, and all that is needed to rebuild and judge the model (JSON-like)."""
+    """Weights by layer name, and all that is needed to rebuild and judge the model (JSON-like).
+
+    `record` says where and on what a saved model was trained; None while it is new, or where nobody wrote it down.
+    """
 
     weights: dict[str, Tensor]
     config: dict[str, Any]
+    record: Record | None = None
 
 
 def save_bundle(bundle: ModelBundle, folder: Path) -> None:
@@ -62,7 +67,7 @@ def load_bundle(folder: Path) -> ModelBundle:
     from safetensors.torch import load_file
 
     config = load_config(folder)
-    return ModelBundle(load_file(folder / WEIGHTS), config)
+    return ModelBundle(load_file(folder / WEIGHTS), config, read_record(place(folder, is_model=True)))
 
 
 def _check(folder: Path) -> None:

@@ -121,13 +121,18 @@ def _by(predictions: pd.DataFrame, column: str, classes: list[str]) -> dict[str,
 
 
 def compare(scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]], reference: str) -> pd.DataFrame:
-    """One row per variant (Tables 5 to 7): measures, times, size, and t-tests over runs against the reference."""
+    """One row per variant (Tables 5 to 7): measures, times, size; t-tests of the first two against the reference."""
     rows = []
     for name, score in scores.items():
         own, other = score["runs"].values(), scores[reference]["runs"].values() if reference in scores else ()
         tests = {
             f"p_{key}": None if name == reference else t_test([r[key] for r in own], [r[key] for r in other])
             for key in _COMPARED
+        }
+        clocks = facts[name]["runs"], facts[reference]["runs"] if reference in facts else ()
+        tests |= {
+            f"p_{key}": None if name == reference else t_test(*([run[key] for run in runs] for runs in clocks))
+            for key in ("train_s", "test_s")
         }
         rows.append(
             {

@@ -152,6 +152,24 @@ def comparison_chart(table: pd.DataFrame | None) -> Chart | None:
     return _chart("classifier_comparison", figure, table)
 
 
+def cells_chart(tables: dict[str, pd.DataFrame]) -> Chart | None:
+    """Cells of each class, one bar per scanner (paper 003, Fig. 3)."""
+    filled = [table.assign(source=name) for name, table in tables.items() if len(table)]
+    if not filled:
+        return None
+    table = pd.concat(filled, ignore_index=True)
+    figure = go.Figure()
+    for colour, ((name, scanner), part) in zip(
+        COLOURS * 9, table.groupby(["source", "scanner"], sort=False), strict=False
+    ):
+        figure.add_bar(
+            x=part["class"].str.replace("_", " ").tolist(), y=part["cells"].tolist(),
+            name=f"{name}, {scanner}".replace("_", " "), marker_color=colour,
+        )  # fmt: skip
+    figure.update_yaxes(title="cells", rangemode="tozero")
+    return _chart("cells_per_class", figure, table)
+
+
 def counts_chart(inputs: dict[str, Any]) -> Chart | None:
     """Counted against labelled cells in per cent, for inputs whose truth is known."""
     rows = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from blood_kedro.library.core.records import GENERATED, pictures_of
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
@@ -47,9 +49,10 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
+        "signed": _signed, "p_value": _p_value, "notes": notes_in, "basis": _basis, "counted": _counted,
         "number": _number, "png": _png, "besides": _besides, "percent": _percent, "confusion_csv": _confusion_csv
     }  # fmt: skip
-    shown = {name: parts for name, parts in results.regimens.items() if "metrics" in parts}
+    shown = {name: parts for name, parts in results.regimens.items() if {"metrics", "history"} <= set(parts)}
     return environment.get_template("report.html.j2").render(
         summary=summary,
         unified=results.unified,
@@ -58,6 +61,8 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         histories={name: parts["history"] for name, parts in results.regimens.items() if "history" in parts},
         composition=_composition(results),
         per_class=_per_class(shown),
+        delta=_compared(shown),
+        papers=published.PAPERS,
         metric_names=METRIC_NAMES,
         differences=_differences(shown),
         repetitions=_repetitions(shown),
@@ -68,7 +73,8 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         **_morphology(results, parameters),
         **_overlap(results),
         **_counting(results),
-        stale=_stale(summary, shown),
+        left_out=results.left_out,
+        measured_on=_measured_on(results),
         published=published,
         loss_figure=loss_figure,
         charts=_charts(results, shown),
@@ -84,6 +90,9 @@ def _charts(results: Results, shown: dict[str, dict[str, Any]]) -> dict[str, int
         "losses": interactive.loss_chart(results.regimens),
         "ap_50_per_class": interactive.classes_chart(shown),
         "precision_recall": interactive.curves_chart(shown),
+        "cells": interactive.cells_chart(
+            {name: parts["cell_counts"] for name, parts in results.cells.items() if "cell_counts" in parts}
+        ),
         "classifier_comparison": interactive.comparison_chart(results.morphology.get("classifier_comparison")),
         "count_errors": interactive.counts_chart(inputs),
     }
@@ -102,6 +111,7 @@ def _composition(results: Results) -> list[dict[str, Any]]:
 def _per_class(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Table IV rows in the paper's order, then classes that only our corpus has."""
     measured = {name: parts["metrics"] for name, parts in regimens.items()}
+    pair = _compared(regimens)
     extra = [c for m in measured.values() for c in m["ap_50_per_class"] if c not in PAPER_000]
     return [
         {
@@ -111,10 +121,26 @@ def _per_class(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
                 name: (m["ap_50_per_class"].get(label), m["ap_50_interval_95_per_class"].get(label))
                 for name, m in measured.items()
             },
+            "published_delta": _difference(published.AP_50_PER_CLASS.get(label)),
+            "delta": _difference([measured[name]["ap_50_per_class"].get(label) for name in pair]),
             "objects": next((m["objects_per_class"].get(label, 0) for m in measured.values()), 0),
         }
         for label in [*PAPER_000, *dict.fromkeys(extra)]
     ]
+
+
+def _compared(regimens: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """The two regimens whose difference Table IV gives: those of the paper, else the only two; none across data."""
+    names = ("regimen_1", "regimen_2") if {"regimen_1", "regimen_2"} <= set(regimens) else tuple(regimens)
+    data = {regimens[name]["metrics"]["data_fingerprint"] for name in names}
+    return names if len(names) == 2 and len(data) == 1 else ()
+
+
+def _difference(values: Sequence[float | None] | None) -> float | None:
+    """The second minus the first; None where either is undefined."""
+    if not values or values[0] is None or values[1] is None:
+        return None
+    return values[1] - values[0]
 
 
 def _differences(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -178,11 +204,39 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
             name: parts["masks_figure"] for name, parts in results.segmenters.items() if "masks_figure" in parts
         },
         "classifiers": classifiers,
+        "cell_counts": _cell_counts(results),
+        "p003_sets": ("elsafty",),
+        "p_columns": _p_columns(table),
         "classifier_parts": {name: results.classifiers[name] for name in classifiers},
         "cell_classes": list(dict.fromkeys([*published_003.PER_CLASS, *known])) if classifiers else [],
         "comparison": [] if table is None else table.to_dict("records"),
         "reference": parameters.get("morphology", {}).get("reference", ""),
     }  # fmt: skip
+
+
+def _cell_counts(results: Results) -> dict[str, dict[str, Any]]:
+    """Cells of each source by class and scanner (paper 003, Fig. 3)."""
+    found = {}
+    for name, parts in results.cells.items():
+        if "cell_counts" in parts and len(parts["cell_counts"]):
+            wide = parts["cell_counts"].pivot_table("cells", "class", "scanner", "sum", fill_value=0, sort=False)
+            rows = [
+                {"class": label, "cells": [int(n) for n in row]}
+                for label, row in zip(wide.index, wide.to_numpy(), strict=True)
+            ]
+            found[name] = {"scanners": list(wide.columns), "rows": rows}
+    return found
+
+
+def _p_columns(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
+    """Columns of Table 6: those of the paper, and the corrected test where the comparison has it."""
+    titles = {
+        "accuracy": "accuracy", "SN": "sensitivity", "PPV": "ppv", "F1": "f1", "training s": "train_s",
+        "testing s": "test_s",
+    }  # fmt: skip
+    known = () if table is None else table.columns
+    corrected = {title: f"p_corrected_{key}" for title, key in titles.items() if f"p_corrected_{key}" in known}
+    return {"plain": {title: f"p_{key}" for title, key in titles.items()}, "corrected": corrected}
 
 
 def _overlap(results: Results) -> dict[str, Any]:
@@ -215,17 +269,25 @@ def _rejects(results: Results) -> pd.DataFrame:
         for key in ("rejects", "standardization_rejects")
         if key in parts
     ]
-    tables += [parts["cells_rejects"] for parts in results.cells.values()]
+    tables += [table for parts in results.cells.values() for part, table in parts.items() if part.endswith("rejects")]
     if "merging_rejects" in results.unified:
         tables.append(results.unified["merging_rejects"])
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
-def _stale(summary: dict[str, Any], regimens: dict[str, dict[str, Any]]) -> list[str]:
-    """Regimens that were measured on other data than the corpus this report describes."""
-    now = summary.get("unified", {}).get("data_fingerprint")
-    return [name for name, parts in regimens.items() if parts["metrics"]["data_fingerprint"] != now]
+def _measured_on(results: Results) -> list[dict[str, Any]]:
+    """What each measured result that is shown rests on."""
+    measured = {name: r for name, r in results.records.items() if name.endswith((".metrics", ".count_totals"))}
+    return [
+        {
+            "name": dataset.rpartition(".")[0], "environment": record.environment, "made": record.made[:16],
+            "commit": (record.commit or "none")[:12], "pictures": pictures_of(record),
+            "generated": set(pictures_of(record)) == {GENERATED},
+            "data": {name: states[0].fingerprint for name, states in sorted(record.data.items())},
+        }
+        for dataset, record in sorted(measured.items())
+    ]  # fmt: skip
 
 
 def _besides(regimen: dict[str, Any]) -> str:
@@ -241,6 +303,47 @@ def _besides(regimen: dict[str, Any]) -> str:
         f"seed {regimen['seed']}": regimen["study"],
     }
     return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
+
+
+def notes_in(result: Any) -> list[str]:  # noqa: ANN401 - JSON-like
+    """Every note that a result holds under `notes`, at any depth, each once."""
+    parts = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
+    own = result.get("notes", []) if isinstance(result, dict) else []
+    found = [note for note in own if isinstance(note, str)]
+    return list(dict.fromkeys([*found, *(note for part in parts for note in notes_in(part))]))
+
+
+def _basis(metrics: dict[str, Any], unit: str) -> str:
+    """What intervals were drawn over, and how many of it where the result says so."""
+    said = metrics.get("interval_basis") or {}
+    number = said.get("groups")
+    return str(said.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
+
+
+def _counted(totals: dict[str, Any]) -> dict[str, Any]:
+    """Red cells by hand and the accuracy of the count (paper 004, section 4.2), where there is a reference."""
+    found: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
+    counted = 0.0
+    if "errors" in totals:
+        counted, found["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
+        found["what"] = "labelled"
+    elif "agreement" in totals:
+        counted = sum(each["count"] for each in totals["agreement"].values())
+        found["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
+        found["what"] = "masks, white cells among them"
+    if found["by_hand"]:
+        found["accuracy"] = 1 - abs(counted - found["by_hand"]) / found["by_hand"]
+    return found
+
+
+def _signed(value: float | None) -> str:
+    """A difference with its sign, or a dash where it is undefined."""
+    return "–" if value is None else f"{value:+.4f}"
+
+
+def _p_value(value: float | None) -> str:
+    """A p-value, or a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2E}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

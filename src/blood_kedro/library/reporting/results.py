@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from blood_kedro.library.core.records import Record
+from blood_kedro.library.reporting.same_data import LeftOut, dataset_of, of_one_corpus
 
 
 @dataclass(frozen=True)
 class Results:
-    """`unified` and `morphology` by part; the others by name, then part. None values are left out."""
+    """`unified` and `morphology` by part; the others by name, then part. None values are left out.
+
+    `left_out` lists what was measured on other data; `records` are those of what is shown, by dataset.
+    """
 
     unified: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -21,14 +28,18 @@ class Results:
     overlap_studies: dict[str, dict[str, Any]] = field(default_factory=dict)
     kind_classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     smear_inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    records: dict[str, Record] = field(default_factory=dict)
 
 
-def collect(results: dict[str, Any]) -> Results:
-    """Sort `<section>__<part>` and `<section>__<name>__<part>` arguments into sections, the fields of `Results`."""
-    found = Results()
-    for key, value in results.items():
-        if value is None:
-            continue
+def collect(results: Mapping[str, Any], records: Mapping[str, Record], environment: str) -> Results:
+    """Sort `<section>__<part>` and `<section>__<name>__<part>` arguments into sections, the fields of `Results`.
+
+    Only results of the environment and of the data as they are now are taken (`same_data.py`).
+    """
+    kept, left_out = of_one_corpus(results, records, environment)
+    found = Results(left_out=left_out, records={dataset_of(key): records[dataset_of(key)] for key in kept})
+    for key, value in kept.items():
         section, *rest = key.split("__")
         group = getattr(found, section)
         if len(rest) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from blood_kedro.library.reporting.results import Results
@@ -43,6 +44,8 @@ def build_summary(run: dict[str, Any], results: Results) -> dict[str, Any]:
     counting = _counting(results)
     if counting:
         summary["counting"] = counting
+    if results.left_out:
+        summary["not_of_this_corpus"] = [asdict(result) for result in results.left_out]
     return summary
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from blood_kedro import tracking
 from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.records import describe_model
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.detection.options import OwnImages, Pretraining, Regimen
+
+logger = logging.getLogger(__name__)
 
 # Simulated cells are drawn this finely; pasting fits them to the scale of each image.
 _CUTOUT_PX_PER_UM = 8.0
@@ -186,16 +190,20 @@ def detect_own_images(
     """Look at a user's own images with a trained detector: cells, counts, rejects, and a page with overlays."""
     from blood_kedro.library.detection.own import detect_images
     from blood_kedro.library.imaging.large import pixels_of
-    from blood_kedro.library.reporting.own_images import shown, write_own_report
+    from blood_kedro.library.reporting.own_images import PAGE, shown, write_own_report
 
     rejects = Rejects("own")
     found = detect_images(model, [Path(str(detection.input))], detection, work_folder, rejects)
+    used = describe_model(detection.regimen, model.record)
+    logger.info("%s", used)
     notes = [
+        used,
         f"Found by {detection.regimen} ({model.config['weights_origin']}), scores from {detection.score_threshold:g}.",
         f"It knows: {', '.join(model.config['classes']).replace('_', ' ')}. On a microscope or stain that it was not "
         "trained on, look at the overlays before you use a number.",
     ]
     table = conform(RejectsSchema, rejects.rows)
     pictures = (shown(name, pixels_of(file)) for name, file in found.files.items())
-    write_own_report(report_folder, "Cells detected", pictures, found.cells, found.counts, notes, table)
+    page = write_own_report(report_folder, "Cells detected", pictures, found.cells, found.counts, notes, table) / PAGE
+    logger.info("open %s", page)
     return found.cells, found.counts, table, report_folder

@@ -64,6 +64,13 @@ def cut_cells(
     return written, conform(RejectsSchema, rejects.rows)
 
 
+def count_cells(cells: Cells) -> pd.DataFrame:
+    """Cells by class and scanner (paper 003, Fig. 3)."""
+    from blood_kedro.library.cells.describe import cells_by_class_and_scanner
+
+    return cells_by_class_and_scanner(cells.table)
+
+
 def _given(value: Any) -> Any:  # noqa: ANN401 - the pipeline wires what each reader needs
     if value is None:
         raise TypeError("pipeline.py does not wire an input that this reader needs")

@@ -7,6 +7,7 @@ from kedro.pipeline import Node, Pipeline
 from blood_kedro import configured
 from blood_kedro.pipelines.rbc_morphology.nodes import (
     compare_classifiers,
+    count_cells,
     cut_cells,
     draw_classifier,
     draw_masks,
@@ -51,7 +52,10 @@ def _cells(source: str) -> Pipeline:
     node = Node(
         cut_cells, inputs, [f"{source}.cells", f"{source}.cells_rejects"], name=f"{source}.cut_cells", tags=["cells"]
     )
-    return Pipeline([node])
+    counted = Node(
+        count_cells, f"{source}.cells", f"{source}.cell_counts", name=f"{source}.count_cells", tags=["cells"]
+    )
+    return Pipeline([node, counted])
 
 
 def _segmenter(name: str) -> Pipeline:

@@ -7,35 +7,50 @@ from typing import Any
 
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
+from blood_kedro.library.core.records import Record
 from blood_kedro.library.reporting.figures import loss_figure
 from blood_kedro.library.reporting.page import render_report
 from blood_kedro.library.reporting.results import collect
 from blood_kedro.library.reporting.summary import build_summary
 
 
-def draw_losses(**histories: Any) -> Figure:  # noqa: ANN401 - one table per regimen, see pipeline.py
+def draw_losses(
+    run_record: dict[str, Any],
+    result_records: dict[str, Record],
+    **histories: Any,  # noqa: ANN401 - one table per regimen, see pipeline.py
+) -> Figure:
     """Training and validation loss over epochs (paper 000, Fig. 1)."""
-    return loss_figure(collect(histories).regimens)
+    return loss_figure(collect(histories, result_records, run_record["env"]).regimens)
 
 
-def draw_loss_chart(**histories: Any) -> Any:  # noqa: ANN401 - a plotly figure; plotly is imported lazily
+def draw_loss_chart(
+    run_record: dict[str, Any],
+    result_records: dict[str, Record],
+    **histories: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - a plotly figure; plotly is imported lazily
     """The same as a chart that answers to the mouse, for lineage and notebooks."""
     from blood_kedro.library.reporting.interactive import loss_curves
 
-    return loss_curves(collect(histories).regimens)
+    return loss_curves(collect(histories, result_records, run_record["env"]).regimens)
 
 
-def summarize(run_record: dict[str, Any], **results: Any) -> dict[str, Any]:  # noqa: ANN401
+def summarize(
+    run_record: dict[str, Any],
+    result_records: dict[str, Record],
+    **results: Any,  # noqa: ANN401
+) -> dict[str, Any]:
     """summary.json, for machines."""
     finished = {key: value for key, value in run_record.items() if key != "started"}
-    return build_summary({**finished, "seconds": time.time() - run_record["started"]}, collect(results))
+    shown = collect(results, result_records, run_record["env"])
+    return build_summary({**finished, "seconds": time.time() - run_record["started"]}, shown)
 
 
 def write_report(
     summary: dict[str, Any],
     loss_figure: bytes,
     parameters: dict[str, Any],
+    result_records: dict[str, Record],
     **results: Any,  # noqa: ANN401
 ) -> str:
     """report.html, for people."""
-    return render_report(summary, collect(results), loss_figure, parameters)
+    return render_report(summary, collect(results, result_records, summary["run"]["env"]), loss_figure, parameters)

@@ -1,6 +1,6 @@
-"""Wiring of reporting: reads saved results only; what is not there yet is left out.
+"""Wiring of reporting: reads saved results only; what is not there yet, or not of this corpus, is left out.
 
-A new pipeline adds its results by one entry in `_results`, and a section in `library/reporting`.
+A new pipeline adds its results by one entry in `_results`, its name in `library/reporting/same_data.py`, and a section.
 """
 
 from __future__ import annotations
@@ -21,20 +21,24 @@ def create_pipeline(**_: object) -> Pipeline:
     results = _results()
     every = {argument: argument for argument in results}
     histories = {argument: argument for argument in results if argument.endswith("__history")}
+    known = {"run_record": "run_record", "result_records": "result_records"}
     return Pipeline(
         [
-            Node(draw_losses, histories, "loss_figure", name="draw_losses"),
-            Node(draw_loss_chart, histories, "loss_chart", name="draw_loss_chart"),
-            Node(summarize, {"run_record": "run_record", **every}, "summary", name="summarize"),
+            Node(draw_losses, {**known, **histories}, "loss_figure", name="draw_losses"),
+            Node(draw_loss_chart, {**known, **histories}, "loss_chart", name="draw_loss_chart"),
+            Node(summarize, {**known, **every}, "summary", name="summarize"),
             Node(
                 write_report,
-                {"summary": "summary", "loss_figure": "loss_figure", "parameters": "parameters", **every},
+                {
+                    "summary": "summary", "loss_figure": "loss_figure", "parameters": "parameters",
+                    "result_records": "result_records", **every,
+                },
                 "report",
                 name="write_report",
             ),
         ],
         inputs=results,
-    )
+    )  # fmt: skip
 
 
 def _results() -> dict[str, str]:
@@ -45,7 +49,7 @@ def _results() -> dict[str, str]:
     for regimen in configured.regimens():
         found |= {f"regimens__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
     for name in configured.cell_sources():
-        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+        found |= {f"cells__{name}__{part}": f"{name}.{part}" for part in ("cells_rejects", "cell_counts")}
     for name in configured.segmenters():
         found |= {f"segmenters__{name}__{part}": f"{name}.{part}" for part in ("metrics", "masks_figure")}
     for name in configured.classifiers():
@@ -63,5 +67,5 @@ def _results() -> dict[str, str]:
         found |= {f"kind_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "kinds_figure")}
     for name in configured.counting_inputs():
         found |= {f"smear_inputs__{name}__{part}": f"{name}.{part}" for part in ("count_totals", "count_figure")}
-        found[f"cells__{name}__cells_rejects"] = f"{name}.count_rejects"
+        found[f"cells__{name}__count_rejects"] = f"{name}.count_rejects"
     return found

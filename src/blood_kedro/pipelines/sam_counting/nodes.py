@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
-from blood_kedro.pipelines.sam_counting.segmenters import segmenter
+from blood_kedro.pipelines.sam_counting.segmenters import models_used, segmenter
+
+logger = logging.getLogger(__name__)
 
 
 def cut_cutouts(
@@ -120,15 +123,20 @@ def present_own_smear(
     options: SmearInput,
     work_folder: Path,
     report_folder: Path,
+    classifier: ModelBundle | None = None,
 ) -> Path:
     """A page for a smear of the user's own: overlays, counts, a table per cell and a COCO json."""
     from blood_kedro.library.counting.smear import open_smears, reduced
-    from blood_kedro.library.reporting.own_images import MOST_PX, Picture, write_own_report
+    from blood_kedro.library.reporting.own_images import MOST_PX, PAGE, Picture, write_own_report
 
     paths = _paths(options, None, None)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name))
     pictures = (Picture(smear.name, *reduced(smear, MOST_PX)) for smear in smears)
+    used = models_used(options, classifier)
+    for line in used:
+        logger.info("%s", line)
     notes = [
+        *used,
         f"Segmented by {options.segmenter!r}, red cells counted by the rule {options.count_rule!r}. The interval says "
         "what other fields of the same smear would have given.",
     ]
@@ -136,7 +144,9 @@ def present_own_smear(
         notes.append("A smear marked as not fit for counting has too many overlapping cells, or none, to be trusted.")
     found = cells.rename(columns={"smear": "image", "confidence": "score"})
     shown = counts.rename(columns={"smear": "image"}).dropna(axis=1, how="all")
-    return write_own_report(report_folder, "Cells counted", pictures, found, shown, notes, rejects)
+    written = write_own_report(report_folder, "Cells counted", pictures, found, shown, notes, rejects)
+    logger.info("open %s", written / PAGE)
+    return written
 
 
 def _paths(options: SmearInput, raw_folder: Path | None, image_index: pd.DataFrame | None) -> list[Path]:

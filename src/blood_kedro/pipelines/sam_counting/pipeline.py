@@ -62,10 +62,11 @@ def _input(name: str) -> Pipeline:
     )
     page = Node(
         present_own_smear,
-        [
-            f"{name}.counts", f"{name}.counted_cells", f"{name}.count_rejects", f"params:sam_counting.inputs.{name}",
-            f"{name}.counting_work", "own_count_folder",
-        ],
+        {
+            "counts": f"{name}.counts", "cells": f"{name}.counted_cells", "rejects": f"{name}.count_rejects",
+            "options": f"params:sam_counting.inputs.{name}", "work_folder": f"{name}.counting_work",
+            "report_folder": "own_count_folder", **{k: v for k, v in inputs.items() if k == "classifier"},
+        },
         "own_count_report",
         name="present_own_smear",
         tags=["inference"],

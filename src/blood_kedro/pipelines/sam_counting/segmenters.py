@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.errors import WeightsNotFoundError
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.core.records import describe_model, place, read_record
+from blood_kedro.library.counting.options import Segmentation, SmearInput
 
 if TYPE_CHECKING:
+    from blood_kedro.library.core.model_bundle import ModelBundle
     from blood_kedro.library.core.rejects import Rejects
     from blood_kedro.library.counting.pieces import Piece
     from blood_kedro.library.counting.segment import Segment
@@ -37,6 +39,19 @@ def segmenter(options: Segmentation) -> Segment:
     if options.segmenter == "precomputed":
         return Precomputed(_existing(options.masks, "correct masks, or choose segmenter: watershed"))
     return Watershed(options)
+
+
+def models_used(options: SmearInput, classifier: ModelBundle | None) -> list[str]:
+    """Which models of this project count an input, a sentence or two each; a plain word where there is none."""
+    used = []
+    if classifier is not None:
+        used.append(describe_model(str(options.classifier), classifier.record))
+    if options.segmenter == "unet":
+        folder = Path(str(options.model))
+        used.append(describe_model(folder.name, read_record(place(folder, is_model=True))))
+    return used or [
+        f"No model of this project is used: segmenter {options.segmenter}, kinds told apart by their stain."
+    ]
 
 
 def _existing(folder: str | None, remedy: str) -> Path:

@@ -1,0 +1,59 @@
+"""Environments keep their results apart: `base` in the results root itself, every other one in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+
+BASE = "base"
+# Kedro's default overlay holds settings of a machine; it is no environment of ours.
+_OVERLAY = "local"
+_ROOT = "results_root"
+
+
+def name_of(environment: str | None) -> str:
+    """The environment whose results are meant: `base` where none, or only the overlay `local`, is named."""
+    return BASE if environment in (None, "", _OVERLAY) else str(environment)
+
+
+def results_folder(root: str, environment: str | None) -> str:
+    """Folder of the results of an environment below the results root."""
+    name = name_of(environment)
+    return root if name == BASE else f"{root}/{name}"
+
+
+class EnvironmentConfigLoader(OmegaConfigLoader):
+    """Reads configuration as Kedro does; `${globals:results_root}` is the folder of the environment that is read.
+
+    So a new environment has a folder of its own without saying so, and cannot share that of another.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - those of OmegaConfigLoader
+        super().__init__(*args, **kwargs)
+        self._globals_oc = None  # what was resolved before the next line
+        values = dict(self["globals"])
+        self["globals"] = {**values, _ROOT: results_folder(values[_ROOT], self.env)}
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """As Kedro's; but the globals are those of this loader, not of the one that was made last."""
+        self._register_globals_resolver()
+        found: dict[str, Any] = super().__getitem__(key)
+        return found
+
+
+def config_loader(project: Path, environment: str | None = None) -> EnvironmentConfigLoader:
+    """The configuration of a project outside a session; `KEDRO_ENV` names the environment where nothing else does."""
+    from kedro.framework.project import configure_project, settings
+
+    configure_project("blood_kedro")
+    environment = environment or os.environ.get("KEDRO_ENV") or None
+    source = str(project / settings.CONF_SOURCE)
+    return EnvironmentConfigLoader(conf_source=source, env=environment, **settings.CONFIG_LOADER_ARGS)
+
+
+def results_root(project: Path, environment: str | None = None) -> Path:
+    """Folder of the results of an environment: absolute if `project` is."""
+    return project / str(config_loader(project, environment)["globals"][_ROOT])

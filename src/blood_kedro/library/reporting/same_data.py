@@ -1,0 +1,71 @@
+"""Which saved results belong into one report: those that were measured on the data which it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from blood_kedro.library.core.records import Record, why_not
+
+# Section of the report to the pipelines that make its results.
+_MADE_BY = {
+    "sources": "ingestion,standardization", "unified": "ingestion,standardization,merging",
+    "regimens": "detection_training", "segmenters": "rbc_morphology", "classifiers": "rbc_morphology",
+    "morphology": "rbc_morphology", "overlap_crops": "overlap_weak_supervision",
+    "overlap_studies": "overlap_weak_supervision", "kind_classifiers": "sam_counting", "smear_inputs": "sam_counting",
+}  # fmt: skip
+# Cells are cut by several pipelines.
+_CELLS = {
+    "cells_rejects": "rbc_morphology,overlap_weak_supervision,sam_counting", "cell_counts": "rbc_morphology",
+    "count_rejects": "sam_counting",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A result that is not of this corpus: parts, why, and the command that makes it anew."""
+
+    section: str
+    name: str
+    parts: tuple[str, ...]
+    why: str
+    command: str
+
+
+def of_one_corpus(
+    results: Mapping[str, Any], records: Mapping[str, Record], environment: str
+) -> tuple[dict[str, Any], list[LeftOut]]:
+    """Split results into those that belong together and those that are left out.
+
+    Args:
+        results: by argument, `<section>__<part>` or `<section>__<name>__<part>`; None where nothing was saved.
+        records: of every saved dataset.
+        environment: of the report.
+    """
+    kept: dict[str, Any] = {}
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for argument, value in results.items():
+        if value is None:
+            continue
+        reason = why_not(records.get(dataset_of(argument)), records, environment)
+        if reason is None:
+            kept[argument] = value
+        else:
+            section, *name, part = argument.split("__")
+            reasons.setdefault((section, "".join(name) or part, reason), []).append(part)
+    return kept, [
+        LeftOut(section, name, tuple(parts), reason, _command(section, parts, environment))
+        for (section, name, reason), parts in reasons.items()
+    ]
+
+
+def dataset_of(argument: str) -> str:
+    """The dataset behind an argument of the nodes."""
+    return ".".join(argument.split("__")[1:])
+
+
+def _command(section: str, parts: list[str], environment: str) -> str:
+    env = "" if environment == "base" else f" --env={environment}"
+    pipelines = _CELLS[parts[0]] if section == "cells" else _MADE_BY[section]
+    return f"kedro run{env} --pipelines={pipelines},reporting"

@@ -1,0 +1,201 @@
+"""The report: only what was measured on its corpus, published tables in full, notes beside their results."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from blood_kedro.library.cells.describe import cells_by_class_and_scanner
+from blood_kedro.library.core.records import Data, Record
+from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
+from blood_kedro.library.evaluation.errors import error_analysis
+from blood_kedro.library.reporting import published, published_003
+from blood_kedro.library.reporting.page import notes_in
+from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_report
+from tests.fixtures.corpora import tiny_corpus, tiny_regimen
+
+RUN = {
+    "env": "laptop", "started": time.time(), "git_commit": None, "mlflow_run_id": None, "versions": {},
+    "python": "3.11", "machine": {"cpus": 2, "gpu": None},
+}  # fmt: skip
+UNIFIED = {
+    "images": 2571, "annotations": 1, "train_images": 1, "val_images": 1, "test_images": 0, "annotations_per_class": {},
+    "duplicate_groups": 0, "groups_crossing_splits": 0, "ignore_regions": 0, "duplicate_pairs": {}, "split": "grouped",
+    "split_leaks": {}, "removed_classes": [], "data_fingerprint": "now", "notes": ["validation holds no cell of PBC"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Metrics of a detector that finds every other cell, and calls each of them normal."""
+    truth = tiny_corpus(tmp_path_factory.mktemp("corpus") / "images")
+    found = [
+        {"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.9}
+        for a in truth["annotations"][::2]
+    ]
+    settings = {"resamples": 5, "seed": 0}
+    return {
+        **detection_metrics(truth, found, **settings), "split": "val",
+        "by_source": metrics_by_source(truth, found, **settings),
+        "otherwise": metrics_otherwise(truth, found, [], **settings),
+        "analysis": error_analysis(truth, found, score=0.5, **settings), "predict_images_per_second": 1.0,
+        "mlflow_run_id": "none", "weights_origin": "random", "regimen": tiny_regimen().model_dump(mode="json"),
+        "train_images": 8, "trained_in": None, "data_fingerprint": "now", "notes": ["only one slide was scored on"],
+    }  # fmt: skip
+
+
+def history() -> pd.DataFrame:
+    losses = {f"val_{part}": 0.5 for part in ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")}
+    row = {
+        "epoch": 1,
+        "train_loss": 1.0,
+        "val_loss": 1.0,
+        "seconds": 1.0,
+        "images_per_second": 1.0,
+        "lr": 0.1,
+        **losses,
+    }
+    return pd.DataFrame([row])
+
+
+def record(dataset: str, *fingerprints: str, environment: str = "laptop") -> Record:
+    states = [Data(each, {"bccd": 364}) for each in fingerprints]
+    return Record(dataset, "node", environment, "2026-11-25T10:00:00+00:00", data={"unified_summary": states})
+
+
+def saved(metrics: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Record]]:
+    """A corpus, a regimen of it, and others that are not: of the demo, of an older corpus, of nobody knows what."""
+    totals = {
+        "input": {"segmenter": "watershed", "count_rule": "instances"}, "smears": 1, "rbc": 9, "wbc": 0, "platelet": 0,
+        "unfit_smears": 0, "megapixels_per_second": 1.0,
+    }  # fmt: skip
+    results = {
+        "unified__unified_summary": UNIFIED,
+        **{f"regimens__{name}__metrics": metrics for name in ("of_now", "of_before", "of_both", "of_demo")},
+        **{f"regimens__{name}__history": history() for name in ("of_now", "of_before", "of_both", "of_demo")},
+        "smear_inputs__count_old__count_totals": totals,
+        "smear_inputs__count_none__count_totals": None,
+    }
+    known = [
+        record("unified_summary", "now"),
+        *(record(f"of_now.{part}", "now") for part in ("metrics", "history")),
+        *(record(f"of_before.{part}", "before") for part in ("metrics", "history")),
+        # Trained on the older corpus and scored on this one: its metrics carry the fingerprint of this one.
+        record("of_both.metrics", "before", "now"), record("of_both.history", "before"),
+        *(record(f"of_demo.{part}", "now", environment="base") for part in ("metrics", "history")),
+    ]  # fmt: skip
+    return results, {each.dataset: each for each in known}
+
+
+def report_of(results: dict[str, Any], records: dict[str, Record]) -> tuple[dict[str, Any], str]:
+    summary = summarize(RUN, records, **results)
+    page = write_report(summary, b"", {}, records, **results)
+    return summary, re.sub(r"(?s)<script.*?</script>", "", page)
+
+
+def test_what_was_not_measured_on_this_corpus_is_left_out_and_listed(metrics: dict[str, Any]) -> None:
+    summary, page = report_of(*saved(metrics))
+    assert set(summary["regimens"]) == {"of_now"}
+    assert "counting" not in summary
+    left_out = {each["name"]: each for each in summary["not_of_this_corpus"]}
+    assert set(left_out) == {"of_before", "of_both", "of_demo", "count_old"}
+    assert left_out["of_before"]["command"] == "kedro run --env=laptop --pipelines=detection_training,reporting"
+    assert left_out["count_old"]["command"] == "kedro run --env=laptop --pipelines=sam_counting,reporting"
+    assert "environment base" in left_out["of_demo"]["why"]
+    listed, _, rest = page.partition("1 Data")
+    assert "Not of this corpus" in listed
+    assert {name for name in left_out if name in listed} == set(left_out)
+    assert not {name for name in left_out if name in rest}
+    assert "of_now" in rest
+
+
+def test_a_report_of_one_corpus_lists_nothing(metrics: dict[str, Any]) -> None:
+    results, records = saved(metrics)
+    ours = {key: value for key, value in results.items() if "of_now" in key or key.startswith("unified")}
+    summary, page = report_of(ours, records)
+    assert "not_of_this_corpus" not in summary
+    assert "Not of this corpus" not in page
+
+
+def test_loss_curves_are_of_this_corpus_too(metrics: dict[str, Any]) -> None:
+    results, records = saved(metrics)
+    histories = {key: value for key, value in results.items() if key.endswith("history")}
+    (axes,) = draw_losses(RUN, records, **histories).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["of_now, training", "of_now, validation"]
+
+
+def test_notes_stand_beside_their_results(metrics: dict[str, Any]) -> None:
+    _, page = report_of(*saved(metrics))
+    assert page.count('<p class="note">only one slide was scored on</p>') == 1
+    assert "validation holds no cell of PBC" in page
+    assert notes_in({"notes": ["a"], "coarse": {"notes": ["b", "a"]}, "rows": [{"notes": ["c"]}]}) == ["a", "b", "c"]
+    assert notes_in(None) == notes_in(3) == []
+
+
+def test_table_iv_has_both_deltas(metrics: dict[str, Any]) -> None:
+    better = {**metrics, "ap_50_per_class": {**metrics["ap_50_per_class"], "normal_rbc": 0.25}}
+    worse = {**metrics, "ap_50_per_class": {**metrics["ap_50_per_class"], "normal_rbc": 0.5}}
+    results = {"unified__unified_summary": UNIFIED}
+    for name, measured in (("regimen_1", worse), ("regimen_2", better)):
+        results |= {f"regimens__{name}__metrics": measured, f"regimens__{name}__history": history()}
+    names = ["unified_summary", *(f"regimen_{k}.{part}" for k in (1, 2) for part in ("metrics", "history"))]
+    _, page = report_of(results, {name: record(name, "now") for name in names})
+    row = next(line for line in page.split("<tr>") if line.startswith("<td>normal_rbc</td>"))
+    assert '<td class="pub">+0.0746</td>' in row
+    assert '<td class="our">-0.2500</td>' in row
+
+
+def test_published_figures_are_those_of_the_paper() -> None:
+    # Table IV prints its deltas; Table 4 of paper 003 its averages, which are those of its columns.
+    printed = {"lymphocyte": 0.0403, "segmented_neutrophil": 0.1898, "macrocyte": -0.0845, "stomatocyte": -0.0161}
+    for label, delta in printed.items():
+        first, second = published.AP_50_PER_CLASS[label]
+        assert second - first == pytest.approx(delta)
+    for loss, averages in enumerate(published_003.AVERAGE):
+        columns = zip(*(each[loss] for each in published_003.PER_CLASS.values()), strict=True)
+        for printed_average, column in zip(averages, columns, strict=True):
+            assert sum(column) / len(column) == pytest.approx(printed_average, abs=0.011)
+    assert set(published_003.P_VALUES) == set(published_003.COMPARISON) - {"efficientnet_b0"}
+
+
+def test_counts_have_their_accuracy_where_a_reference_is_known() -> None:
+    error = {
+        "counted": 95.0, "labelled": 100.0, "images": 2, "labelled_per_image": [1.0, 2.0], "mean_absolute_error": 1.0,
+        "bias": 0.0, "sum_error_percent": -5.0,
+        "interval_95": {"mean_absolute_error": [None, None], "bias": [None, None]},
+    }  # fmt: skip
+    totals = {
+        "input": {"segmenter": "watershed", "count_rule": "instances"}, "smears": 2, "rbc": 95, "wbc": 0, "platelet": 0,
+        "unfit_smears": 0, "megapixels_per_second": 1.0, "errors": {"rbc": error}, "notes": ["few smears"],
+    }  # fmt: skip
+    results = {"smear_inputs__count_bccd__count_totals": totals}
+    known = {"count_bccd.count_totals": Record("count_bccd.count_totals", "n", "laptop", "2026-11-25T10:00:00")}
+    summary, page = report_of(results, known)
+    row = next(line for line in page.split("<tr") if "<td>count_bccd</td><td>watershed</td>" in line)
+    assert "<td>100" in row
+    assert "<td>95.00%</td>" in row
+    assert "few smears" in page
+    assert summary["counting"]["count_bccd"]["rbc"] == 95
+
+
+def test_cells_by_class_and_scanner() -> None:
+    table = pd.DataFrame(
+        {"shape": ["ovalocyte", "ovalocyte", None, None], "label": [None, None, "teardrop", None],
+         "label_raw": ["x", "x", "x", "own word"], "scanner": ["scanner_1", "scanner_2", "scanner_1", None]}
+    )  # fmt: skip
+    found = cells_by_class_and_scanner(table)
+    assert found.to_dict("records") == [
+        {"class": "ovalocyte", "scanner": "scanner_1", "cells": 1},
+        {"class": "ovalocyte", "scanner": "scanner_2", "cells": 1},
+        {"class": "own word", "scanner": "no scanner named", "cells": 1},
+        {"class": "teardrop", "scanner": "scanner_1", "cells": 1},
+    ]
+
+
+def test_papers_are_named_by_their_titles(metrics: dict[str, Any]) -> None:
+    _, page = report_of(*saved(metrics))
+    assert "Generalizable Blood Cell Detection via Unified Dataset and Faster R-CNN" in page
