@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
-from kedro.framework.project import configure_project, settings
 
 from blood_kedro import configured
+from blood_kedro.environments import config_loader
 from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import Study
@@ -20,9 +19,7 @@ TEST_SLIDES = tuple(f"slide_{slide:03d}" for slide in published_003.PER_SLIDE)
 
 
 def load(environment: str) -> dict[str, Any]:
-    configure_project("blood_kedro")
-    loader = OmegaConfigLoader(conf_source=str(PROJECT / "conf"), env=environment, **settings.CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"])
+    return dict(config_loader(PROJECT, environment)["parameters"])
 
 
 def enabled(section: dict[str, Any]) -> dict[str, Any]:
