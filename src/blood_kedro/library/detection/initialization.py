@@ -29,10 +29,11 @@ _COCO_NORM = {"resnet50_fpn": "frozen_batch", "resnet50_fpn_v2": "batch", "mobil
 
 @dataclass(frozen=True)
 class Initialized:
-    """A network and where its weights came from, in words that a report can print."""
+    """A network, where its weights came from, and what the bundle they are from says of itself."""
 
     network: FasterRCNN
     origin: str
+    config: dict[str, Any] | None = None
 
 
 def initialize(
@@ -73,6 +74,7 @@ def initialize(
     else:
         bundle, origin = _bundle(initialization, pretrained)
         _load(network, bundle.weights, origin, _CLASS_LAYERS)
+        return Initialized(network, origin, bundle.config)
     return Initialized(network, origin)
 
 

@@ -70,8 +70,8 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
                 got=", ".join(options.test_groups), expected=f"some of {', '.join(sorted(set(table['group_id'])))}",
             )  # fmt: skip
         rest, test = np.flatnonzero(~named), np.flatnonzero(named)
-        # Few smears are left: their images, not their cells, are what must not stand on both sides.
-        groups = pd.factorize(table["image_id"])[0]
+        # Few smears are left: their tiles, not their cells, are what must not stand on both sides.
+        groups = pd.factorize(table["tile_group"].fillna(table["image_id"]))[0]
     else:
         rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
     train, val = split_groups(rest, labels, groups, options.val_share / (1 - options.test_share), options.seed + 1)
