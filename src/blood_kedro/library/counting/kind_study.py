@@ -81,26 +81,26 @@ def train_kinds(
     """
     table, pixels = _gathered(cutouts, options)
     labels = _positions(table["label"], options)
-    splits = _splits(table, options)
+    dealt = splits(table, options)
     identity = [options.model_dump(mode="json", exclude={"search", "training", "resamples"}), table_fingerprint(table)]
 
     def train(split: Split, values: dict[str, Any], name: str, log: Callable[[dict[str, float]], None]) -> _Trained:
         return _train(pixels, labels, split, values, options, start, [*identity, name], work_folder, log)
 
-    tried, best = _searched(splits[0], options, train, pixels, labels)
+    tried, best = _searched(dealt[0], options, train, pixels, labels)
     answers, histories, models = [], [], []
-    for number, split in enumerate(splits, start=1):
+    for number, split in enumerate(dealt, start=1):
         made = train(split, best, f"split_{number}", on_epoch if number == 1 else lambda _: None)
         known = table.iloc[split.test][["cell_id", "group_id", "label"]].reset_index(drop=True)
         found = probabilities(made.network, pixels[split.test])
         answers.append(pd.concat([known, pd.DataFrame(found, columns=[f"p_{kind}" for kind in options.kinds])], axis=1))
         histories.append(pd.DataFrame(made.history).assign(split=number))
         models.append(made)
-    table_3 = _predictions_by_part(models[0].network, pixels, labels, splits[0], models[0].trained_on, options)
+    table_3 = _predictions_by_part(models[0].network, pixels, labels, dealt[0], models[0].trained_on, options)
     said = pd.concat(answers, ignore_index=True)
     metrics = {
-        **_measured(said, options), "splits": len(splits), "best": best, "parts": table_3,
-        "missing_from_parts": _missing(table, splits, options),
+        **_measured(said, options), "splits": len(dealt), "best": best, "parts": table_3,
+        "missing_from_parts": _missing(table, dealt, options),
         "cutouts": table["label"].value_counts().to_dict(), "search_space": options.search.model_dump(mode="json"),
         "weights_origin": "random weights" if start is None else f"fine-tuned from {start.config['name']}",
         "data_fingerprint": table_fingerprint(table),
@@ -112,7 +112,7 @@ def train_kinds(
         "classifier": options.model_dump(mode="json"),
         "weights_origin": metrics["weights_origin"], "data_fingerprint": metrics["data_fingerprint"],
         "learnt_from": all_learnt_from(
-            table["image_id"].iloc[np.concatenate([splits[0].train, splits[0].val])],
+            table["image_id"].iloc[np.concatenate([dealt[0].train, dealt[0].val])],
             None if start is None else start.config,
         ),
     }  # fmt: skip
@@ -151,7 +151,12 @@ def _gathered(cutouts: Sequence[Cells], options: KindClassifier) -> tuple[pd.Dat
     return table, np.concatenate([np.asarray(c.crops)[mine] for c, mine in zip(cutouts, kept, strict=True)])
 
 
-def _splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
+def splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
+    """Rows of the table of cutouts to train on, choose by and test on: one split, or one for each fold.
+
+    Raises:
+        ConfigurationError: a part would be empty, or there are too few groups.
+    """
     rows, labels = np.arange(len(table)), table["label"].to_numpy(object)
     seed = seed_for(options.seed, "kinds", options.split)
     if options.split == "published":
@@ -163,8 +168,8 @@ def _splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
         return [Split(train, val, test)]
     groups = pd.factorize(table["group_id"])[0]
     if options.folds:
-        dealt = fold_groups(rows, labels, groups, options.folds, seed)
-        return [Split(*_without_val(rest, labels, groups, seed), test) for rest, test in dealt]
+        folds = fold_groups(rows, labels, groups, options.folds, seed)
+        return [Split(*_without_val(rest, labels, groups, seed), test) for rest, test in folds]
     part = np.array(table["part"], object)
     own = np.flatnonzero(pd.isna(part))
     if len(own):
@@ -188,10 +193,10 @@ def _without_val(rest: Indices, labels: npt.NDArray[np.object_], groups: Indices
     return split_groups(rest, labels, groups, _share(_VAL / (1 - _TEST), groups[rest]), seed)
 
 
-def _missing(table: pd.DataFrame, splits: Sequence[Split], options: KindClassifier) -> list[str]:
+def _missing(table: pd.DataFrame, dealt: Sequence[Split], options: KindClassifier) -> list[str]:
     """What parts of the splits lack: kinds and sources."""
     notes = []
-    for number, split in enumerate(splits, start=1):
+    for number, split in enumerate(dealt, start=1):
         where = f"classifier {options.name}, split {number}"
         for what, column in (("kind", "label"), ("source", "source")):
             notes += missing_from_parts(table[column].to_numpy(object), vars(split), what, where)
