@@ -15,6 +15,7 @@ from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.cells import Cell, read_cells, write_cells
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, SourceNotFoundError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.paper_003 import EIGHT_SHAPES, NINE_SHAPES, NINE_TO_EIGHT
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.smears.cell_crops import simulated_cells
@@ -148,13 +149,15 @@ def test_sam_masks_are_filtered_to_single_cells(tmp_path: Path) -> None:
     ojaghi_tree(tmp_path)
     rejects = Rejects("ojaghi")
     options = CellOptions(workers=1, reader="ojaghi", crop_px=52)
-    cells = list(ojaghi_cells(tmp_path, options, 80, rejects))
+    overlapping = {"2_3": "2_3", "HS2_5_6": "HS2_5_5"}
+    cells = list(ojaghi_cells(tmp_path, overlapping, options, 80, rejects))
     assert sorted(str(c.facts["cell_id"]) for c in cells) == [
         f"ojaghi/{tile}#{number}" for tile in ("2_3", "HS2_5_6") for number in (0, 2, 3)
     ]
     assert {(c.facts["image_id"], c.facts["slide"]) for c in cells} == {
         ("ojaghi/2_3", "HS1"), ("ojaghi/HS2_5_6", "HS2"),
     }  # fmt: skip
+    assert {c.facts["tile_group"] for c in cells} == {"ojaghi/2_3", "ojaghi/HS2_5_5"}
     for cell in cells:
         assert cell.mask is not None
         assert cell.mask.sum() == pytest.approx(np.pi * (18 * 80 / 52) ** 2, rel=0.03)
@@ -166,7 +169,7 @@ def test_sam_masks_are_filtered_to_single_cells(tmp_path: Path) -> None:
     assert "empty" in reasons["Mask_sub_folders/2_3/7.png"]
     assert "without masks" in reasons["grid_images/9_9.png"]
     with pytest.raises(ConfigurationError, match="crop_px"):
-        list(ojaghi_cells(tmp_path, CellOptions(workers=1, reader="ojaghi"), 80, rejects))
+        list(ojaghi_cells(tmp_path, overlapping, CellOptions(workers=1, reader="ojaghi"), 80, rejects))
     with pytest.raises(SourceNotFoundError, match="no tile"):
         ojaghi.tiles(tmp_path / "grid_images")
 
@@ -190,14 +193,17 @@ def test_cells_at_points_are_centred_and_cut_ones_rejected(tmp_path: Path) -> No
     )  # fmt: skip
     rejects = Rejects("chula")
     options = CellOptions(workers=1, reader="points", crop_px=80, cell_px=38)
-    cells = list(point_cells(tmp_path, index, annotations, {"chula/1": "twins"}, options, 80, rejects, 0))
+    groups = Groups({"chula/1": "twins"}, {"twins": "val"})
+    cells = list(point_cells(tmp_path, index, annotations, groups, options, 80, rejects, 0))
     assert [c.facts["cell_id"] for c in cells] == ["chula/1#1", "chula/1#2"]
     for cell, (x, y) in zip(cells, centres, strict=False):
         assert (cell.facts["x_px"], cell.facts["y_px"]) == (pytest.approx(x, abs=1), pytest.approx(y, abs=1))
         assert cell.mask is not None
         assert (cell.mask & disc(80, 20)).sum() / disc(80, 19).sum() > 0.9
-        assert (cell.facts["group_id"], cell.facts["shape"]) == ("twins", "teardrop")
+        assert (cell.facts["group_id"], cell.facts["part"], cell.facts["shape"]) == ("twins", "val", "teardrop")
     assert [(row["row"], row["reason"]) for row in rejects.rows] == [(3, "the border of the image cuts the cell")]
+    with pytest.raises(DataContractError, match="not in the table of groups"):
+        list(point_cells(tmp_path, index, annotations, Groups({}, {}), options, 80, rejects, 0))
 
 
 def test_crop_beyond_the_image_repeats_its_border() -> None:

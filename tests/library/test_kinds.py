@@ -13,6 +13,7 @@ from torch import nn
 
 from blood_kedro.library.core.cells import Cell, Cells, write_cells
 from blood_kedro.library.core.errors import ConfigurationError, SourceNotFoundError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.cutouts import cutout, framed, named, published_cutouts, segmented_cutouts
 from blood_kedro.library.counting.kind_study import multiplied, train_kinds
@@ -119,25 +120,21 @@ def test_cutouts_of_a_source_are_named_and_drawn_from_every_image(tmp_path: Path
     index = pd.DataFrame([{"image_id": f"s/{n}", "source": "s", "path": f"{n}.png"} for n in "abc"])
     options = CutoutOptions(name="c", source="s", cell_px=36, side_px=48, cutout_cell_px=24, red_cells=30, workers=1)
     rejects = Rejects("c")
-    found = list(
-        segmented_cutouts(
-            tmp_path, index, pd.DataFrame(rows), {"s/a": "g", "s/b": "g"}, options, Watershed(options), rejects
-        )
-    )
+    found = list(segmented_cutouts(tmp_path, index, pd.DataFrame(rows), GROUPS, options, Watershed(options), rejects))
     table = pd.DataFrame([cell.facts for cell in found])
     assert table.groupby("image_id")["label"].value_counts().to_dict() == {
         ("s/a", "rbc"): 10, ("s/a", "platelet"): 2, ("s/a", "wbc"): 1, ("s/b", "rbc"): 10,
     }  # fmt: skip
-    assert set(table["group_id"]) == {"g"}
+    assert set(zip(table["group_id"], table["part"], strict=True)) == {("g", "val")}
     assert table["cell_id"].is_unique
     assert all(cell.rgb.shape == (48, 48, 3) for cell in found)
     assert [row["path"] for row in rejects.rows] == ["c.png"]
 
 
-def test_published_cutouts_without_their_copies_and_with_overlapping_tiles_as_one_group(tmp_path: Path) -> None:
+def test_published_cutouts_without_their_copies_and_overlapping_tiles_as_one_group(tmp_path: Path) -> None:
     square = np.full((96, 96, 3), 90, np.uint8)
-    for name in ("train/RBC/2_3_7", "train/WBC/HS2_10_5_101", "train/WBC/aug-0_0_1", "test/WBC/HS2_11_5_98",
-                 "val/RBC/HS2_11_6_4", "val/RBC/odd", "test/HS2_11_5_98"):  # fmt: skip
+    for name in ("train/RBC/2_3_7", "train/WBC/HS2_10_5_101", "train/RBC/9_19_7", "train/WBC/aug-0_0_1",
+                 "test/WBC/HS2_11_5_98", "val/RBC/HS2_11_6_4", "val/RBC/odd", "test/HS2_11_5_98"):  # fmt: skip
         save(tmp_path / f"{name}.png", square)
     (tmp_path / "test/RBC").mkdir()
     (tmp_path / "test/RBC/5_5_5.png").write_bytes(b"")
@@ -146,11 +143,12 @@ def test_published_cutouts_without_their_copies_and_with_overlapping_tiles_as_on
     table = pd.DataFrame([cell.facts for cell in published_cutouts(tmp_path, options, rejects)])
     assert dict(zip(table["cell_id"], table["group_id"], strict=True)) == {
         "p/test/HS2_11_5_98": "ojaghi/HS2_10_5", "p/train/2_3_7": "ojaghi/2_3",
-        "p/train/HS2_10_5_101": "ojaghi/HS2_10_5", "p/val/HS2_11_6_4": "ojaghi/HS2_10_6",
+        "p/train/9_19_7": "ojaghi/8_18", "p/train/HS2_10_5_101": "ojaghi/HS2_10_5",
+        "p/val/HS2_11_6_4": "ojaghi/HS2_10_6",
     }  # fmt: skip
     assert sorted(Path(str(row["path"])).name for row in rejects.rows) == ["5_5_5.png", "odd.png"]
     one = options.model_copy(update={"slides": ("HS1",)})
-    assert [c.facts["slide"] for c in published_cutouts(tmp_path, one, Rejects("p"))] == ["HS1"]
+    assert [c.facts["slide"] for c in published_cutouts(tmp_path, one, Rejects("p"))] == ["HS1", "HS1"]
     with pytest.raises(SourceNotFoundError, match="no cutouts"):
         list(published_cutouts(tmp_path / "none", options, rejects))
 
@@ -179,6 +177,7 @@ def test_rare_kinds_are_multiplied_and_others_thinned_out() -> None:
     assert len(multiplied(pixels[:100], labels[:100], options, 1)[0]) == 100  # nothing to balance against
 
 
+GROUPS = Groups({"s/a": "g", "s/b": "g", "s/c": "h"}, {"g": "val", "h": "test"})
 MADE = CutoutOptions(source="s", side_px=32, cutout_cell_px=18, normalise=False)
 QUICK = {"search": {"batch_size": [16], "epochs": [4], "dropout": [0.2], "lr": [0.001]}, "copies": 2}
 
@@ -213,6 +212,41 @@ def test_three_kinds_are_learnt_and_named_on_a_smear(tmp_path: Path) -> None:
         assert said.shape == (4, 3)
         assert [KINDS[k] for k in said.argmax(axis=1)] == ["rbc", "rbc", "wbc", "platelet"]
         assert name(rgb, []).shape == (0, 3)
+
+
+def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path) -> None:
+    """The same as in every other pipeline, whatever the seed; cutouts of other sets are dealt by their own groups."""
+    cells = drawn(tmp_path / "cells", 40, 10)
+    parts = {f"s/{k}": ("train", "train", "val", "test", "train")[k % 5] for k in range(10)}
+    others = cells.table["label"] == "platelet"
+    table = cells.table.assign(part=cells.table["group_id"].map(parts).where(~others, None))
+    made = train_kinds(
+        [Cells(table, cells.crops, cells.masks)], MADE,
+        KindClassifier.model_validate({"name": "k", "cutouts": ["c"], "kinds": list(KINDS), "resamples": 5, **QUICK}),
+        tmp_path / "work",
+    )  # fmt: skip
+    tested = made.answers[made.answers["label"] != "platelet"]
+    assert set(tested["group_id"]) == {"s/3", "s/8"}
+    assert len(tested) == 16
+    assert made.metrics["test_groups"] >= 2
+    learnt = set(made.model.config["learnt_from"])
+    assert {f"s/{k}" for k in (0, 1, 2, 4, 5, 6, 7, 9)} <= learnt
+    with pytest.raises(ConfigurationError, match="needs the parts train, val and test"):
+        train_kinds(
+            [Cells(table.assign(part="train"), cells.crops, cells.masks)], MADE,
+            KindClassifier.model_validate({"name": "k", "cutouts": ["c"], **QUICK}), tmp_path / "work",
+        )  # fmt: skip
+
+
+def test_a_kind_that_a_part_lacks_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cells = drawn(tmp_path / "cells", 40, 10, ("rbc", "wbc"))
+    part = cells.table["image_id"].map(lambda name: ("train", "val", "test")[int(name[2:]) % 3])
+    lacking = cells.table.assign(part=part.where((part != "val") | (cells.table["label"] == "rbc"), "train"))
+    options = KindClassifier.model_validate({"name": "k", "cutouts": ["c"], "resamples": 5, **QUICK})
+    made = train_kinds([Cells(lacking, cells.crops, cells.masks)], MADE, options, tmp_path / "work")
+    (note,) = made.metrics["missing_from_parts"]
+    assert note.startswith("classifier k, split 1: val holds no kind wbc")
+    assert note in {record.message for record in caplog.records}
 
 
 def test_splits_search_and_fine_tuning(tmp_path: Path) -> None:

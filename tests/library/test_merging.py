@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from pandera.errors import SchemaError
 
-from blood_kedro.library.core.schemas import DuplicatePairs, conform
+from blood_kedro.library.core.errors import DataContractError
+from blood_kedro.library.core.groups import Groups
+from blood_kedro.library.core.schemas import DuplicatePairs, ImageGroups, conform
 from blood_kedro.library.merging.describe import class_table, composition, to_coco
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.merge import Merged, merge_sources
@@ -163,7 +166,7 @@ def test_global_names_are_sequential_and_files_follow(tmp_path: Path) -> None:
     for n in range(2):
         corpus.add("bccd", f"i{n}", canvases[n], [("rbc", 100, 100)])
         corpus.add("pbc", f"i{n}", canvases[n + 2], [("basophil", 250, 250)])
-    corpus.metadata["bccd"]["unlabelled.png"] = {**corpus.metadata["bccd"]["i0.png"], "image_id": "bccd/unlabelled"}
+    corpus.add("bccd", "unlabelled", photograph(field(9), 0, 0), [])
     merged = corpus.merge(tmp_path / "out")
     assert merged.index["global_id"].tolist() == [1, 2, 3, 4]
     assert merged.index["file_name"].tolist() == ["000001.png", "000002.png", "000003.png", "000004.png"]
@@ -178,6 +181,58 @@ def test_global_names_are_sequential_and_files_follow(tmp_path: Path) -> None:
     assert class_table(merged.index, merged.annotations)["total"].sum() == 4
     again = corpus.merge(tmp_path / "out")  # a second run over its own output
     pd.testing.assert_frame_equal(again.index, merged.index)
+
+
+def test_every_image_has_a_group_and_a_part(tmp_path: Path) -> None:
+    """Copies that the corpus drops, and images without labels, too: other pipelines read them."""
+    views = [field(0), *(field(n, size=520, cells=40) for n in range(1, 24))]
+    corpus = Corpus(tmp_path)
+    twin = photograph(views[0], 0, 0)
+    corpus.add("chula", "a_unlabelled_copy", twin, [])
+    corpus.add("chula", "first", twin, [("rbc", 100, 100)])
+    corpus.add("chula", "second", twin, [("rbc", 200, 200)])
+    corpus.add("chula", "shifted", photograph(views[0], 120, 40, noise=1), [("rbc", 100, 100)])
+    corpus.add("pbc", "same_field_elsewhere", photograph(views[0], 60, 20, noise=2), [("wbc", 100, 100)])
+    for n in range(1, 24):
+        corpus.add("chula", f"other{n:02d}", photograph(views[n], 0, 0), [("rbc", 100, 100)])
+    merged = corpus.merge(tmp_path / "out", val_fraction=0.1, parts={"val": 0.15, "test": 0.25})
+    table = merged.groups.set_index("image_id")
+    assert len(table) == 28
+    together = table.loc[["chula/a_unlabelled_copy", "chula/first", "chula/second", "chula/shifted",
+                          "pbc/same_field_elsewhere"]]  # fmt: skip
+    assert together["group_id"].nunique() == together["part"].nunique() == 1
+    assert (table["group_id"] == "chula/first").sum() == 5
+    copies = table["copy_of"].dropna().to_dict()
+    assert copies == {"chula/a_unlabelled_copy": "chula/first", "chula/second": "chula/first"}
+    assert "chula/first" in set(merged.index["image_id"])
+    shares = table["part"].value_counts(normalize=True)
+    assert shares["test"] == pytest.approx(0.25, abs=0.08)
+    assert shares["val"] == pytest.approx(0.15, abs=0.08)
+    # What the detector does not learn from, nothing learns from.
+    for name, split in zip(merged.index["image_id"], merged.index["split"], strict=True):
+        assert split == "train" or table.loc[name, "part"] == "test"
+    for group, name in zip(merged.index["duplicate_group"], merged.index["image_id"], strict=True):
+        assert table.loc[name, "group_id"] == group
+    pd.testing.assert_frame_equal(corpus.merge(tmp_path / "out").groups, merged.groups)
+    facts = Groups.of(merged.groups).facts("chula/second")
+    assert facts == {"group_id": "chula/first", "part": together["part"].iloc[0]}
+    with pytest.raises(DataContractError, match="not in the table of groups"):
+        Groups.of(merged.groups).facts("chula/unheard_of")
+    broken = merged.groups.assign(part=np.where(merged.groups["image_id"] == "chula/first", "val", "train"))
+    with pytest.raises(SchemaError, match="a group has one part"):
+        ImageGroups.validate(broken)
+
+
+def test_what_a_part_lacks_is_said_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    corpus = Corpus(tmp_path)
+    for n in range(12):
+        corpus.add("bccd", f"i{n}", photograph(field(n), 0, 0), [("rbc", 100, 100)])
+    corpus.add("pbc", "one", photograph(field(20), 0, 0), [("basophil", 250, 250)])
+    notes = corpus.merge(tmp_path / "out").summary["missing_from_parts"]
+    assert any("split of the corpus" in note and "no class basophil" in note for note in notes)
+    assert any("split of the corpus" in note and "no source pbc" in note for note in notes)
+    assert sum("parts of the groups" in note and "no source pbc" in note for note in notes) == 2
+    assert set(notes) <= {record.message for record in caplog.records}
 
 
 def test_rare_class_is_removed_but_its_cells_stay_ignored(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.cells import Cell, Cells, write_cells
-from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.errors import ConfigurationError, DataContractError, WeightsNotFoundError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
@@ -163,7 +164,7 @@ def test_crops_that_no_rule_speaks_of_have_no_label() -> None:
 
 
 def located(path: str, centres: list[tuple[int, int]], labels: str = "rbc") -> Located:
-    facts = {"source": "drawn", "image_id": f"drawn/{path}", "group_id": f"drawn/{path}"}
+    facts = {"source": "drawn", "image_id": f"drawn/{path}", "group_id": f"drawn/{path}", "part": "val"}
     names = [f"drawn/{path}#{k}" for k in range(len(centres))]
     return Located(path, facts, boxes_around(centres), names, [labels] * len(centres))
 
@@ -180,6 +181,7 @@ def test_crops_masks_measures_and_rejects(tmp_path: Path, window: str) -> None:
     )
     assert len(cells) == len(rows) == len(CENTRES)
     assert [row["cell_id"] for row in rows] == cells.table["cell_id"].tolist()
+    assert {row["part"] for row in rows} == {"val"}
     assert {row["path"]: row["reason"] for row in rejects.rows}.keys() == {"a.png", "bad.png"}
     assert "box of" in rejects.rows[0]["reason"]
     assert len(conform(RejectsSchema, rejects.rows)) == 2
@@ -214,21 +216,26 @@ def test_points_become_boxes_and_other_cells_are_left_out() -> None:
             "x_min_px": 50.0, "y_min_px": 60.0, "x_max_px": 50.0, "y_max_px": 60.0,
         }
     )  # fmt: skip
-    (found,) = annotated(index, annotations, {"s/a": "group_7"}, 40)
+    (found,) = annotated(index, annotations, Groups({"s/a": "group_7"}, {"group_7": "test"}), 40)
     assert found.boxes.tolist() == [[30, 40, 70, 80]]
     assert (found.names, found.labels, found.facts["group_id"]) == (["s/a#1"], ["teardrop"], "group_7")
+    assert found.facts["part"] == "test"
+    with pytest.raises(DataContractError, match="not in the table of groups"):
+        annotated(index, annotations, Groups({"s/b": "group_8"}, {"group_8": "test"}), 40)
 
 
-def test_parts_keep_groups_whole() -> None:
-    table = measured(neighbour_iou=[0.0, 0.1] * 40)
-    made = with_parts(table, OPTIONS, 0)
-    assert set(made["part"]) == {"train", "val", "test"}
-    assert (made.groupby("group_id")["part"].nunique() == 1).all()
-    assert with_parts(table, OPTIONS, 0)["part"].tolist() == made["part"].tolist()
+def test_no_crop_is_judged_whose_image_the_localizer_learnt_from() -> None:
+    parts = ["train", "train", "val", "val", "test", "test", "test", "test"]
+    table = measured(peaks=[1] * 8, part=parts)  # groups i/0 to i/3, two crops each
+    assert with_parts(table, frozenset(), OPTIONS)["part"].tolist() == parts
+    made = with_parts(table, frozenset({"i/1", "i/2"}), OPTIONS)
+    assert made["part"].tolist() == ["train", "train", "val", "val", "train", "train", "test", "test"]
+    with pytest.raises(ConfigurationError, match=r"no crop in part test[\s\S]*4 test crops whose images the localizer"):
+        with_parts(table, frozenset({"i/2", "i/3"}), OPTIONS)
     with pytest.raises(ConfigurationError, match="no red cell"):
-        with_parts(table.iloc[:0], OPTIONS, 0)
-    with pytest.raises(ConfigurationError, match="groups"):
-        with_parts(table.assign(group_id="one"), OPTIONS, 0)
+        with_parts(table.iloc[:0], frozenset(), OPTIONS)
+    with pytest.raises(ConfigurationError, match="no crop in part val"):
+        with_parts(table[table["part"] != "val"], frozenset(), OPTIONS)
 
 
 def test_judged_boxes_find_their_crops() -> None:

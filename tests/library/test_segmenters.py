@@ -9,15 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from blood_kedro.library.core.cells import write_cells
 from blood_kedro.library.core.errors import SourceNotFoundError, WeightsNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.agreement import agree
-from blood_kedro.library.counting.fields import FieldUnet, field_windows, insides
+from blood_kedro.library.counting.fields import FieldUnet, field_windows, insides, tile_groups
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import Piece, overlaps, piece
 from blood_kedro.library.counting.precomputed import read_masks
 from blood_kedro.library.counting.unet import UnetSegmenter
 from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.morphology.options import Segmenter
+from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import SmearOptions
 
@@ -165,6 +168,32 @@ def test_windows_of_fields_show_every_cell_of_a_tile_and_say_what_has_no_masks(t
     assert len(windows) == 25  # five by five, the last at the edge
     with pytest.raises(SourceNotFoundError, match="no tile"):
         list(field_windows(tmp_path / "nothing", 36, 80, 80, 1, rejects))
+
+
+def test_tiles_that_show_the_same_place_stay_on_one_side_of_a_split(tmp_path: Path) -> None:
+    """A grid of 4 x 3 tiles whose last column is anchored to the edge: 40 of its 64 px are shown twice."""
+    rng = np.random.default_rng(0)
+    smear = rng.integers(0, 255, (3 * 64, 3 * 64 + 24, 3), np.uint8)
+    (tmp_path / "grid_images").mkdir()
+    names = {}
+    for column, left in enumerate((0, 64, 128, 152)):
+        for row in range(3):
+            name = names[column, row] = f"HS2_{column + 8}_{row}"
+            tile = smear[64 * row : 64 * row + 64, left : left + 64]
+            cv2.imwrite(str(tmp_path / f"grid_images/{name}.png"), tile)
+            (tmp_path / f"Mask_sub_folders/{name}").mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / f"Mask_sub_folders/{name}/0.png"), np.zeros((64, 64), np.uint8))
+    cv2.imwrite(str(tmp_path / "grid_images/0_0.png"), smear[:64, :64])  # of another smear
+    groups = tile_groups(tmp_path)
+    assert groups == {**{name: names[min(cell[0], 2), cell[1]] for cell, name in names.items()}, "0_0": "0_0"}
+    cells = write_cells(tmp_path / "cells", field_windows(tmp_path, 16, 32, 32, 1, Rejects("fields")), 32)
+    table = cells.table
+    for seed in range(5):
+        run = segmentation_split(table, Segmenter(source="x", test_groups=("ojaghi/HS2_8_0",), seed=seed))
+        train, val = (set(table["tile_group"].iloc[rows]) for rows in (run.train, run.val))
+        assert train
+        assert val
+        assert not train & val
 
 
 def test_stored_masks_with_every_fault(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_a_class_that_a_part_lacks_is_warned_of_by_name(caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         notes = missing_from_parts(labels, parts, "class", "variant x, run 1_2")
     assert len(notes) == 1
-    assert notes[0].startswith("variant x, run 1_2: val holds no class burr, teardrop, for groups stay whole: give")
+    assert notes[0].startswith("variant x, run 1_2: val holds no class burr, teardrop: give more slides")
     assert [record.message for record in caplog.records] == notes
 
 

@@ -40,7 +40,10 @@ def test_results_are_complete_and_agree(demo: Path) -> None:
     counting = summary["counting"]
     assert set(counting) == {"classification", "count_synthetic"}
     assert counting["count_synthetic"]["smears"] == 12
-    assert counting["count_synthetic"]["errors"]["rbc"]["images"] == 12
+    held_out = counting["count_synthetic"]["held_out"]
+    assert held_out["images"] + held_out["left_out"] == 12
+    assert set(held_out["parts"]) == {"test"}
+    assert counting["count_synthetic"]["errors"]["rbc"]["images"] == held_out["images"]
     assert abs(counting["count_synthetic"]["errors"]["rbc"]["sum_error_percent"]) < 15
     assert summary["run"]["env"] == "base"
     assert summary["sources"]["synthetic"]["images"] == 12

@@ -11,6 +11,7 @@ import published_counting
 import pytest
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.agreement import agree
 from blood_kedro.library.counting.filters import FilterOptions, filter_pieces
@@ -207,10 +208,11 @@ def _accuracy_of_rules(
     tables: SourceTables, index: pd.DataFrame, folder: Path, options: CropOptions
 ) -> tuple[float, int]:
     rows: list[dict[str, object]] = []
-    found = annotated(index, tables.annotations, {}, options.cell_px)
+    alone = {str(name): str(name) for name in index["image_id"]}
+    found = annotated(index, tables.annotations, Groups(alone, dict.fromkeys(alone, "train")), options.cell_px)
     for _ in cut_red_cells(folder, found, options, Rejects(options.source), rows):
         pass
-    table = pd.DataFrame(rows).assign(part="train")
+    table = pd.DataFrame(rows)
     if options.truth == "by_eye":
         table["true_cells"] = true_cells(table)
     rules = RuleOptions()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +15,7 @@ from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
 from blood_kedro.library.core.cells import Cell
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.core.rejects import Rejects
@@ -54,14 +55,19 @@ class _ElsaftyBlock:
         return cells, rejects
 
 
-def ojaghi_cells(folder: Path, options: CellOptions, side_px: int, rejects: Rejects) -> Iterator[Cell]:
-    """Single cells of the tiles with SAM masks.
+def ojaghi_cells(
+    folder: Path, tile_groups: Mapping[str, str], options: CellOptions, side_px: int, rejects: Rejects
+) -> Iterator[Cell]:
+    """Single cells of the tiles with SAM masks. `tile_groups`: of each tile, the one that stands for its group.
 
     Raises:
         SourceNotFoundError: there is no tile.
     """
     work = _OjaghiTile(folder, _needed(options.crop_px, "crop_px"), side_px)
-    yield from _collected(in_processes(work, ojaghi.tiles(folder), options.workers, ordered=True), rejects)
+    for cell in _collected(in_processes(work, ojaghi.tiles(folder), options.workers, ordered=True), rejects):
+        tile = str(cell.facts["image_id"]).removeprefix("ojaghi/")
+        cell.facts["tile_group"] = f"ojaghi/{tile_groups[tile]}"
+        yield cell
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def point_cells(
     folder: Path,
     index: pd.DataFrame,
     annotations: pd.DataFrame,
-    groups: dict[str, str],
+    groups: Groups,
     options: CellOptions,
     side_px: int,
     rejects: Rejects,
@@ -92,7 +98,7 @@ def point_cells(
         folder: of the source's images.
         index: image index of the source.
         annotations: its raw annotations; a point is the middle of its box.
-        groups: image to the group of images that show the same field.
+        groups: of the images.
         options: settings; `crop_px` and `cell_px` are needed.
         side_px: side of a crop.
         rejects: collects what cannot be used.
@@ -137,9 +143,9 @@ def _points(rows: pd.DataFrame) -> list[LabelledPoint]:
     ]  # fmt: skip
 
 
-def _facts(row: dict[str, object], groups: dict[str, str]) -> dict[str, object]:
+def _facts(row: dict[str, object], groups: Groups) -> dict[str, object]:
     name = str(row["image_id"])
-    return {"source": row["source"], "image_id": name, "group_id": groups.get(name, name)}
+    return {"source": row["source"], "image_id": name, **groups.facts(name)}
 
 
 def _sample(labels: list[str], per_class: int | None, seed: int) -> list[int]:

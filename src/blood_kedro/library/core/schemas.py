@@ -118,7 +118,11 @@ class Rejects(_Table):
 
 
 class CellTable(_Table):
-    """Single-cell crops. `group_id` is what a split keeps whole: slide, image, or group of equal images.
+    """Single-cell crops. `group_id` is what a split keeps whole: slide, or group of images that show one field.
+
+    `part` is that of the group in `ImageGroups`, null in sets that are no source of images. `tile_group` is shared by
+    tiles of one slide that show the same place, null where a slide is not cut into tiles: what a split within a slide
+    keeps whole.
 
     `shape` is one of `paper_003.NINE_SHAPES` or `other`, `label` a class of the taxonomy; null where the source does
     not say. `x_px`, `y_px` is the middle of the crop in its image.
@@ -128,6 +132,8 @@ class CellTable(_Table):
     source: Series[str]
     image_id: Series[str]
     group_id: Series[str]
+    part: Series[str] = pa.Field(nullable=True, isin=SPLITS)
+    tile_group: Series[str] = pa.Field(nullable=True)
     slide: Series[str] = pa.Field(nullable=True)
     scanner: Series[str] = pa.Field(nullable=True)
     label_raw: Series[str]
@@ -149,7 +155,7 @@ class OverlapCrops(_Table):
     cell_id: Series[str] = pa.Field(unique=True)
     image_id: Series[str]
     group_id: Series[str]
-    part: Series[str] = pa.Field(isin=["train", "val", "test"])
+    part: Series[str] = pa.Field(isin=SPLITS)
     x_min_px: Series[float]
     y_min_px: Series[float]
     x_max_px: Series[float]
@@ -173,6 +179,26 @@ class UnifiedIndex(ImageIndex):
     file_name: Series[str] = pa.Field(unique=True)
     duplicate_group: Series[str]
     split: Series[str] = pa.Field(isin=SPLITS)
+
+
+class ImageGroups(_Table):
+    """What every pipeline splits by: one row per standardized image of every enabled source.
+
+    Images of one slide or patient, copies, and images that show the same field have one `group_id`, the name of the
+    first of them. `part` is drawn once for each group. `copy_of` is the image that holds the labels of all those with
+    the same pixels; the copy itself is not in the unified corpus.
+    """
+
+    image_id: Series[str] = pa.Field(unique=True)
+    source: Series[str]
+    group_id: Series[str]
+    part: Series[str] = pa.Field(isin=SPLITS)
+    copy_of: Series[str] = pa.Field(nullable=True)
+
+    @pa.dataframe_check(error="a group has one part")
+    def whole(cls, table: pd.DataFrame) -> bool:
+        """No group stands in two parts."""
+        return not table[["group_id", "part"]].drop_duplicates()["group_id"].duplicated().any()
 
 
 class DuplicatePairs(_Table):

@@ -16,6 +16,7 @@ import pandas as pd
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.cells import Cell
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.core.rejects import Rejects
@@ -66,8 +67,7 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
     """The authors' own cutouts, `<part>/<RBC|WBC>/<tile>_<mask>.png`.
 
     Copies that they made by augmentation (`aug-*`) are left out: this project makes its own, on the training side.
-    `slide` is the smear, `scanner` the authors' part, `group_id` the tile; the last two columns of HS2 show the same
-    cells (they overlap by 353 px) and are one group.
+    `slide` is the smear, `scanner` the authors' part, `group_id` the tile, or the first of the tiles that overlap.
 
     Raises:
         SourceNotFoundError: there is none.
@@ -92,7 +92,7 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
             rejects.add(file.relative_to(folder), "cell", "dropped", error.what)
             continue
         count += 1
-        group = re.sub(r"^HS2_11_", "HS2_10_", tile["tile"])
+        group = _published_group(slide, *map(int, tile["tile"].split("_")[-2:]))
         yield Cell(
             framed(rgb, scale, options.side_px),
             None,
@@ -110,11 +110,22 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
         )  # fmt: skip
 
 
+def _published_group(slide: str, column: int, row: int) -> str:
+    """The first of the tiles that overlap: cutouts have no ground to find that from, but both smears are known.
+
+    Column 11 of HS2 shows 353 px of column 10, column 9 of HS1 67 px of column 8, row 19 of HS1 18 px of row 18
+    (facts-data.md, section 5).
+    """
+    if slide == "HS2":
+        return f"HS2_{min(column, 10)}_{row}"
+    return f"{min(column, 8)}_{min(row, 18)}"
+
+
 def segmented_cutouts(
     folder: Path,
     index: pd.DataFrame,
     annotations: pd.DataFrame,
-    groups: dict[str, str],
+    groups: Groups,
     options: CutoutOptions,
     segment: Segment,
     rejects: Rejects,
@@ -127,7 +138,7 @@ def segmented_cutouts(
         folder: of the images.
         index: image index of the source.
         annotations: its raw annotations.
-        groups: image to the group of images that show the same field.
+        groups: of the images.
         options: how to segment and cut.
         segment: the segmenter that smears are counted with.
         rejects: gets images that cannot be read.
@@ -157,7 +168,7 @@ def _drawn(cells: list[Cell], most: int | None, seed: int) -> list[Cell]:
 @dataclass(frozen=True)
 class _Image:
     folder: Path
-    groups: dict[str, str]
+    groups: Groups
     options: CutoutOptions
     segment: Segment
 
@@ -181,7 +192,7 @@ class _Image:
             x, y = each.centre_xy_px
             facts = {
                 "cell_id": own if times[own] == 1 else f"{own}+{times[own]}", "source": image["source"],
-                "image_id": name, "group_id": self.groups.get(name, name), "slide": None, "scanner": None,
+                "image_id": name, **self.groups.facts(name), "slide": None, "scanner": None,
                 "label_raw": str(row["label_raw"]), "label": str(row["kind"]), "shape": None, "x_px": x, "y_px": y,
                 "mask_origin": None,
             }  # fmt: skip

@@ -6,7 +6,7 @@ insides are cells, and each grows back by the width of the rim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from blood_kedro.library.counting.filters import single_area
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels
 from blood_kedro.library.counting.segment import Precomputed, filtered, prepared
+from blood_kedro.library.counting.tiles import grids, groups_of_tiles, tile_name
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.imaging.segmentation import split_instances
 
@@ -69,6 +70,7 @@ def insides(pieces: Sequence[Piece], height_px: int, width_px: int, cell_px: flo
 class _Tile:
     folder: Path
     options: Segmentation
+    groups: Mapping[str, str]
     crop_px: int
     side_px: int
 
@@ -92,8 +94,9 @@ class _Tile:
         slide = tile.rpartition("_")[0].rpartition("_")[0] or "HS1"
         facts: dict[str, object] = {
             "cell_id": f"fields/{tile}#{x}_{y}", "source": "ojaghi", "image_id": f"ojaghi/{tile}",
-            "group_id": f"ojaghi/{slide}", "slide": slide, "scanner": None, "label_raw": "field", "label": "rbc",
-            "shape": None, "x_px": x + self.crop_px / 2, "y_px": y + self.crop_px / 2, "mask_origin": "sam",
+            "group_id": f"ojaghi/{slide}", "tile_group": f"ojaghi/{self.groups[tile]}", "slide": slide,
+            "scanner": None, "label_raw": "field", "label": "rbc", "shape": None, "x_px": x + self.crop_px / 2,
+            "y_px": y + self.crop_px / 2, "mask_origin": "sam",
         }  # fmt: skip
         return Cell(np.asarray(shown, np.uint8), np.asarray(mask, np.bool_), facts)
 
@@ -123,16 +126,41 @@ def field_windows(
     Raises:
         SourceNotFoundError: there is no tile.
     """
+    tiles = _tiles(folder)
+    work = _Tile(folder, Segmentation(cell_px=cell_px), tile_groups(folder), crop_px, side_px)
+    for cells, reasons in in_processes(work, tiles, workers, ordered=True):
+        for path, reason in reasons:
+            rejects.add(path, "cell", "dropped", reason)
+        yield from cells
+
+
+def tile_groups(folder: Path) -> dict[str, str]:
+    """Of each tile in `grid_images`, the first of those that it overlaps; itself if none.
+
+    The last column or row of an export is often anchored to the edge of the smear and shows again what the one before
+    it shows: by how much is measured from the pixels (`tiles.grids`). A split within a smear must keep these together.
+
+    Raises:
+        SourceNotFoundError: there is no tile.
+        BadInputError: a tile cannot be read, has another size, or a name without column and row.
+    """
+    smears: dict[str, list[Path]] = {}
+    for path in _tiles(folder):
+        smears.setdefault((tile_name(path.stem) or ("",))[0], []).append(path)
+    groups: dict[str, str] = {}
+    for paths in smears.values():
+        for grid in grids({path.stem: read_rgb(path) for path in paths}):
+            groups |= groups_of_tiles(grid)
+    return groups
+
+
+def _tiles(folder: Path) -> list[Path]:
     tiles = sorted((folder / "grid_images").glob("*.png"))
     if not tiles:
         raise SourceNotFoundError(
             "no tiles with masks", where=str(folder / "grid_images"), remedy="see docs/data_sources.md"
         )
-    work = _Tile(folder, Segmentation(cell_px=cell_px), crop_px, side_px)
-    for cells, reasons in in_processes(work, tiles, workers, ordered=True):
-        for path, reason in reasons:
-            rejects.add(path, "cell", "dropped", reason)
-        yield from cells
+    return tiles
 
 
 @dataclass(frozen=True)

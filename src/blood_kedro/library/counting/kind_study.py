@@ -18,18 +18,20 @@ from torchvision.transforms import v2
 
 from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.numbers import none_for_nan
+from blood_kedro.library.core.schemas import SPLITS
 from blood_kedro.library.counting.kinds import build_network, probabilities
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier
 from blood_kedro.library.evaluation.classification import classification_measures, group_interval
 from blood_kedro.library.training.crops import CropData, Turn
-from blood_kedro.library.training.splits import Indices, fold_groups, split_groups
+from blood_kedro.library.training.splits import Indices, fold_groups, missing_from_parts, split_groups
 from blood_kedro.library.training.supervised import fit_supervised
 
 Cutouts = npt.NDArray[np.uint8]
-# Paper 004, section 3.4: 75:15:10.
+# Paper 004, section 3.4: 75:15:10. Images of sources have the parts of the table of groups instead.
 _VAL, _TEST = 0.15, 0.10
 
 
@@ -79,25 +81,26 @@ def train_kinds(
     """
     table, pixels = _gathered(cutouts, options)
     labels = _positions(table["label"], options)
-    splits = _splits(table, options)
+    dealt = splits(table, options)
     identity = [options.model_dump(mode="json", exclude={"search", "training", "resamples"}), table_fingerprint(table)]
 
     def train(split: Split, values: dict[str, Any], name: str, log: Callable[[dict[str, float]], None]) -> _Trained:
         return _train(pixels, labels, split, values, options, start, [*identity, name], work_folder, log)
 
-    tried, best = _searched(splits[0], options, train, pixels, labels)
+    tried, best = _searched(dealt[0], options, train, pixels, labels)
     answers, histories, models = [], [], []
-    for number, split in enumerate(splits, start=1):
+    for number, split in enumerate(dealt, start=1):
         made = train(split, best, f"split_{number}", on_epoch if number == 1 else lambda _: None)
         known = table.iloc[split.test][["cell_id", "group_id", "label"]].reset_index(drop=True)
         found = probabilities(made.network, pixels[split.test])
         answers.append(pd.concat([known, pd.DataFrame(found, columns=[f"p_{kind}" for kind in options.kinds])], axis=1))
         histories.append(pd.DataFrame(made.history).assign(split=number))
         models.append(made)
-    table_3 = _predictions_by_part(models[0].network, pixels, labels, splits[0], models[0].trained_on, options)
+    table_3 = _predictions_by_part(models[0].network, pixels, labels, dealt[0], models[0].trained_on, options)
     said = pd.concat(answers, ignore_index=True)
     metrics = {
-        **_measured(said, options), "splits": len(splits), "best": best, "parts": table_3,
+        **_measured(said, options), "splits": len(dealt), "best": best, "parts": table_3,
+        "missing_from_parts": _missing(table, dealt, options),
         "cutouts": table["label"].value_counts().to_dict(), "search_space": options.search.model_dump(mode="json"),
         "weights_origin": "random weights" if start is None else f"fine-tuned from {start.config['name']}",
         "data_fingerprint": table_fingerprint(table),
@@ -108,6 +111,10 @@ def train_kinds(
         "normalised": made_with.normalise and made_with.reader == "segmented",
         "classifier": options.model_dump(mode="json"),
         "weights_origin": metrics["weights_origin"], "data_fingerprint": metrics["data_fingerprint"],
+        "learnt_from": all_learnt_from(
+            table["image_id"].iloc[np.concatenate([dealt[0].train, dealt[0].val])],
+            None if start is None else start.config,
+        ),
     }  # fmt: skip
     model = ModelBundle(models[0].network.state_dict(), config)
     return Study(model, said, tried, pd.concat(histories, ignore_index=True), none_for_nan(metrics))
@@ -144,18 +151,16 @@ def _gathered(cutouts: Sequence[Cells], options: KindClassifier) -> tuple[pd.Dat
     return table, np.concatenate([np.asarray(c.crops)[mine] for c, mine in zip(cutouts, kept, strict=True)])
 
 
-def _splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
+def splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
+    """Rows of the table of cutouts to train on, choose by and test on: one split, or one for each fold.
+
+    Raises:
+        ConfigurationError: a part would be empty, or there are too few groups.
+    """
     rows, labels = np.arange(len(table)), table["label"].to_numpy(object)
     seed = seed_for(options.seed, "kinds", options.split)
     if options.split == "published":
-        part = table["scanner"].to_numpy(object)
-        made = Split(*(np.flatnonzero(part == name) for name in ("train", "val", "test")))
-        if not all(map(len, (made.train, made.val, made.test))):
-            raise ConfigurationError(
-                "split published needs the parts train, val and test", where=f"classifier {options.name}: split",
-                got=str(sorted(map(str, set(part)))), remedy="use cutouts with reader: published, or another split",
-            )  # fmt: skip
-        return [made]
+        return [_by_part(table["scanner"].to_numpy(object), options, "use cutouts with reader: published")]
     if options.split == "cutout":
         rest, test = train_test_split(rows, test_size=_TEST, stratify=labels, random_state=seed)
         share = _VAL / (1 - _TEST)
@@ -163,14 +168,39 @@ def _splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
         return [Split(train, val, test)]
     groups = pd.factorize(table["group_id"])[0]
     if options.folds:
-        outer = fold_groups(rows, labels, groups, options.folds, seed)
-    else:
-        outer = [split_groups(rows, labels, groups, _share(_TEST, groups), seed)]
-    splits = []
-    for rest, test in outer:
-        train, val = split_groups(rest, labels, groups, _share(_VAL / (1 - _TEST), groups[rest]), seed)
-        splits.append(Split(train, val, test))
-    return splits
+        folds = fold_groups(rows, labels, groups, options.folds, seed)
+        return [Split(*_without_val(rest, labels, groups, seed), test) for rest, test in folds]
+    part = np.array(table["part"], object)
+    own = np.flatnonzero(pd.isna(part))
+    if len(own):
+        rest, test = split_groups(own, labels, groups, _share(_TEST, groups[own]), seed)
+        train, val = _without_val(rest, labels, groups, seed)
+        part[train], part[val], part[test] = SPLITS
+    return [_by_part(part, options, "give more images")]
+
+
+def _by_part(part: npt.NDArray[np.object_], options: KindClassifier, remedy: str) -> Split:
+    made = Split(*(np.flatnonzero(part == name) for name in SPLITS))
+    if not all(map(len, (made.train, made.val, made.test))):
+        raise ConfigurationError(
+            f"split {options.split} needs the parts train, val and test", where=f"classifier {options.name}: split",
+            got=str(sorted(map(str, set(part)))), remedy=f"{remedy}, or choose another split",
+        )  # fmt: skip
+    return made
+
+
+def _without_val(rest: Indices, labels: npt.NDArray[np.object_], groups: Indices, seed: int) -> tuple[Indices, Indices]:
+    return split_groups(rest, labels, groups, _share(_VAL / (1 - _TEST), groups[rest]), seed)
+
+
+def _missing(table: pd.DataFrame, dealt: Sequence[Split], options: KindClassifier) -> list[str]:
+    """What parts of the splits lack: kinds and sources."""
+    notes = []
+    for number, split in enumerate(dealt, start=1):
+        where = f"classifier {options.name}, split {number}"
+        for what, column in (("kind", "label"), ("source", "source")):
+            notes += missing_from_parts(table[column].to_numpy(object), vars(split), what, where)
+    return notes
 
 
 def _share(wanted: float, groups: Indices) -> float:

@@ -135,8 +135,9 @@ class KindClassifier(_Frozen):
     """The CNN of paper 004, section 3.4, on one or several sets of `cutouts`.
 
     `kinds` are what it tells apart: two with one logit, as published, three with one each. `split`: `published` takes
-    the folders of the authors' set; `cutout` draws 75:15:10 of cutouts as published; `group` the same of tiles or
-    images, so that none is on two sides; with `folds`, every group is tested on once. `augmented` kinds are multiplied
+    the folders of the authors' set; `cutout` draws 75:15:10 of cutouts as published; `group` takes the parts of the
+    table of groups (and 75:15:10 of tiles, in the authors' set), so that no field is on two sides; with `folds`, every
+    group is tested on once. `augmented` kinds are multiplied
     by `copies` (flips and turns of up to 90 degrees), on the training side alone; of the others at most `ratio` are
     kept for each of theirs. `start_from` names a classifier whose weights are fine-tuned (section 4.3).
     """

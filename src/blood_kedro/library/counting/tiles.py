@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse.csgraph import connected_components
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 
@@ -115,6 +116,17 @@ def grids(tiles: Mapping[str, RgbImage]) -> list[Grid]:
             )
         smears.setdefault(parts[0], {})[parts[1], parts[2]] = name
     return [_grid(smear, cells, tiles) for smear, cells in smears.items()]
+
+
+def groups_of_tiles(grid: Grid) -> dict[str, str]:
+    """Of each tile, the first of the tiles that it shares pixels with, directly or through others; itself if none."""
+    corners = np.array([(p.left, p.top, p.left + p.width, p.top + p.height) for p in grid.places])
+    start = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    end = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
+    _, component = connected_components(np.all(start < end, axis=2), directed=False)
+    names = [place.name for place in grid.places]
+    first: dict[int, str] = {}
+    return {name: first.setdefault(int(number), name) for name, number in zip(names, component, strict=True)}
 
 
 def _grid(smear: str, cells: dict[tuple[int, int], str], tiles: Mapping[str, RgbImage]) -> Grid:

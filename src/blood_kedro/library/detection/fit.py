@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.cutout import Cutout
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.plain import to_plain
@@ -155,6 +156,7 @@ def _start(
         "image_std": list(std),
         "anchors_px": anchors,
         "weights_origin": start.origin,
+        "learnt_from": all_learnt_from((i.get("image_id", i["file_name"]) for i in train["images"]), start.config),
     }
 
 

@@ -32,10 +32,11 @@ _STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
 
 @dataclass(frozen=True)
 class Initialized:
-    """A network and where its weights came from, in words that a report can print."""
+    """A network, where its weights came from, and what the bundle they are from says of itself."""
 
     network: FasterRCNN
     origin: str
+    config: dict[str, Any] | None = None
 
 
 def initialize(
@@ -78,6 +79,7 @@ def initialize(
     else:
         bundle, origin = _bundle(initialization, pretrained)
         _load(network, bundle.weights, origin, _CLASS_LAYERS)
+        return Initialized(network, origin, bundle.config)
     return Initialized(network, origin)
 
 

@@ -12,20 +12,25 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core import taxonomy
-from blood_kedro.library.core.schemas import Annotations, UnifiedIndex, conform
+from blood_kedro.library.core.schemas import SPLITS, Annotations, ImageGroups, UnifiedIndex, conform
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.identical import merge_identical
 from blood_kedro.library.merging.options import MergingOptions
-from blood_kedro.library.merging.split import MODES, leak, split_images
+from blood_kedro.library.merging.split import MODES, leak, parts_of_groups, split_images
 from blood_kedro.library.merging.thumbnails import make_thumbnails
+from blood_kedro.library.training.splits import missing_from_parts
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The unified corpus. Boxes are in px of the canvas; `classes` lists the classes that can be learnt, in order."""
+    """The unified corpus. Boxes are in px of the canvas; `classes` lists the classes that can be learnt, in order.
+
+    `groups` is of schema `ImageGroups`: it also has the images that the corpus leaves out.
+    """
 
     index: pd.DataFrame
+    groups: pd.DataFrame
     annotations: pd.DataFrame
     pairs: pd.DataFrame
     rejects: pd.DataFrame
@@ -51,19 +56,17 @@ def merge_sources(
         options: settings.
         seed: global seed.
     """
-    images = _images(annotations, metadata)
+    pictures = _pictures(annotations, metadata)
     labels = pd.concat([annotations[source] for source in annotations], ignore_index=True)
-    paths = [folders[row["source"]] / "images" / row["source_file"] for row in records(images)]
-    thumbnails = make_thumbnails(paths, list(images["new_size_px"]))
-    ids = images["image_id"].tolist()
-    pairs = find_duplicates(ids, images["source"].tolist(), thumbnails, options.duplicates)
-    known = [None if pd.isna(g) else str(g) for g in images["group_id"]]
-    images["duplicate_group"] = duplicate_groups(ids, pairs, known)
-    copies = pairs if options.duplicates.merge_identical else pairs.iloc[:0]
-    images, labels, rejects = merge_identical(images, labels, copies, options.duplicates.same_point_px)
+    paths = [folders[row["source"]] / "images" / row["source_file"] for row in records(pictures)]
+    thumbnails = make_thumbnails(paths, list(pictures["new_size_px"]))
+    ids = pictures["image_id"].tolist()
+    pairs = find_duplicates(ids, pictures["source"].tolist(), thumbnails, options.duplicates)
+    known = [None if pd.isna(g) else str(g) for g in pictures["group_id"]]
+    pictures["duplicate_group"] = duplicate_groups(ids, pairs, known)
+    images, labels, rejects = _without_copies(pictures, labels, pairs, options)
     labels, removed = _apply_view(labels, options)
     classes = _classes(labels, removed, options)
-    images = images.reset_index(drop=True)
     counts = _class_counts(images, labels, classes)
     modes = {mode: split_images(images, counts, options, mode, seed) for mode in MODES}
     leaks = {mode: leak(splits, images, pairs) for mode, splits in modes.items()}
@@ -71,20 +74,74 @@ def merge_sources(
     images["global_id"] = np.arange(1, len(images) + 1)
     images["file_name"] = [f"{number:06d}.png" for number in images["global_id"]]
     _copy_images(images, folders, out_folder / "images")
+    held_out = set(images.loc[(modes["grouped"] != "train").to_numpy(), "duplicate_group"])
+    pictures["part"] = parts_of_groups(
+        pictures, _class_counts(pictures, labels, classes), held_out, options.parts, seed
+    )
+    groups = _groups(pictures, pairs)
     index = conform(UnifiedIndex, records(images))
     merged = conform(Annotations, records(labels))
-    return Merged(index, merged, pairs, rejects, classes, _summary(index, merged, pairs, leaks, removed, options))
+    summary = _summary(index, merged, pairs, leaks, removed, options)
+    summary |= _summary_of_groups(groups) | {"missing_from_parts": _missing(index, merged, groups)}
+    return Merged(index, groups, merged, pairs, rejects, classes, summary)
 
 
-def _images(annotations: dict[str, pd.DataFrame], metadata: dict[str, dict[str, dict[str, Any]]]) -> pd.DataFrame:
-    """Images that carry at least one label, in order of source and file (Algorithm 2, line 6)."""
+def _pictures(annotations: dict[str, pd.DataFrame], metadata: dict[str, dict[str, dict[str, Any]]]) -> pd.DataFrame:
+    """Every standardized image, in order of source and file; those with a label first (Algorithm 2, line 6)."""
     rows = []
     for source, files in metadata.items():
         labelled = set(annotations[source].loc[~annotations[source]["ignore"].astype(bool), "image_id"])
         for file_name, facts in files.items():
-            if facts["image_id"] in labelled:
-                rows.append({**facts, "source_file": file_name, "new_size_px": tuple(facts["new_size_px"])})
-    return pd.DataFrame(rows)
+            size = tuple(facts["new_size_px"])
+            known = facts["image_id"] in labelled
+            rows.append({**facts, "source_file": file_name, "new_size_px": size, "labelled": known})
+    # An unlabelled twin is the copy of a labelled one, never the other way round.
+    return pd.DataFrame(rows).sort_values("labelled", ascending=False, kind="stable", ignore_index=True)
+
+
+def _without_copies(
+    pictures: pd.DataFrame, labels: pd.DataFrame, pairs: pd.DataFrame, options: MergingOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Labelled images without those that are copies, their labels, and what was merged."""
+    images = pictures[pictures["labelled"]].drop(columns="labelled")
+    labelled = set(images["image_id"])
+    copies = pairs["image_a"].isin(labelled) & pairs["image_b"].isin(labelled) & options.duplicates.merge_identical
+    labels = labels[labels["image_id"].isin(labelled)]
+    images, labels, rejects = merge_identical(images, labels, pairs[copies], options.duplicates.same_point_px)
+    return images.reset_index(drop=True), labels, rejects
+
+
+def _groups(pictures: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    same = pairs[pairs["kind"] == "same_pixels"]
+    copies = pictures["image_id"].map(dict(zip(same["image_b"], same["image_a"], strict=True)))
+    table = pictures[["image_id", "source", "part"]].assign(group_id=pictures["duplicate_group"], copy_of=copies)
+    return conform(ImageGroups, records(table.astype({"copy_of": object}).where(table.notna(), None)))
+
+
+def _summary_of_groups(groups: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "grouped_images": len(groups),
+        "groups": int(groups["group_id"].nunique()),
+        "images_of_parts": {name: int((groups["part"] == name).sum()) for name in SPLITS},
+    }
+
+
+def _missing(index: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame) -> list[str]:
+    """What parts lack: classes and sources in the split of the corpus, sources in the parts of the groups."""
+    split = index["split"].to_numpy()
+    cells = labels[~labels["ignore"]]
+    of_cell = cells["image_id"].map(dict(zip(index["image_id"], split, strict=True))).to_numpy()
+    used = [name for name in SPLITS if (split == name).any()]
+    notes = missing_from_parts(
+        cells["label"].to_numpy(object), {name: np.flatnonzero(of_cell == name) for name in used}, "class",
+        "split of the corpus",
+    )  # fmt: skip
+    notes += missing_from_parts(
+        index["source"].to_numpy(object), {name: np.flatnonzero(split == name) for name in used}, "source",
+        "split of the corpus",
+    )  # fmt: skip
+    rows = {name: np.flatnonzero(groups["part"] == name) for name in SPLITS}
+    return notes + missing_from_parts(groups["source"].to_numpy(object), rows, "source", "parts of the groups")
 
 
 def _apply_view(labels: pd.DataFrame, options: MergingOptions) -> tuple[pd.DataFrame, list[dict[str, Any]]]:

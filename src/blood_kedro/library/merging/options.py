@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class DuplicateOptions(BaseModel):
@@ -24,6 +24,25 @@ class DuplicateOptions(BaseModel):
     same_point_px: float = Field(15, ge=0, description="labels of identical images closer than this are one cell")
 
 
+class PartOptions(BaseModel):
+    """Shares of the images that crops, cutouts and counts are chosen by and judged on.
+
+    What the split of the corpus holds out for detectors (`val_fraction`, `test_fraction`) is in `test`, too: a field
+    that a detector did not learn from is one that nothing else learns from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    val: float = Field(0.15, gt=0, lt=1)
+    test: float = Field(0.25, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> PartOptions:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val ({self.val}) and test ({self.test}) leave nothing to train on")
+        return self
+
+
 class MergingOptions(BaseModel):
     """Algorithm 2 of paper 000, duplicates and the split."""
 
@@ -34,4 +53,5 @@ class MergingOptions(BaseModel):
     split: Literal["grouped", "paper", "official"] = "grouped"
     val_fraction: float = Field(0.1, gt=0, lt=1)
     test_fraction: float = Field(0.0, ge=0, lt=1)
+    parts: PartOptions = PartOptions()
     duplicates: DuplicateOptions = DuplicateOptions()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.merging.options import MergingOptions
+from blood_kedro.library.merging.options import MergingOptions, PartOptions
 
 MODES = ("grouped", "paper", "official")
 
@@ -40,6 +42,24 @@ def split_images(
     return pd.Series(names, index=index.index, dtype="str")
 
 
+def parts_of_groups(
+    pictures: pd.DataFrame, class_counts: pd.DataFrame, held_out: set[str], shares: PartOptions, seed: int
+) -> pd.Series:
+    """Part of every image, in the order of `pictures`: the same for all images of a group, drawn once.
+
+    Args:
+        pictures: with `source` and `duplicate_group`.
+        class_counts: labelled cells of each class, one row per picture, one column per class.
+        held_out: groups that the grouped split of the corpus keeps from training; all are tested on.
+        shares: of the parts.
+        seed: global seed.
+    """
+    fractions = {"train": 1 - shares.val - shares.test, "val": shares.val, "test": shares.test}
+    rng = np.random.default_rng(seed_for(seed, "parts"))
+    names = _by_group(pictures, class_counts, fractions, rng, dict.fromkeys(held_out, "test"))
+    return pd.Series(names, index=pictures.index, dtype="str")
+
+
 def leak(splits: pd.Series, index: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, int]:
     """What a split lets through: duplicate groups and pairs that stand on both sides of it."""
     by_group = splits.groupby(index["duplicate_group"].to_numpy()).nunique()
@@ -70,9 +90,16 @@ def _plain(count: int, fractions: dict[str, float], rng: np.random.Generator) ->
 
 
 def _by_group(
-    index: pd.DataFrame, class_counts: pd.DataFrame, fractions: dict[str, float], rng: np.random.Generator
+    index: pd.DataFrame,
+    class_counts: pd.DataFrame,
+    fractions: Mapping[str, float],
+    rng: np.random.Generator,
+    placed: Mapping[str, str] | None = None,
 ) -> npt.NDArray[np.object_]:
-    """Iterative stratification (Sechidis et al. 2011) over groups: the rarest class still to place goes first."""
+    """Iterative stratification (Sechidis et al. 2011) over groups: the rarest class still to place goes first.
+
+    `placed` are groups whose part is given.
+    """
     codes, groups = pd.factorize(index["duplicate_group"])
     sources = pd.get_dummies(index["source"]).to_numpy(np.float64)
     per_image = np.column_stack([class_counts.to_numpy(np.float64), sources, np.ones(len(index))])
@@ -83,6 +110,11 @@ def _by_group(
     targets = np.maximum(wanted, 1e-9)
     free = np.ones(len(groups), bool)
     chosen = np.zeros(len(groups), np.int64)
+    for group, group_name in enumerate(groups):
+        if placed and group_name in placed:
+            chosen[group] = names.index(placed[group_name])
+            wanted[chosen[group]] -= totals[group]
+            free[group] = False
     shuffled = rng.permutation(len(groups))
     while free.any():
         left = (totals[free] > 0).sum(axis=0)  # in groups: cells of a class and images of a source compare in these

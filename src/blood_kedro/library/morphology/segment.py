@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
-from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, load_config
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.evaluation.classification import pixel_measures
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
@@ -81,6 +82,7 @@ def train_segmenter(
     val = CropData(cells.crops, known[run.val], cells.masks, seed)
     torch.manual_seed(seed)
     network, origin = build_segmenter(options.encoder, options.weights)
+    start = load_config(Path(str(options.weights.path))) if options.weights.kind == "checkpoint" else None
     kept = options.model_dump(mode="json", exclude={"resamples"})
     trained = fit_supervised(
         network, _Loss(), train, val, options.training, seed=seed, identity=[kept, table_fingerprint(table)],
@@ -97,7 +99,10 @@ def train_segmenter(
         "test_groups": groups_of["test"], "groups": groups_of, "missing": list(run.missing), "weights_origin": origin,
         "best_epoch": trained.best_epoch,
     }  # fmt: skip
-    config = {"segmenter": options.model_dump(mode="json"), "weights_origin": origin, "groups": groups_of}
+    config = {
+        "segmenter": options.model_dump(mode="json"), "weights_origin": origin, "groups": groups_of,
+        "learnt_from": all_learnt_from(table["image_id"].iloc[np.concatenate([run.train, run.val])], start),
+    }  # fmt: skip
     return Segmentation(ModelBundle(trained.weights, config), trained.history, none_for_nan(metrics), test.tolist())
 
 

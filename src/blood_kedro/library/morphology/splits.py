@@ -146,8 +146,8 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
     if options.test_groups:
         rest, test = _named(table, options.test_groups, where)
         if len(np.unique(groups[rest])) < max(2, round(1 / val_share)):
-            logger.warning("%s: few slides are left, so their images are dealt to training and validation", where)
-            groups = pd.factorize(table["image_id"])[0]
+            logger.warning("%s: few slides are left, so their tiles are dealt to training and validation", where)
+            groups = pd.factorize(table["tile_group"].fillna(table["image_id"]))[0]
     else:
         rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
     train, val = split_groups(rest, labels, groups, val_share, options.seed + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ import pandas as pd
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.cells import Cell
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
-from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.schemas import SPLITS
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.overlap.options import CropOptions
 from blood_kedro.library.overlap.regions import Boxes, Field, measure_regions, otsu_area, segment_field
 from blood_kedro.library.overlap.windows import box_crop, cut_window
-from blood_kedro.library.training.splits import split_groups
 
 # A box with a shorter side holds no cell that could be looked at.
 _MIN_SIDE_PX = 3.0
@@ -41,7 +41,7 @@ class Located:
     labels: Sequence[str]
 
 
-def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: dict[str, str], cell_px: float) -> list[Located]:
+def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: Groups, cell_px: float) -> list[Located]:
     """The source's own boxes of red cells, as a localizer; images without any are left out.
 
     A source that gives a point for each cell has squares of `cell_px` around its points.
@@ -65,13 +65,13 @@ def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: dict[str, 
 def located(
     image: dict[str, Any],
     boxes: Boxes,
-    groups: dict[str, str],
+    groups: Groups,
     names: list[str] | None = None,
     labels: list[str] | None = None,
 ) -> Located:
     """Boxes of one row of an image index; a detector's have no names of their own and are red cells without a shape."""
     name = str(image["image_id"])
-    facts = {"source": image["source"], "image_id": name, "group_id": groups.get(name, name)}
+    facts = {"source": image["source"], "image_id": name, **groups.facts(name)}
     names = [f"{name}@{k + 1}" for k in range(len(boxes))] if names is None else names
     return Located(str(image["path"]), facts, boxes, names, ["rbc"] * len(boxes) if labels is None else labels)
 
@@ -86,7 +86,7 @@ def cut_red_cells(
         found: by a localizer.
         options: settings.
         rejects: collects boxes and images that cannot be used.
-        rows: gets what schema `OverlapCrops` wants, but for `part`.
+        rows: gets what schema `OverlapCrops` wants.
     """
     work = _Image(folder, options)
     for cells, measures, dropped in in_processes(work, found, options.workers or -1, ordered=True):
@@ -129,7 +129,7 @@ class _Image:
             cells.append(Cell(crop, shown, _facts(found, k, points[k], seen=shown is not None)))
             rows.append(
                 {
-                    "cell_id": found.names[k], "image_id": found.facts["image_id"], "group_id": found.facts["group_id"],
+                    "cell_id": found.names[k], **{name: found.facts[name] for name in ("image_id", "group_id", "part")},
                     **dict(zip(BOX_COLUMNS, boxes[k].tolist(), strict=True)), **asdict(region),
                     "otsu_area": otsu_area(box_crop(rgb, boxes[k], self.options.side_px)),
                     "true_cells": np.nan if true_cells is None else float(true_cells[k]),
@@ -166,26 +166,33 @@ def _cells_by_points(field: Field, points: npt.NDArray[np.float64]) -> tuple[flo
     return unlabelled, np.where(component > 0, counts[component], np.nan)
 
 
-def with_parts(table: pd.DataFrame, options: CropOptions, seed: int) -> pd.DataFrame:
-    """Add `part`: test and validation groups, and the rest for training; groups stay whole.
+def with_parts(table: pd.DataFrame, learnt: Set[str], options: CropOptions) -> pd.DataFrame:
+    """Crops of which none is judged whose image, or one of its group, the localizer learnt from.
+
+    Such test crops become training crops: the classifier may learn from boxes that are better than those of new
+    images, but is not tested on them.
+
+    Args:
+        table: of schema `OverlapCrops`, `part` as the table of groups has it.
+        learnt: groups that the localizer learnt from.
+        options: of the crops.
 
     Raises:
-        ConfigurationError: there is no crop, or there are too few groups.
+        ConfigurationError: there is no crop, or none in a part.
     """
     if not len(table):
         raise ConfigurationError(
             "no red cell to look at", where=f"overlap.crops.{options.name}", got="0 boxes",
             remedy="look into the rejects of this source; give images, or raise max_unlabelled_share",
         )  # fmt: skip
-    groups = pd.factorize(table["group_id"])[0]
-    # Crowded and sparse images are spread alike; what the truth says plays no part.
-    crowded = np.where(table["neighbour_iou"] > 0, "crowded", "apart").astype(object)
-    rest, test = split_groups(
-        np.arange(len(table)), crowded, groups, options.test_share, seed_for(seed, "overlap", "test")
-    )
-    _, val = split_groups(
-        rest, crowded, groups, options.val_share / (1 - options.test_share), seed_for(seed, "overlap", "val")
-    )
-    part = np.full(len(table), "train", object)
-    part[test], part[val] = "test", "val"
-    return table.assign(part=part)
+    seen = (table["part"] == "test") & table["group_id"].isin(learnt)
+    table = table.assign(part=table["part"].where(~seen, "train"))
+    empty = [name for name in SPLITS if not (table["part"] == name).any()]
+    if empty:
+        raise ConfigurationError(
+            f"no crop in part {', '.join(empty)}", where=f"overlap.crops.{options.name}",
+            got=f"{table['group_id'].nunique()} groups of images, {int(seen.sum())} test crops whose images the "
+            "localizer learnt from",
+            remedy="give more images, other shares (merging.parts), or a detector that left images of this source out",
+        )  # fmt: skip
+    return table

@@ -37,8 +37,6 @@ class CropOptions(_Frozen):
     side_px: int = Field(64, ge=16)
     truth: Literal["simulated", "points", "by_eye"] | None = None
     max_unlabelled_share: float = Field(1.0, gt=0, le=1, description="images with more unlabelled cells are left out")
-    val_share: float = Field(0.15, gt=0, lt=1)
-    test_share: float = Field(0.25, gt=0, lt=1)
     workers: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -70,7 +70,7 @@ def missing_from_parts(
     held = {name: set(labels[rows][pd.notna(labels[rows])]) for name, rows in parts.items()}
     everything = set().union(*held.values())
     notes = [
-        f"{where}: {name} holds no {what} {', '.join(sorted(map(str, everything - found)))}, for groups stay whole: "
+        f"{where}: {name} holds no {what} {', '.join(sorted(map(str, everything - found)))}: "
         "give more slides or images of it, a larger share, or fewer folds"
         for name, found in held.items()
         if everything - found

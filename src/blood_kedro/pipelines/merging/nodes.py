@@ -21,7 +21,7 @@ def merge(
     merging: MergingOptions,
     seed: int,
     **standardized: Any,  # noqa: ANN401 - see pipeline.py
-) -> tuple[Path, pd.DataFrame, pd.DataFrame, list[str], pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str], pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Algorithm 2. `standardized` holds `<source>__annotations`, `<source>__metadata` and `<source>__images`."""
     sources = [name.removesuffix("__images") for name in standardized if name.endswith("__images")]
     merged = merge_sources(
@@ -35,7 +35,8 @@ def merge(
     fingerprint = table_fingerprint(merged.index.drop(columns="path"), merged.annotations)
     summary = {**merged.summary, "data_fingerprint": fingerprint}
     images = unified_folder / "images"
-    return images, merged.index, merged.annotations, merged.classes, merged.pairs, merged.rejects, summary
+    tables = merged.index, merged.groups, merged.annotations
+    return images, *tables, merged.classes, merged.pairs, merged.rejects, summary
 
 
 def describe(index: pd.DataFrame, annotations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -23,8 +23,8 @@ def create_pipeline(**_: object) -> Pipeline:
                     **{argument: argument for argument in standardized},
                 },
                 [
-                    "unified_images", "unified_index", "unified_annotations", "unified_classes", "duplicate_pairs",
-                    "merging_rejects", "unified_summary",
+                    "unified_images", "unified_index", "image_groups", "unified_annotations", "unified_classes",
+                    "duplicate_pairs", "merging_rejects", "unified_summary",
                 ],
                 name="merge",
             ),

@@ -11,6 +11,8 @@ import pandas as pd
 
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.groups import Groups
+from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
@@ -27,7 +29,7 @@ def locate(
     folder: Path,
     index: pd.DataFrame,
     annotations: pd.DataFrame,
-    groups: dict[str, str],
+    groups: Groups,
     options: CropOptions,
     rejects: Rejects,
 ) -> list[Located]:
@@ -49,6 +51,17 @@ def locate(
             continue
         found.append(located(image, boxes, groups))
     return found
+
+
+def groups_learnt_from(groups: Groups, options: CropOptions) -> frozenset[str]:
+    """Groups of images that the localizer was trained on; nobody knows those of YOLOv5n's weights.
+
+    Raises:
+        ConfigurationError: the detector does not say.
+    """
+    if options.localizer != "detector":
+        return frozenset()
+    return groups.learnt(load_config(Path(str(options.model))))
 
 
 def _detector(model: Path, options: CropOptions) -> Find:

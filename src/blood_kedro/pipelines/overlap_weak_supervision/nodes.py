@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import OverlapCrops, conform
+from blood_kedro.library.core.schemas import SPLITS, OverlapCrops, conform
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
@@ -24,22 +26,21 @@ def cut_crops(
     raw_folder: Path,
     image_index: pd.DataFrame,
     raw_annotations: pd.DataFrame,
-    unified_index: pd.DataFrame,
-    seed: int,
+    image_groups: pd.DataFrame,
     on_bad_input: str,
     simulated_truth: pd.DataFrame | None = None,
 ) -> tuple[Cells, pd.DataFrame, pd.DataFrame]:
     """Find, cut and measure the red cells of a source, and add the truth of their overlap where it is known."""
     from blood_kedro.library.overlap.by_eye import true_cells
     from blood_kedro.library.overlap.gather import cut_red_cells, with_parts
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import locate
+    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
 
     rejects = Rejects(options.source, strict=on_bad_input == "raise")
-    groups = dict(zip(unified_index["image_id"], unified_index["duplicate_group"], strict=True))
+    groups = Groups.of(image_groups)
     found = locate(raw_folder, image_index, raw_annotations, groups, options, rejects)
     rows: list[dict[str, object]] = []
     cells = write_cells(folder, cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
-    table = with_parts(pd.DataFrame(rows), options, seed)
+    table = with_parts(pd.DataFrame(rows), groups_learnt_from(groups, options), options)
     if simulated_truth is not None:
         known = simulated_truth.set_index("annotation_id")["clump_cells"]
         table["true_cells"] = table["cell_id"].map(known).astype(float)
@@ -55,12 +56,17 @@ def label_crops(
     from blood_kedro.library.core.numbers import none_for_nan
     from blood_kedro.library.overlap.label_model import describe_rules, weak_labels
     from blood_kedro.library.overlap.rules import area_threshold, votes
+    from blood_kedro.library.training.splits import missing_from_parts
 
     threshold = area_threshold(measures, options)
     said = votes(measures, options, threshold)
     labels, confusion = weak_labels(measures, said, options.combined)
     report = describe_rules(measures, said, labels, confusion)
     known = labels["overlapping"].dropna()
+    names = (
+        labels["overlapping"].gt(0.5).map({True: "overlapping", False: "single"}).where(labels["overlapping"].notna())
+    )
+    rows = {name: np.flatnonzero(measures["part"] == name) for name in SPLITS}
     facts = none_for_nan(
         {
             "crops": len(measures),
@@ -69,6 +75,8 @@ def label_crops(
             "otsu_area_threshold_px2": threshold,
             "true_known": int(measures["true_cells"].notna().sum()),
             "groups": int(measures["group_id"].nunique()),
+            "crops_of_parts": {name: len(part) for name, part in rows.items()},
+            "missing_from_parts": missing_from_parts(names.to_numpy(object), rows, "weak label", "crops"),
             "rules": report.to_dict("records"),
         }
     )

@@ -32,7 +32,7 @@ def _crops(name: str) -> Pipeline:
                 {
                     "folder": f"{name}.cells_folder", "options": f"params:overlap.crops.{name}",
                     **{part: f"{source}.{part}" for part in ("raw_folder", "image_index", "raw_annotations")},
-                    "unified_index": "unified_index", "seed": "params:seed", "on_bad_input": "params:on_bad_input",
+                    "image_groups": "image_groups", "on_bad_input": "params:on_bad_input",
                     **truth,
                 },
                 [f"{name}.cells", f"{name}.measures", f"{name}.cells_rejects"],

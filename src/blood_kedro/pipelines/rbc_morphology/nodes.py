@@ -12,6 +12,7 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
@@ -30,11 +31,11 @@ def cut_cells(
     raw_folder: Path | None = None,
     image_index: pd.DataFrame | None = None,
     raw_annotations: pd.DataFrame | None = None,
-    unified_index: pd.DataFrame | None = None,
+    image_groups: pd.DataFrame | None = None,
 ) -> tuple[Cells, pd.DataFrame]:
     """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
     from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
-    from blood_kedro.library.counting.fields import field_windows
+    from blood_kedro.library.counting.fields import field_windows, tile_groups
     from blood_kedro.library.smears.cell_crops import simulated_cells
 
     rejects = Rejects(source, strict=on_bad_input == "raise")
@@ -44,7 +45,7 @@ def cut_cells(
     elif options.reader == "elsafty":
         cells = elsafty_cells(_given(raw_folder), options, side_px, rejects, seed)
     elif options.reader == "ojaghi":
-        cells = ojaghi_cells(_given(raw_folder), options, side_px, rejects)
+        cells = ojaghi_cells(_given(raw_folder), tile_groups(_given(raw_folder)), options, side_px, rejects)
     elif options.reader == "fields":
         cells = field_windows(
             _given(raw_folder),
@@ -55,8 +56,7 @@ def cut_cells(
             rejects,
         )
     else:
-        index = _given(unified_index)
-        groups = dict(zip(index["image_id"], index["duplicate_group"], strict=True))
+        groups = Groups.of(_given(image_groups))
         cells = point_cells(
             _given(raw_folder), _given(image_index), _given(raw_annotations), groups, options, side_px, rejects, seed
         )

@@ -48,7 +48,7 @@ def _cells(source: str) -> Pipeline:
         **{name: f"{owner}.{name}" for name in _INPUTS[reader]},
     }
     if reader == "points":
-        inputs["unified_index"] = "unified_index"
+        inputs["image_groups"] = "image_groups"
     node = Node(
         cut_cells, inputs, [f"{source}.cells", f"{source}.cells_rejects"], name=f"{source}.cut_cells", tags=["cells"]
     )

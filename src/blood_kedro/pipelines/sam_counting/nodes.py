@@ -11,7 +11,8 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.core.cells import Cells, write_cells
-from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.groups import Groups
+from blood_kedro.library.core.model_bundle import ModelBundle, load_config
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
@@ -28,18 +29,17 @@ def cut_cutouts(
     on_bad_input: str,
     image_index: pd.DataFrame | None = None,
     raw_annotations: pd.DataFrame | None = None,
-    unified_index: pd.DataFrame | None = None,
+    image_groups: pd.DataFrame | None = None,
 ) -> tuple[Cells, pd.DataFrame]:
     """Cut masks out once, for every classifier that learns from them; what cannot be used goes to rejects."""
     from blood_kedro.library.counting.cutouts import published_cutouts, segmented_cutouts
 
     rejects = Rejects(options.name, strict=on_bad_input == "raise")
-    if image_index is None or raw_annotations is None or unified_index is None:
+    if image_index is None or raw_annotations is None or image_groups is None:
         cells = published_cutouts(raw_folder / "compiled_dataset", options, rejects)
     else:
-        groups = dict(zip(unified_index["image_id"], unified_index["duplicate_group"], strict=True))
         cells = segmented_cutouts(
-            raw_folder, image_index, raw_annotations, groups, options, segmenter(options), rejects
+            raw_folder, image_index, raw_annotations, Groups.of(image_groups), options, segmenter(options), rejects
         )
     return write_cells(folder, cells, options.side_px), conform(RejectsSchema, rejects.rows)
 
@@ -79,8 +79,9 @@ def count_smears(
     raw_folder: Path | None = None,
     image_index: pd.DataFrame | None = None,
     raw_annotations: pd.DataFrame | None = None,
+    image_groups: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], Figure, pd.DataFrame]:
-    """Segment, name and count every smear of an input.
+    """Segment, name and count every smear of an input; only smears that no model learnt from are compared.
 
     Returns:
         Counts, one row per smear; cells, one row each; fields, one row per tile; totals, with errors where a reference
@@ -88,12 +89,18 @@ def count_smears(
     """
     from blood_kedro.library.counting.by_hand import count_accuracy
     from blood_kedro.library.counting.figures import reference_figure, smear_figure
+    from blood_kedro.library.counting.held_out import held_out, unseen
     from blood_kedro.library.counting.kinds import ByNetwork, ByStain
     from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears
 
     rejects = Rejects(options.name)
+    unet = load_config(Path(str(options.model))) if options.segmenter == "unet" else None
+    judges = None
+    if image_index is not None and image_groups is not None:
+        models = ([] if unet is None else [unet]) + ([] if classifier is None else [classifier.config])
+        judges = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
     paths = _paths(options, raw_folder, image_index)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
     namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
@@ -102,14 +109,18 @@ def count_smears(
         made = count_all(smears, options, segmenter(options), namer, work_folder, output_folder, rejects)
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
-        if image_index is not None and raw_annotations is not None:
+        if judges is not None and image_index is not None and raw_annotations is not None:
             counts = with_reference(counts, made.cells, image_index, raw_annotations)
-            totals["errors"] = errors(counts, options.resamples, options.seed)
-            tracking.log_figure(reference_figure(counts), "reference.png")
+            counts["held_out"] = counts["smear"].isin(judges.names)
+            judged = counts[counts["held_out"]]
+            totals["held_out"] = judges.facts
+            totals["errors"] = errors(judged, options.resamples, options.seed)
+            tracking.log_figure(reference_figure(judged), "reference.png")
         if options.counted_by_hand:
             totals["by_hand"] = count_accuracy(counts, options.counted_by_hand)
         if options.reference_masks:
-            totals["agreement"] = mask_agreement(made.masks, options)
+            masks, totals["smears_learnt_from"] = unseen(made.masks, unet)
+            totals["agreement"] = mask_agreement(masks, options)
         tracking.log_metrics({name: value for name, value in totals.items() if name != "input"})
         figure = smear_figure(smears[0], made.first)
         tracking.log_figure(figure, "smear.png")

@@ -27,7 +27,7 @@ def _cutouts(name: str) -> Pipeline:
         "raw_folder": f"{source}.raw_folder", "on_bad_input": "params:on_bad_input",
     }  # fmt: skip
     if entry.get("reader") != "published":
-        inputs |= {part: f"{source}.{part}" for part in _OF_SOURCE} | {"unified_index": "unified_index"}
+        inputs |= {part: f"{source}.{part}" for part in _OF_SOURCE} | {"image_groups": "image_groups"}
     node = Node(cut_cutouts, inputs, [f"{name}.cells", f"{name}.cells_rejects"], name="cut", namespace=name)
     return Pipeline([node])
 
@@ -53,7 +53,7 @@ def _input(name: str) -> Pipeline:
         "output_folder": f"{name}.counting_masks",
     }  # fmt: skip
     if source:
-        inputs |= {part: f"{source}.{part}" for part in ("raw_folder", *_OF_SOURCE)}
+        inputs |= {part: f"{source}.{part}" for part in ("raw_folder", *_OF_SOURCE)} | {"image_groups": "image_groups"}
     if entry.get("classifier"):
         inputs["classifier"] = f"{entry['classifier']}.model"
     parts = ("counts", "counted_cells", "fields", "count_totals", "count_figure", "count_rejects")
