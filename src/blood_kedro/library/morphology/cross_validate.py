@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +122,9 @@ def _pixels(images: np.ndarray[Any, Any]) -> str:
 
 def distribution(table: pd.DataFrame, classes: list[str]) -> dict[str, dict[str, int]]:
     """Cells of each class by scanner; cells without a scanner count for `""`."""
-    counts = pd.crosstab(table["class"], table["scanner"].fillna(""))
-    return {name: {str(scanner): int(counts.loc[name, scanner]) for scanner in counts.columns} for name in classes}
+    counted = Counter(zip(table["class"], table["scanner"].fillna("").astype(str), strict=True))
+    scanners = sorted({scanner for _, scanner in counted})
+    return {name: {scanner: counted[name, scanner] for scanner in scanners} for name in classes}
 
 
 def class_weights(labels: np.ndarray[Any, np.dtype[np.int64]], classes: int) -> Tensor:
