@@ -113,6 +113,19 @@ def test_what_was_not_measured_on_this_corpus_is_left_out_and_listed(metrics: di
     assert "of_now" in rest
 
 
+def test_data_of_their_own_are_named_as_such(metrics: dict[str, Any]) -> None:
+    results, records = saved(metrics)
+    totals = results["smear_inputs__count_old__count_totals"]
+    own = Record(
+        "count_own.count_totals", "node", "laptop", "2026-11-25T10:00:00+00:00",
+        data={"synthetic.cells": [Data("x", {"synthetic": 6})]},
+    )  # fmt: skip
+    made = Record("synthetic.cells", "node", "laptop", "2026-11-25T10:00:00+00:00", data=own.data)
+    known = {**records, own.dataset: own, made.dataset: made}
+    _, page = report_of({**results, "smear_inputs__count_own__count_totals": totals}, known)
+    assert "not on the corpus of section 1: count_own (generated cells)." in page
+
+
 def test_a_report_of_one_corpus_lists_nothing(metrics: dict[str, Any]) -> None:
     results, records = saved(metrics)
     ours = {key: value for key, value in results.items() if "of_now" in key or key.startswith("unified")}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from blood_kedro.library.core.records import GENERATED, pictures_of
+from blood_kedro.library.core.records import CORPUS, GENERATED, pictures_of
 from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
@@ -284,6 +284,7 @@ def _measured_on(results: Results) -> list[dict[str, Any]]:
             "name": dataset.rpartition(".")[0], "environment": record.environment, "made": record.made[:16],
             "commit": (record.commit or "none")[:12], "pictures": pictures_of(record),
             "generated": set(pictures_of(record)) == {GENERATED},
+            "of_corpus": CORPUS in record.data,
             "data": {name: states[0].fingerprint for name, states in sorted(record.data.items())},
         }
         for dataset, record in sorted(measured.items())
