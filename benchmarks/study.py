@@ -23,7 +23,7 @@ from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.predict import predict
-from blood_kedro.library.evaluation.bootstrap import paired_difference
+from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions

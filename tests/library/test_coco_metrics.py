@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.evaluation.bootstrap import paired_difference
+from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import (
     average_precision,
     detection_metrics,
