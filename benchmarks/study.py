@@ -23,8 +23,8 @@ from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.predict import predict
-from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
+from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.training_set import training_and_held_out

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import (
     average_precision,
     detection_metrics,
     metrics_by_source,
     metrics_otherwise,
 )
+from blood_kedro.library.evaluation.resampling import paired_difference
 
 CLASSES = ("rbc", "teardrop", "basophil", "platelet")
 

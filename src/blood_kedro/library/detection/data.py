@@ -6,7 +6,7 @@ That is what lets a killed training continue and end with the same weights (fact
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 

@@ -61,8 +61,8 @@ def accepted_classes(classes: Sequence[str], *, source_aware: bool) -> Tensor:
 def never_labelled(classes: Sequence[str], labelled: Mapping[str, Sequence[str]], *, source_aware: bool) -> Tensor:
     """Classes that each source never labels, `(sources + 1, C + 1) bool`.
 
-    Rows are as in `labelled` (`taxonomy.labelled_by`), the last is for any other. Column 0, background, is always False; so
-    is everything unless `source_aware`.
+    Rows are as in `labelled` (`taxonomy.labelled_by`), the last is for any other. Column 0, background, is always
+    False; so is everything unless `source_aware`.
     """
     table = torch.zeros((len(labelled) + 1, len(classes) + 1), dtype=torch.bool)
     for row, roots in enumerate(labelled.values() if source_aware else []):

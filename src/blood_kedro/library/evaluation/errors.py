@@ -159,7 +159,9 @@ def _counting(
     """Errors of the count of each coarse class."""
     known = labelled_by(truth)
     names = {category["id"]: category["name"] for category in truth["categories"]}
-    strong = [{**r, "category_id": COARSE.index(coarse(names[r["category_id"]]))} for r in results if r["score"] >= score]
+    strong = [
+        {**r, "category_id": COARSE.index(coarse(names[r["category_id"]]))} for r in results if r["score"] >= score
+    ]
     found = Counter((r["image_id"], COARSE[r["category_id"]]) for r in one_per_cell(strong))
     there = Counter((a["image_id"], coarse(a["label"])) for a in truth["annotations"])
     table = {}

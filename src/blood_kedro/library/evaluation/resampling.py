@@ -31,6 +31,7 @@ Statistic = Callable[[Floats], Floats]
 FEW_GROUPS = 10
 SHARE = (0.0, 1.0)
 IMAGES = "images, those that show the same field together"
+SLIDES = "slides, or images that show the same field"
 _CHUNK = 250
 # The acceleration needs no more leave-outs than these; more groups are left out in blocks.
 _BLOCKS = 400
@@ -132,7 +133,7 @@ def interval(
 
 
 def mean_error_intervals(
-    difference: Floats, groups: npt.NDArray[np.object_], resamples: int, seed: int, unit: str = IMAGES
+    difference: Floats, groups: npt.ArrayLike, resamples: int, seed: int, unit: str = IMAGES
 ) -> Intervals:
     """95% intervals of `mean_absolute_error` and `bias`, from counted minus true `(N,)` in images of some groups."""
     numbers, count = numbered(groups)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torchvision.ops import batched_nms
-
 from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
 
@@ -72,6 +69,9 @@ def coarse_view(truth: Coco, results: Results) -> tuple[Coco, Results]:
 
 def one_per_cell(results: Results) -> Results:
     """Results without those that overlap a better one of their class and image by half or more, in their order."""
+    import torch  # reports read what evaluation names without it
+    from torchvision.ops import batched_nms
+
     if not results:
         return []
     images = {image: k for k, image in enumerate(sorted({r["image_id"] for r in results}))}

@@ -13,8 +13,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.taxonomy import PAPER_000
-from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
+from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
 from blood_kedro.library.reporting.results import Results
 

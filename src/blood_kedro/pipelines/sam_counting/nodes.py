@@ -99,7 +99,7 @@ def count_smears(
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
         if image_index is not None and raw_annotations is not None:
-            counts = with_reference(counts, made.cells, image_index, raw_annotations)
+            counts = with_reference(counts, image_index, raw_annotations)
             totals["errors"] = errors(counts, options.resamples, options.seed)
             tracking.log_figure(reference_figure(counts), "reference.png")
         if options.reference_masks:
