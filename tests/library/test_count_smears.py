@@ -365,21 +365,26 @@ def test_counts_beside_labelled_cells() -> None:
         [
             {"image_id": "s/a", "label": "teardrop", "ignore": False, **boxes},
             {"image_id": "s/a", "label": "lymphocyte", "ignore": False, **boxes},
-            {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **boxes},  # counted: one of ours lies there
+            {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **boxes},
             {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **{k: v + 50 for k, v in boxes.items()}},
         ]
     )
     counts = pd.DataFrame({"smear": ["a", "b"], "rbc": [3, 1], "wbc": [1, 0], "platelet": [0, 0]})
     for rule in ("instances", "kde_peaks", "mode"):
         counts[f"rbc_{rule}"] = counts["rbc"]
-    cells = pd.DataFrame({"smear": ["a"], "x_px": [5.0], "y_px": [5.0]})
-    table = with_reference(counts, cells, index, annotations)
-    assert table["reference_rbc"].tolist() == [2, 0]
+    table = with_reference(counts, index, annotations)
+    assert table["reference_rbc"].tolist() == [1, 0]  # whatever was counted
+    assert table["ignored_rbc"].tolist() == [2, 0]
+    assert table["group"].tolist() == ["s/a", "s/b"]
     assert table["reference_wbc"].tolist() == [1, 0]
     with pytest.raises(ConfigurationError, match="need different names"):
-        with_reference(counts, cells, index.assign(path=["a/x.png", "b/x.png"]), annotations)
+        with_reference(counts, index.assign(path=["a/x.png", "b/x.png"]), annotations)
     found = errors(table, 100, 0)
-    assert found["rbc"]["mean_absolute_error"] == 1
-    assert found["rbc"]["bias"] == 1
-    assert found["rbc"]["sum_error_percent"] == 100
+    assert found["rbc"]["mean_absolute_error"] == 1.5
+    assert found["rbc"]["bias"] == 1.5
+    assert found["rbc"]["sum_error_percent"] == 300
+    assert found["rbc"]["ignored"] == 2
+    assert found["rbc"]["interval_basis"]["groups"] == 2
+    together = with_reference(counts, index, annotations, {"s/a": "g", "s/b": "g"})
+    assert errors(together, 100, 0)["rbc"]["interval_95"]["bias"] == [None, None]
     assert found["platelet"]["sum_error_percent"] is None

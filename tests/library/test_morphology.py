@@ -15,12 +15,12 @@ from blood_kedro.library.core.errors import ConfigurationError, TrainingDiverged
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.paper_003 import EIGHT_SHAPES
 from blood_kedro.library.evaluation.classification import (
+    RunAnswers,
     abstention,
     classification_measures,
     expected_calibration_error,
-    group_interval,
+    group_intervals,
     pixel_measures,
-    t_test,
 )
 from blood_kedro.library.morphology import cross_validate
 from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
@@ -121,21 +121,18 @@ def test_abstention_answers_the_surest_first() -> None:
     assert abstention(truth, sure, [0.25, 0.5, 1.0]) == [1.0, 1.0, 0.5]
 
 
-def test_interval_is_over_groups_and_t_test_needs_two_runs() -> None:
+def test_interval_is_over_groups() -> None:
     truth, groups = np.array([0, 0, 1, 1] * 5), np.repeat(np.arange(10), 2).astype(object)
     right = truth.copy()
-    interval = group_interval(truth, [right], groups, 2, 50, 0)
+    interval = group_intervals([RunAnswers(truth, right, groups)], 2, unit="u", resamples=50, seed=0).limits
     assert interval["accuracy"] == [1.0, 1.0]
     wrong = truth.copy()
     wrong[:4] = 1 - wrong[:4]
-    low, high = group_interval(truth, [wrong], groups, 2, 200, 0)["accuracy"]
+    run = RunAnswers(truth, wrong, groups)
+    low, high = group_intervals([run], 2, unit="u", resamples=200, seed=0).limits["accuracy"]
     assert low is not None
     assert low < 0.8 < high
-    assert group_interval(truth, [right], groups, 2, 0, 0)["f1"] == [None, None]
-    assert t_test([0.9], [0.8, 0.7]) is None
-    p = t_test([0.90, 0.91, 0.92], [0.80, 0.81, 0.82])
-    assert p is not None
-    assert p < 0.01
+    assert group_intervals([run], 2, unit="u", resamples=0, seed=0).limits["f1"] == [None, None]
 
 
 def test_weights_of_classes_are_equation_1() -> None:
@@ -310,6 +307,12 @@ def test_variant_is_trained_scored_and_compared(cells: Cells, tmp_path: Path) ->
     assert set(score["per_slide"]) == set(made.predictions["slide"])
     table = compare({"small": score, "again": score}, {"small": made.facts, "again": made.facts}, "small")
     assert table["p_accuracy"].isna()[0]  # the reference is not compared with itself
+    assert table["p_note"].tolist() == [None, "2 runs, fewer than 5"]
+    runs = {name: {**run, "test_set": "another"} for name, run in score["runs"].items()}
+    other = compare(
+        {"small": score, "again": {**score, "runs": runs}}, {"small": made.facts, "again": made.facts}, "small"
+    )
+    assert other["p_note"][1] == "runs are tested on different cells"
     assert table.loc[0, "test_cells"] == score["test_cells"]
     chosen = chosen_cells(made.predictions, made.facts["classes"], made.model.config["run"])
     seen, maps = attention_maps(made.model, cells, np.asarray(cells.masks), chosen)

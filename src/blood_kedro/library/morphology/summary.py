@@ -52,8 +52,8 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
     Returns:
         `runs`: measures of each, and `test_set`, which tells the cells that it was tested on; means `accuracy,
         sensitivity, specificity, ppv, npv, f1, auc, ece` and their standard deviations `*_sd`; `interval_95` of
-        accuracy and F1, of the same means over runs, and the `interval_basis` it rests on; `per_class`; `confusion`, per cent of
-        each true class, averaged; `per_slide`, `per_scanner`; `reliability` and `abstention` over all runs.
+        accuracy and F1, of the same means over runs, and the `interval_basis` it rests on; `per_class`; `confusion`,
+        per cent of each true class, averaged; `per_slide`, `per_scanner`; `reliability` and `abstention` over all runs.
     """
     classes = facts["classes"]
     parts = {str(name): part for name, part in predictions.groupby("run", sort=False)}
