@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import tifffile
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.count import count_interval
 from blood_kedro.library.counting.kinds import ByStain
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
@@ -388,3 +390,21 @@ def test_counts_beside_labelled_cells() -> None:
     together = with_reference(counts, index, annotations, {"s/a": "g", "s/b": "g"})
     assert errors(together, 100, 0)["rbc"]["interval_95"]["bias"] == [None, None]
     assert found["platelet"]["sum_error_percent"] is None
+
+
+@pytest.mark.parametrize("rule", ["instances", "kde_peaks", "mode"])
+def test_interval_is_of_the_rule_that_counts(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    given: list[int] = []
+
+    def spy(counts: Any, *others: Any) -> Any:
+        given.append(int(np.sum(counts)))
+        return count_interval(counts, *others)
+
+    monkeypatch.setattr("blood_kedro.library.counting.cells.count_interval", spy)
+    made = count(image, tmp_path / "w", tile_px=128, count_rule=rule)
+    row = made.counts.iloc[0]
+    assert given == [row["rbc"]]
+    assert row["rbc"] == row[f"rbc_{rule}"]
+    assert row["rbc_interval_95"][0] < row["rbc"] < row["rbc_interval_95"][1]

@@ -34,7 +34,7 @@ from blood_kedro.library.morphology.networks import (
     parameters_m,
 )
 from blood_kedro.library.morphology.options import Classifier, Segmenter, Weights
-from blood_kedro.library.morphology.segment import complete_masks, predict_masks, train_segmenter
+from blood_kedro.library.morphology.segment import _intervals, complete_masks, predict_masks, train_segmenter
 from blood_kedro.library.morphology.splits import runs, segmentation_split
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.morphology.summary import compare, score_variant, smear_findings
@@ -108,7 +108,7 @@ def test_classification_measures_by_hand() -> None:
     b = got["per_class"]["b"]
     assert (b["sensitivity"], b["specificity"], b["ppv"], b["npv"]) == (1.0, 0.5, 0.5, 1.0)
     assert b["f1"] == pytest.approx(2 * 0.5 / 1.5)
-    assert np.isnan(got["per_class"]["c"]["ppv"])  # never claimed
+    assert got["per_class"]["c"]["ppv"] == 0  # there and never claimed
     assert got["f1"] == pytest.approx((0.8 + 2 / 3 + 0) / 3)
     assert got["ece"] == pytest.approx(abs(0.8 - 4 / 6))
     assert expected_calibration_error(np.array([0, 1]), np.array([[1.0, 0], [0, 1.0]])) == 0
@@ -307,7 +307,7 @@ def test_variant_is_trained_scored_and_compared(cells: Cells, tmp_path: Path) ->
     assert set(score["per_slide"]) == set(made.predictions["slide"])
     table = compare({"small": score, "again": score}, {"small": made.facts, "again": made.facts}, "small")
     assert table["p_accuracy"].isna()[0]  # the reference is not compared with itself
-    assert table["p_note"].tolist() == [None, "2 runs, fewer than 5"]
+    assert table["p_note"][1] == "2 runs, fewer than 5"
     runs = {name: {**run, "test_set": "another"} for name, run in score["runs"].items()}
     other = compare(
         {"small": score, "again": {**score, "runs": runs}}, {"small": made.facts, "again": made.facts}, "small"
@@ -401,3 +401,17 @@ def test_findings_of_a_smear_by_hand() -> None:
         "ovalocytes 20.0% (more than 5%), teardrop cells 10.0%, no fragmented cells, no burr cells; "
         "0.30 overlapping groups per single cell: not fit for counting"
     )
+
+
+def test_masks_are_resampled_by_slide_and_by_image_where_there_is_one_slide() -> None:
+    truth = np.ones((8, 4, 4), np.bool_)
+    found = truth.copy()
+    found[:4, :2] = False  # half of each cell of the first slide is missed
+    slides = pd.DataFrame({"group_id": ["a"] * 4 + ["b"] * 4, "image_id": [f"i{k}" for k in range(8)]})
+    two = _intervals(truth, found, slides, 200, 0)
+    assert (two.basis["groups"], two.basis["few_groups"]) == (2, True)
+    assert two.limits["iou"][0] <= 0.5
+    one = _intervals(truth, found, slides.assign(group_id="a"), 200, 0)
+    assert one.basis["groups"] == 8
+    assert "one slide" in one.basis["unit"]
+    assert one.limits["iou"][0] > 0.5
