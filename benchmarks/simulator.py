@@ -200,7 +200,7 @@ def realism_page(raw: Path) -> str:
             lines.append(f"| {row['measure']} | {three['real']} | {three['simulated']} | {row['ks']:.2f} |")
         lines += [
             "",
-            "Real or simulated? Area under the ROC curve, five folds by image, 95% bootstrap over images:",
+            "Real or simulated? Area under the ROC curve, five folds by image, 95% interval over images:",
             "",
         ]
         for what, auc in (

@@ -28,8 +28,8 @@ from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit, without_source
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.predict import predict
-from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
+from blood_kedro.library.evaluation.resampling import excludes_zero, paired_difference
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.training_set import training_and_held_out
@@ -40,7 +40,7 @@ UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 OUT, PAGE = ROOT / "docs/study", ROOT / "docs/study.md"
 # The same for every arm: two CPU cores for minutes, not a GPU for hours.
 BUDGET: dict[str, Any] = {
-    "epochs": 2, "images_per_epoch": 600, "batch_size": 4, "val_loss_images": 40, "precision": "bf16-mixed",
+    "epochs": 2, "images_per_epoch": 600, "batch_size": 4, "val_loss_images": 40, "precision": "32-true",
     "channels_last": True, "accelerator": "cpu",
     "optimizer": {"lr": 0.02, "schedule": "cosine", "warmup_steps": 60, "clip_norm": 5.0},
 }  # fmt: skip
@@ -74,7 +74,8 @@ QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 )
 RARE = ("basophil", "teardrop", "microcyte", "burr_cell", "uncategorized", "macrocyte", "ovalocyte", "schistocyte")
 KEPT = (
-    "map", "map_50", "map_75", "mar_100", "ap_50_per_class", "objects_per_class", "images", "objects", "ignore_regions",
+    "map", "map_50", "map_75", "mar_100", "ap_50_per_class", "objects_per_class", "images", "groups", "objects",
+    "ignore_regions",
 )  # fmt: skip
 # What intervals are made of, and of which metrics it is kept.
 DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_75"), ("map_50",)
@@ -191,7 +192,8 @@ def shown(
     sign, (value, (low, high)) = "" if others is None else "+", found
     spread = np.std([a[name] - b[name] for a, b in zip(ours, theirs, strict=True)], ddof=1) if len(ours) > 1 else np.nan
     around = "" if np.isnan(spread) else f" ± {spread:.3f}"
-    return f"{value:{sign}.3f}{around} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    text = f"{value:{sign}.3f}{around} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"**{text}**" if others is not None and excludes_zero([low, high]) else text
 
 
 def nothing(metrics: dict[str, Any], name: str) -> dict[str, Any]:
@@ -218,13 +220,14 @@ def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
         "",
         f"Written by `make study RAW=../shared/data`: {os.cpu_count()} CPU cores, no GPU, torch {torch.__version__}. "
         f"Every training: {network['backbone']} with {network['norm']} norm at {network['input_px']} px, "
-        f"{BUDGET['epochs']} x {BUDGET['images_per_epoch']} images of BCCD, Chula and PBC, bfloat16; transfer means "
+        f"{BUDGET['epochs']} x {BUDGET['images_per_epoch']} images of BCCD, Chula and PBC, float32; transfer means "
         f"{PRETRAINING['epochs']} epochs on generated smears first, the same for all seeds. Scored on {one['images']} "
         f"validation images ({one['objects']:,} labelled cells, {one['ignore_regions']:,} ignore regions; split by "
         "duplicate group). Figures are means over seeds; after ± their standard deviation over seeds, which says what "
-        "another training would give; in brackets 95% bootstrap intervals of the mean over groups of validation images "
-        "that show the same field, which say what other images would give. The arms of the 2x2 differ in first weights "
-        "and augmentation alone; the others from transfer_augmentation_2 in what their name says. A small budget: what "
+        f"another training would give; in brackets 95% intervals of the mean over {one['groups']} groups of validation "
+        f"images that show the same field (BCa, {RESAMPLES:,} draws; decision 12), which say what other images would "
+        "give, bold where that of a difference excludes 0. The arms of the 2x2 differ in first weights and "
+        "augmentation alone; the others from transfer_augmentation_2 in what their name says. A small budget: what "
         "is compared are regimens at this budget, not the method at its best.",
         "",
         f"Not finished: {', '.join(short) or 'none'}.",

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.coco_metrics import (
     average_precision,
     detection_metrics,
     metrics_by_source,
     metrics_otherwise,
 )
+from blood_kedro.library.evaluation.resampling import paired_difference
 
 CLASSES = ("rbc", "teardrop", "basophil", "platelet")
 
@@ -97,7 +97,7 @@ def test_interval_holds_the_value_and_is_seeded() -> None:
     results = [found(n, "rbc", A, 0.9) for n in range(1, 41, 2)]
     got = metrics(truth(*cells), results, resamples=50)
     low, high = got["interval_95"]["map_50"]
-    assert 0.3 < low < got["map_50"] < high < 0.7
+    assert 0.3 < low < got["map_50"] < high < 0.75
     assert metrics(truth(*cells), results, resamples=50)["interval_95"] == got["interval_95"]
 
 
@@ -111,9 +111,8 @@ def test_difference_of_two_detectors_is_paired_over_images() -> None:
     assert pair is not None
     difference, (low, high) = pair
     assert difference == pytest.approx(b["map_50"] - a["map_50"])
-    assert (
-        low == 0.0 and high is not None and high > difference
-    )  # some resamples lack the image; none makes the better one worse
+    assert low is not None and high is not None
+    assert low <= 0 < difference < high  # it hangs on one image
     assert paired_difference(metrics(gt, worse), b, "map_50") is None
 
 
@@ -135,7 +134,7 @@ def test_each_source_is_scored_on_its_own_images() -> None:
     assert by_source["bccd"]["map_50"] == pytest.approx(1)
     assert by_source["chula"]["map_50"] == pytest.approx(0)  # the wrong shape ...
     assert by_source["chula"]["coarse"]["map_50"] == pytest.approx(1)  # ... of the right kind
-    assert by_source["chula"]["coarse"]["interval_95"]["map_50"] == [pytest.approx(1), pytest.approx(1)]
+    assert by_source["chula"]["coarse"]["interval_95"]["map_50"] == [None, None]  # of one image
     assert [by_source[s]["images"] for s in ("bccd", "chula", "pbc")] == [1, 1, 1]
     assert by_source["pbc"]["map_50"] is None  # nothing to find there, nothing to say
     assert by_source["pbc"]["interval_95"]["map_50"] == [None, None]
@@ -161,3 +160,44 @@ def test_views_of_the_same_field_and_missing_labels_are_told_apart() -> None:
     assert metrics(gt, results)["map_50"] == pytest.approx(1)
     plain = truth((1, "rbc", A, False))
     assert metrics_otherwise(plain, [], [], resamples=0, seed=0) == {}
+
+
+def on(gt: dict[str, Any], source: str) -> dict[str, Any]:
+    return {**gt, "images": [{**image, "source": source} for image in gt["images"]]}
+
+
+def test_a_class_that_a_source_never_labels_is_not_judged_there() -> None:
+    gt = truth((1, "basophil", A, False), (2, "basophil", A, False), (2, "platelet", B, False))
+    results = [found(1, "basophil", A, 0.8), found(2, "basophil", A, 0.8), found(2, "platelet", B, 0.5),
+               found(1, "platelet", C, 0.9)]  # fmt: skip
+    pbc = metrics(on(gt, "pbc"), results)
+    assert pbc["map_50"] == pbc["map_50_coarse"] == pytest.approx(1)
+    assert pbc["unjudged_detections"] == 2
+    assert average_precision(on(gt, "pbc"), results) == pytest.approx(1)
+    # BCCD labels its platelets: there it is a false alarm, as it is for whoever reads the labels as complete.
+    assert metrics(on(gt, "bccd"), results)["ap_50_per_class"]["platelet"] == pytest.approx(0.5)
+    plain = metrics_otherwise(on(gt, "pbc"), results, [], resamples=0, seed=0)["as_labelled"]
+    assert plain["ap_50_per_class"]["platelet"] == pytest.approx(0.5)
+    own = {**on(gt, "a_lab"), "labelled_by": {"a_lab": ["wbc"]}}
+    assert metrics(own, results)["map_50"] == pytest.approx(1)
+    # A labelled class is judged as ever.
+    assert metrics(on(gt, "pbc"), [*results, found(1, "basophil", C, 0.9)])["map_50"] < 1
+
+
+def test_a_finer_name_for_a_coarsely_labelled_cell_is_neither_right_nor_wrong() -> None:
+    gt = truth((1, "rbc", A, False), (2, "teardrop", A, False))
+    results = [found(1, "rbc", A, 0.7), found(1, "teardrop", A, 0.9), found(2, "teardrop", A, 0.8)]
+    assert metrics(gt, results)["map_50"] == pytest.approx(1)
+    elsewhere = [*results, found(1, "teardrop", C, 0.9)]  # nothing is there
+    assert metrics(gt, elsewhere)["ap_50_per_class"]["teardrop"] == pytest.approx(0.5)
+
+
+def test_coarse_view_counts_a_cell_with_two_fine_names_once() -> None:
+    gt = truth((1, "teardrop", A, False), (2, "teardrop", A, False))
+    results = [found(image, label, A, score) for image, label, score in
+               ((1, "teardrop", 0.9), (1, "basophil", 0.85), (1, "rbc", 0.8), (2, "teardrop", 0.7))]  # fmt: skip
+    got = metrics(gt, results)
+    assert got["ap_50_per_class"]["teardrop"] == pytest.approx(1)
+    assert got["ap_50_per_class_coarse"]["rbc"] == pytest.approx(1)
+    apart = metrics(gt, [*results, found(1, "rbc", B, 0.75)])  # another cell is not merged with it
+    assert apart["ap_50_per_class_coarse"]["rbc"] == pytest.approx((51 + 50 * 2 / 3) / 101)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import tifffile
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.by_hand import count_accuracy
+from blood_kedro.library.counting.count import count_interval
 from blood_kedro.library.counting.kinds import ByStain
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
@@ -366,23 +368,28 @@ def test_counts_beside_labelled_cells() -> None:
         [
             {"image_id": "s/a", "label": "teardrop", "ignore": False, **boxes},
             {"image_id": "s/a", "label": "lymphocyte", "ignore": False, **boxes},
-            {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **boxes},  # counted: one of ours lies there
+            {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **boxes},
             {"image_id": "s/a", "label": "normal_rbc", "ignore": True, **{k: v + 50 for k, v in boxes.items()}},
         ]
     )
     counts = pd.DataFrame({"smear": ["a", "b"], "rbc": [3, 1], "wbc": [1, 0], "platelet": [0, 0]})
     for rule in ("instances", "kde_peaks", "mode"):
         counts[f"rbc_{rule}"] = counts["rbc"]
-    cells = pd.DataFrame({"smear": ["a"], "x_px": [5.0], "y_px": [5.0]})
-    table = with_reference(counts, cells, index, annotations)
-    assert table["reference_rbc"].tolist() == [2, 0]
+    table = with_reference(counts, index, annotations)
+    assert table["reference_rbc"].tolist() == [1, 0]  # whatever was counted
+    assert table["ignored_rbc"].tolist() == [2, 0]
+    assert table["group"].tolist() == ["s/a", "s/b"]
     assert table["reference_wbc"].tolist() == [1, 0]
     with pytest.raises(ConfigurationError, match="need different names"):
-        with_reference(counts, cells, index.assign(path=["a/x.png", "b/x.png"]), annotations)
+        with_reference(counts, index.assign(path=["a/x.png", "b/x.png"]), annotations)
     found = errors(table, 100, 0)
-    assert found["rbc"]["mean_absolute_error"] == 1
-    assert found["rbc"]["bias"] == 1
-    assert found["rbc"]["sum_error_percent"] == 100
+    assert found["rbc"]["mean_absolute_error"] == 1.5
+    assert found["rbc"]["bias"] == 1.5
+    assert found["rbc"]["sum_error_percent"] == 300
+    assert found["rbc"]["ignored"] == 2
+    assert found["rbc"]["interval_basis"]["groups"] == 2
+    together = with_reference(counts, index, annotations, {"s/a": "g", "s/b": "g"})
+    assert errors(together, 100, 0)["rbc"]["interval_95"]["bias"] == [None, None]
     assert found["platelet"]["sum_error_percent"] is None
 
 
@@ -396,3 +403,21 @@ def test_accuracy_beside_counts_by_hand() -> None:
     assert both["wbc"]["accuracy"] is None
     with pytest.raises(ConfigurationError, match="not there"):
         count_accuracy(counts, {"d": {"rbc": 1}})
+
+
+@pytest.mark.parametrize("rule", ["instances", "kde_peaks", "mode"])
+def test_interval_is_of_the_rule_that_counts(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    given: list[int] = []
+
+    def spy(counts: Any, *others: Any) -> Any:
+        given.append(int(np.sum(counts)))
+        return count_interval(counts, *others)
+
+    monkeypatch.setattr("blood_kedro.library.counting.cells.count_interval", spy)
+    made = count(image, tmp_path / "w", tile_px=128, count_rule=rule)
+    row = made.counts.iloc[0]
+    assert given == [row["rbc"]]
+    assert row["rbc"] == row[f"rbc_{rule}"]
+    assert row["rbc_interval_95"][0] < row["rbc"] < row["rbc_interval_95"][1]

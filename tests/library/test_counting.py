@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from blood_kedro.library.counting.count import (
 from blood_kedro.library.counting.filters import FilterOptions, filter_as_published, filter_pieces
 from blood_kedro.library.counting.join import join_across_borders
 from blood_kedro.library.counting.pieces import Piece, overlaps, paint, piece, pieces_of_labels
+from blood_kedro.library.counting.reference import _instances
 from blood_kedro.library.counting.tiles import Grid, cut_into_tiles, grids, tile_name
 
 
@@ -231,9 +233,9 @@ def test_a_large_convex_cell_is_one_and_an_oversized_notched_mask_is_two() -> No
 def test_interval_holds_the_count() -> None:
     rng = np.random.default_rng(2)
     tiles = np.repeat(np.arange(20), rng.integers(50, 100, 20))
-    low, high = count_interval(np.ones(len(tiles), np.int64), tiles, int(tiles.max()) + 1, 500, 0)
+    low, high = count_interval(np.ones(len(tiles), np.int64), tiles, int(tiles.max()) + 1, 500, 0).limits["count"]
     assert low < len(tiles) < high
-    assert count_interval(np.zeros(0, np.int64), np.zeros(0, np.int64), 1, 10, 0) == [0, 0]
+    assert count_interval(np.zeros(0, np.int64), np.zeros(0, np.int64), 1, 10, 0).limits["count"] == [None, None]
 
 
 def test_agreement_is_one_to_one() -> None:
@@ -244,3 +246,13 @@ def test_agreement_is_one_to_one() -> None:
     assert agree(cells, cells, 0.75).f1 == 1
     assert agree([], [], 0.5).f1 == 1
     assert agree([], cells, 0.5).f1 == 0
+
+
+def test_a_reference_mask_that_is_oversized_and_not_convex_is_two_cells() -> None:
+    grid = SimpleNamespace(grid=SimpleNamespace(places=[]))
+    singles = [disc(60 * k + 30, 30, 15, side=400) for k in range(5)]
+    rows, columns = np.mgrid[:60, :60]
+    notched = ((rows - 30) ** 2 + (columns - 16) ** 2 < 225) | ((rows - 30) ** 2 + (columns - 43) ** 2 < 225)
+    round_one = (rows - 30) ** 2 + (columns - 30) ** 2 < 21**2
+    assert _instances(grid, [[*singles, Piece(400, 0, notched)]]) == 7  # type: ignore[arg-type]
+    assert _instances(grid, [[*singles, Piece(400, 0, round_one)]]) == 6  # type: ignore[arg-type]

@@ -81,3 +81,31 @@ def test_nothing_there_and_nothing_found() -> None:
     assert nothing["counting"]["platelet"]["mean_absolute_error"] == 0
     no_images = analyse({**truth([]), "images": []}, [], resamples=10)
     assert no_images["counting"]["rbc"]["mean_absolute_error"] is None
+
+
+def test_what_the_labels_of_a_source_cannot_tell_is_ignored() -> None:
+    far = [200.0, 200, 20, 20]
+    coco = truth([("lymphocyte", A)])
+    coco["images"] = [{"id": 1, "source": "pbc"}]
+    analysis = analyse(coco, found((3, A, 0.9), (1, far, 0.8), (2, B, 0.7)), resamples=10)
+    assert {k: n for k, n in analysis["errors"].items() if n} == {"correct": 1, "ignored": 2}
+    assert sum(map(sum, analysis["confusion"]["matrix"])) == 1
+    assert analysis["counting"]["rbc"]["mean_absolute_error"] is None  # nobody counted them
+    assert (analysis["counting"]["wbc"]["images"], analysis["counting"]["wbc"]["bias"]) == (1, 0)
+    coarse = truth([("normal_rbc", A)])
+    coarse["categories"][0]["name"] = coarse["annotations"][0]["label"] = "rbc"
+    analysis = analyse(coarse, found((2, A, 0.9)))
+    assert {k: n for k, n in analysis["errors"].items() if n} == {"ignored": 1}
+
+
+def test_a_cell_with_two_fine_names_counts_once() -> None:
+    counting = analyse(truth([("normal_rbc", A)]), found((1, A, 0.9), (2, A, 0.8)))["counting"]
+    assert counting["rbc"]["bias"] == 0
+
+
+def test_counts_of_images_of_one_field_are_drawn_together() -> None:
+    coco = truth([("normal_rbc", A)], images=4)
+    coco["images"] = [{"id": n, "group": "one"} for n in range(1, 5)]
+    counting = analyse(coco, [], resamples=20)["counting"]["rbc"]
+    assert counting["interval_basis"]["groups"] == 1
+    assert counting["bias_interval_95"] == [None, None]

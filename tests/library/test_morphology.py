@@ -15,12 +15,12 @@ from blood_kedro.library.core.errors import ConfigurationError, TrainingDiverged
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.paper_003 import EIGHT_SHAPES
 from blood_kedro.library.evaluation.classification import (
+    RunAnswers,
     abstention,
     classification_measures,
     expected_calibration_error,
-    group_interval,
+    group_intervals,
     pixel_measures,
-    t_test,
 )
 from blood_kedro.library.morphology import cross_validate
 from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
@@ -34,7 +34,7 @@ from blood_kedro.library.morphology.networks import (
     parameters_m,
 )
 from blood_kedro.library.morphology.options import Classifier, Segmenter, Weights
-from blood_kedro.library.morphology.segment import complete_masks, predict_masks, train_segmenter
+from blood_kedro.library.morphology.segment import _intervals, complete_masks, predict_masks, train_segmenter
 from blood_kedro.library.morphology.splits import runs, segmentation_split
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.morphology.summary import compare, score_variant, smear_findings
@@ -108,7 +108,7 @@ def test_classification_measures_by_hand() -> None:
     b = got["per_class"]["b"]
     assert (b["sensitivity"], b["specificity"], b["ppv"], b["npv"]) == (1.0, 0.5, 0.5, 1.0)
     assert b["f1"] == pytest.approx(2 * 0.5 / 1.5)
-    assert np.isnan(got["per_class"]["c"]["ppv"])  # never claimed
+    assert got["per_class"]["c"]["ppv"] == 0  # there and never claimed
     assert got["f1"] == pytest.approx((0.8 + 2 / 3 + 0) / 3)
     assert got["ece"] == pytest.approx(abs(0.8 - 4 / 6))
     assert expected_calibration_error(np.array([0, 1]), np.array([[1.0, 0], [0, 1.0]])) == 0
@@ -121,21 +121,18 @@ def test_abstention_answers_the_surest_first() -> None:
     assert abstention(truth, sure, [0.25, 0.5, 1.0]) == [1.0, 1.0, 0.5]
 
 
-def test_interval_is_over_groups_and_t_test_needs_two_runs() -> None:
+def test_interval_is_over_groups() -> None:
     truth, groups = np.array([0, 0, 1, 1] * 5), np.repeat(np.arange(10), 2).astype(object)
     right = truth.copy()
-    interval = group_interval(truth, [right], groups, 2, 50, 0)
+    interval = group_intervals([RunAnswers(truth, right, groups)], 2, unit="u", resamples=50, seed=0).limits
     assert interval["accuracy"] == [1.0, 1.0]
     wrong = truth.copy()
     wrong[:4] = 1 - wrong[:4]
-    low, high = group_interval(truth, [wrong], groups, 2, 200, 0)["accuracy"]
+    run = RunAnswers(truth, wrong, groups)
+    low, high = group_intervals([run], 2, unit="u", resamples=200, seed=0).limits["accuracy"]
     assert low is not None
     assert low < 0.8 < high
-    assert group_interval(truth, [right], groups, 2, 0, 0)["f1"] == [None, None]
-    assert t_test([0.9], [0.8, 0.7]) is None
-    p = t_test([0.90, 0.91, 0.92], [0.80, 0.81, 0.82])
-    assert p is not None
-    assert p < 0.01
+    assert group_intervals([run], 2, unit="u", resamples=0, seed=0).limits["f1"] == [None, None]
 
 
 def test_weights_of_classes_are_equation_1() -> None:
@@ -308,6 +305,12 @@ def test_variant_is_trained_scored_and_compared(cells: Cells, tmp_path: Path) ->
     assert set(score["per_slide"]) == set(made.predictions["slide"])
     table = compare({"small": score, "again": score}, {"small": made.facts, "again": made.facts}, "small")
     assert table["p_accuracy"].isna()[0]  # the reference is not compared with itself
+    assert table["p_note"][1] == "2 runs, fewer than 5"
+    runs = {name: {**run, "test_set": "another"} for name, run in score["runs"].items()}
+    other = compare(
+        {"small": score, "again": {**score, "runs": runs}}, {"small": made.facts, "again": made.facts}, "small"
+    )
+    assert other["p_note"][1] == "runs are tested on different cells"
     assert table.loc[0, "test_cells"] == score["test_cells"]
     chosen = chosen_cells(made.predictions, made.facts["classes"], made.model.config["run"])
     seen, maps = attention_maps(made.model, cells, None, chosen)
@@ -394,3 +397,17 @@ def test_findings_of_a_smear_by_hand() -> None:
         "ovalocytes 20.0% (more than 5%), teardrop cells 10.0%, no fragmented cells, no burr cells; "
         "0.30 overlapping groups per single cell: not fit for counting"
     )
+
+
+def test_masks_are_resampled_by_slide_and_by_image_where_there_is_one_slide() -> None:
+    truth = np.ones((8, 4, 4), np.bool_)
+    found = truth.copy()
+    found[:4, :2] = False  # half of each cell of the first slide is missed
+    slides = pd.DataFrame({"group_id": ["a"] * 4 + ["b"] * 4, "image_id": [f"i{k}" for k in range(8)]})
+    two = _intervals(truth, found, slides, 200, 0)
+    assert (two.basis["groups"], two.basis["few_groups"]) == (2, True)
+    assert two.limits["iou"][0] <= 0.5
+    one = _intervals(truth, found, slides.assign(group_id="a"), 200, 0)
+    assert one.basis["groups"] == 8
+    assert "one slide" in one.basis["unit"]
+    assert one.limits["iou"][0] > 0.5

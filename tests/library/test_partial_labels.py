@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from blood_kedro.library.core.taxonomy import LABELLED_BY, SOURCE_LABELS
+from blood_kedro.library.core.taxonomy import LABELLED_BY, SOURCE_LABELS, labelled_by
 from blood_kedro.library.detection.balance import class_balanced_weights, repeat_factors
-from blood_kedro.library.detection.data import labelled_by
 from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
 from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import Network, Regimen

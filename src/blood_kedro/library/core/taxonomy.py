@@ -6,7 +6,8 @@ A class is named once, here. A label may be coarse (`rbc`, when a source does no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from blood_kedro.library.core.errors import UnknownLabelError
 
@@ -133,6 +134,17 @@ def coarse(label: str) -> str:
     sets it apart (an analyser's white count contains nucleated red cells until it is corrected for them).
     """
     return "wbc" if label == "erythroblast" else str(ancestors(label)[-1])
+
+
+def labelled_by(coco: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Classes that each source labels wherever they show, by name, sorted; a COCO json may name sources of its own."""
+    known: dict[str, Sequence[str]] = {**LABELLED_BY, **coco.get("labelled_by", {})}
+    return dict(sorted(known.items()))
+
+
+def is_labelled(label: str, roots: Iterable[str]) -> bool:
+    """Whether a source that labels `roots` labels every cell of class `label`, too."""
+    return any(is_a(label, root) for root in roots)
 
 
 def from_source(source: str, label_raw: str, where: str = "") -> str:

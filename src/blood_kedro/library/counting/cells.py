@@ -69,7 +69,8 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
 
     Returns:
         `counts` holds `smear, rbc, wbc, platelet, rule`, the red cells by each rule (`rbc_instances, rbc_kde_peaks,
-        rbc_mode`), `rbc_interval_95` over tiles (None for a single one), `overlap_ratio` and `fit_for_counting`,
+        rbc_mode`), `rbc_interval_95` of the rule that counts, over `tiles` (None for a single one), `overlap_ratio`,
+        `fit_for_counting`,
         `debris` (small masks that are no platelets), `tiles, failed_tiles, width_px, height_px, seconds`; with a scale
         `rbc_per_mm2`, with a volume `rbc_per_ul`.
     """
@@ -77,7 +78,7 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     flat = [each for tile in masks.pieces for each in tile]
     shares = np.concatenate([np.zeros((0, len(KINDS))), *kinds])
     tile_of = np.repeat(np.arange(len(grid.places)), [len(tile) for tile in masks.pieces])
-    joined = _joined(flat, numbers)
+    joined = joined_masks(flat, numbers)
     cells = _table(joined, flat, numbers, shares, tile_of, grid)
     debris = _debris(cells, options)
     clump = _clumps(numbers, masks, grid, cells["label"].to_numpy(object), debris)
@@ -90,14 +91,16 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     areas = cells["area_px2"].to_numpy(np.float64)
     whole = red & ~cells["at_border"].to_numpy(bool)
     mode = single_cell_area(areas[whole] if whole.any() else areas[red])
-    components = cells[red].groupby("clump")["area_px2"].sum().to_numpy(np.float64)
+    clumps = cells[red].groupby("clump")
+    components = clumps["area_px2"].sum().to_numpy(np.float64)
     rule = kde_peaks(components)
     by_instance = cells_by_instance(areas, mode, cells["solidity"].to_numpy(np.float64))
-    totals = {
-        "instances": int(by_instance[red].sum()),
-        "kde_peaks": int(cells_by_kde(components, rule).sum()),
-        "mode": int(cells_by_mode(components, mode).sum()),
+    counted = {
+        "instances": by_instance[red],
+        "kde_peaks": cells_by_kde(components, rule),
+        "mode": cells_by_mode(components, mode),
     }
+    totals = {name: int(each.sum()) for name, each in counted.items()}
     cells["counted"] = np.where(red, by_instance, 1)
     cells["diameter_um"] = 2 * np.sqrt(areas / np.pi) / options.px_per_um if options.px_per_um else np.nan
     white = cells["label"].eq("wbc").to_numpy()
@@ -121,10 +124,12 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     }
     number_of = {place.name: k for k, place in enumerate(grid.places)}
     if len(grid.places) > 1:
-        tiles = np.array([number_of[tile] for tile in cells.loc[red, "tile"]], np.int64)
-        counts["rbc_interval_95"] = count_interval(
-            by_instance[red], tiles, len(grid.places), options.resamples, options.seed
-        )
+        of = cells.loc[red, "tile"] if options.count_rule == "instances" else clumps["tile"].first()
+        tiles = np.array([number_of[tile] for tile in of], np.int64)
+        found = count_interval(
+            counted[options.count_rule], tiles, len(grid.places), options.resamples, options.seed
+        )  # fmt: skip
+        counts["rbc_interval_95"] = found.limits["count"]
     if options.px_per_um:
         mm2 = sum(_area(place.core_xyxy_px) for place in grid.places) / (options.px_per_um * 1000) ** 2
         counts["rbc_per_mm2"] = counts["rbc"] / mm2
@@ -186,8 +191,8 @@ def _area(box: tuple[int, int, int, int]) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _joined(flat: list[Piece], numbers: npt.NDArray[np.int64]) -> list[Piece]:
-    """One mask per cell, its parts painted into one box."""
+def joined_masks(flat: list[Piece], numbers: npt.NDArray[np.int64]) -> list[Piece]:
+    """One mask per cell, its parts painted into one box; `numbers` are those of `join_across_borders`."""
     parts: dict[int, list[Piece]] = {}
     for each, number in zip(flat, numbers.tolist(), strict=True):
         parts.setdefault(number, []).append(each)

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from scipy.signal import find_peaks
 from scipy.stats import gaussian_kde
 
-from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.evaluation.resampling import Floats, Intervals, intervals
 
-Floats = npt.NDArray[np.float64]
 # Paper 004's code knows at most three thresholds.
 _MOST_THRESHOLDS = 3
 _GRID = 1000
@@ -95,19 +94,20 @@ _CONVEX = 0.93
 
 def count_interval(
     counts: npt.NDArray[np.int64], tiles: npt.NDArray[np.int64], fields: int, resamples: int, seed: int
-) -> list[float | None]:
-    """95% bootstrap interval of the number of cells of a smear, over its tiles: how much it says of fields like these.
+) -> Intervals:
+    """95% interval of the `count` of a smear over its tiles: how much it says of fields like these.
+
+    The rule stays as it was found on the whole smear.
 
     Args:
-        counts: cells of each mask.
-        tiles: the tile of each mask, from 0.
-        fields: how many tiles there are, empty ones included.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        counts: cells of each mask, or of each component, by the rule that counts.
+        tiles: the tile of each, from 0.
+        fields: how many tiles there are, empty ones included; a single one gives no interval.
+        resamples: draws of tiles.
+        seed: of the draws.
     """
-    if not resamples:
-        return [None, None]
     sums = np.bincount(tiles, counts, fields)
-    rng = np.random.default_rng(seed_for(seed, "count"))
-    drawn = rng.integers(0, len(sums), (resamples, len(sums)))
-    return [float(v) for v in np.percentile(sums[drawn].sum(axis=1), [2.5, 97.5])]
+    return intervals(
+        lambda weights: weights @ sums[:, None], ("count",), fields, unit="tiles of the smear", resamples=resamples,
+        seed=seed, within={"count": (0.0, np.inf)},
+    )  # fmt: skip

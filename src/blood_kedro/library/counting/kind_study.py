@@ -25,7 +25,7 @@ from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.core.schemas import SPLITS
 from blood_kedro.library.counting.kinds import build_network, probabilities
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier
-from blood_kedro.library.evaluation.classification import classification_measures, group_interval
+from blood_kedro.library.evaluation.classification import RunAnswers, classification_measures, group_intervals
 from blood_kedro.library.training.crops import CropData, Turn
 from blood_kedro.library.training.splits import Indices, fold_groups, missing_from_parts, split_groups
 from blood_kedro.library.training.supervised import fit_supervised
@@ -341,9 +341,13 @@ def _measured(answers: pd.DataFrame, options: KindClassifier) -> dict[str, Any]:
     truth = _positions(answers["label"], options)
     found = answers[[f"p_{kind}" for kind in options.kinds]].to_numpy(np.float64)
     groups = answers["group_id"].to_numpy(object)
-    chosen = [found.argmax(axis=1).astype(np.int64)]
-    interval = group_interval(truth, chosen, groups, len(options.kinds), options.resamples, options.seed)
+    answer = RunAnswers(truth, found.argmax(axis=1).astype(np.int64), groups)
+    made = group_intervals(
+        [answer], len(options.kinds), unit="tiles, or images that show the same field", resamples=options.resamples,
+        seed=options.seed,
+    )  # fmt: skip
     return {
-        **classification_measures(truth, found, options.kinds), "interval_95": interval,
+        **classification_measures(truth, found, options.kinds), "interval_95": made.limits,
+        "interval_basis": made.basis,
         "test_cutouts": len(answers), "test_groups": int(answers["group_id"].nunique()),
     }  # fmt: skip

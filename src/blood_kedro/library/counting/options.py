@@ -85,7 +85,7 @@ class SmearInput(Segmentation):
     px_per_um: float | None = Field(None, gt=0)
     volume_ul_per_mm2: float | None = Field(None, gt=0)
     max_overlap_ratio: float = Field(0.25, ge=0)
-    resamples: int = Field(200, ge=0)
+    resamples: int = Field(2000, ge=0)
     workers: int = Field(0, ge=0)
     cluster: str | None = None
     seed: int = 0
@@ -154,7 +154,7 @@ class KindClassifier(_Frozen):
     search: Search = Search()
     training: Training = Training(schedule="cosine", stop_patience=1000)
     start_from: str | None = None
-    resamples: int = Field(200, ge=0)
+    resamples: int = Field(2000, ge=0)
     seed: int = 0
 
     @model_validator(mode="after")

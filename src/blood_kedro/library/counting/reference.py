@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,37 +10,46 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import ConfigurationError
-from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.counting.agreement import agree
+from blood_kedro.library.counting.cells import joined_masks
 from blood_kedro.library.counting.count import cells_by_instance, single_cell_area
 from blood_kedro.library.counting.join import join_across_borders
 from blood_kedro.library.counting.kinds import KINDS
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.pieces import Piece, solidity
 from blood_kedro.library.counting.segment import Masks, Precomputed, filtered, prepared, without_spots
 from blood_kedro.library.counting.smear import Smear
+from blood_kedro.library.evaluation.resampling import (
+    IMAGES,
+    Floats,
+    intervals,
+    mean_error_intervals,
+    numbered,
+    ratio,
+    sums_by_group,
+)
 
 IOUS = (0.5, 0.75)
 
 
 def with_reference(
-    counts: pd.DataFrame, cells: pd.DataFrame, index: pd.DataFrame, annotations: pd.DataFrame
+    counts: pd.DataFrame, index: pd.DataFrame, annotations: pd.DataFrame, groups: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Add `reference_rbc, reference_wbc, reference_platelet`: labelled cells of each image.
+    """Add labelled cells of each image, `reference_rbc, reference_wbc, reference_platelet`, and its `group`.
 
-    Slivers at the edge that a source marks as ignored are left to the counter: they are in the reference where it
-    counted one. Images without any label get 0.
+    What was counted has no say in them. Slivers at the edge that a source marks as ignored are not in the reference;
+    how many there are stands beside it (`ignored_rbc` and so on): a counter that finds them all is so many above it.
+    Images without any label get 0.
 
     Args:
         counts: one row per smear; a smear is an image of the source.
-        cells: that were counted, with `smear`, `x_px`, `y_px`.
         index: image index of the source.
         annotations: its raw annotations.
+        groups: of images, by `image_id` (images that show the same field); one that it lacks is a group of its own.
 
     Raises:
         ConfigurationError: several images have one name, so that nobody knows which a smear is.
@@ -53,29 +62,39 @@ def with_reference(
         )  # fmt: skip
     names = {Path(str(row["path"])).stem: str(row["image_id"]) for row in records(index)}
     by_image = dict(tuple(annotations.assign(kind=annotations["label"].map(coarse)).groupby("image_id")))
-    by_smear = dict(tuple(cells.groupby("smear")))
     rows = []
     for smear in counts["smear"]:
-        labelled = by_image.get(names[smear], annotations.iloc[:0].assign(kind=""))
-        found = by_smear.get(smear, cells.iloc[:0])[["x_px", "y_px"]].to_numpy(np.float64)
+        image = names[smear]
+        labelled = by_image.get(image, annotations.iloc[:0].assign(kind=""))
         ignored = labelled["ignore"].astype(bool).to_numpy()
-        boxes = labelled[BOX_COLUMNS].to_numpy(np.float64)
-        inside = (found[None] >= boxes[:, None, :2]) & (found[None] < boxes[:, None, 2:])
-        met = np.any(np.all(inside, axis=2), axis=1)
-        kinds = labelled["kind"].to_numpy(object)[~ignored | met]
-        rows.append({f"reference_{kind}": int((kinds == kind).sum()) for kind in KINDS})
+        kinds = labelled["kind"].to_numpy(object)
+        row: dict[str, Any] = {f"reference_{kind}": int((kinds[~ignored] == kind).sum()) for kind in KINDS}
+        row |= {f"ignored_{kind}": int((kinds[ignored] == kind).sum()) for kind in KINDS}
+        rows.append({**row, "group": (groups or {}).get(image, image)})
     return pd.concat([counts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
 
 
 def errors(counts: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
     """Of each kind: counted and labelled cells, mean absolute error and bias per image, error of the sum in per cent.
 
-    95% bootstrap intervals over images; for red cells also by each rule, and for thirds of the images by their density.
+    With 95% intervals over groups of images; for red cells also by each rule, and for thirds of the images by their
+    density. `ignored` are slivers that are in neither the reference nor, one hopes, the count.
+
+    Args:
+        counts: of `with_reference`.
+        resamples: draws of groups.
+        seed: of the draws.
     """
     rows = {kind: (kind, f"reference_{kind}", counts) for kind in KINDS}
     rows |= {f"rbc_{rule}": (f"rbc_{rule}", "reference_rbc", counts) for rule in ("instances", "kde_peaks", "mode")}
     rows |= {name: ("rbc", "reference_rbc", part) for name, part in _by_density(counts)}
-    return {name: _error(part[one], part[other], resamples, seed) for name, (one, other, part) in rows.items()}
+    return {
+        name: {
+            **_error(part[one], part[other], part["group"], resamples, seed),
+            "ignored": int(part[other.replace("reference", "ignored")].sum()),
+        }
+        for name, (one, other, part) in rows.items()
+    }
 
 
 def _by_density(counts: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -87,24 +106,24 @@ def _by_density(counts: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(f"rbc_density_{k}", part) for k, part in enumerate(parts, start=1)]
 
 
-def _error(counted: pd.Series, labelled: pd.Series, resamples: int, seed: int) -> dict[str, Any]:
-    ours, theirs = counted.to_numpy(float), labelled.to_numpy(float)
+def _error(counted: pd.Series, labelled: pd.Series, groups: pd.Series, resamples: int, seed: int) -> dict[str, Any]:
+    ours, theirs = counted.to_numpy(np.float64), labelled.to_numpy(np.float64)
     difference, total = ours - theirs, float(theirs.sum())
-    drawn = _drawn(len(ours), resamples, seed)
+    of_images = mean_error_intervals(difference, groups.to_numpy(object), resamples, seed)
+    numbers, count = numbered(groups)
+    sums = sums_by_group([difference, theirs], numbers, count)
+    of_sum = intervals(
+        lambda weights: 100 * ratio((weights @ sums)[:, :1], (weights @ sums)[:, 1:]), ("sum_error_percent",), count,
+        unit=IMAGES, resamples=resamples, seed=seed, within={"sum_error_percent": (-100.0, np.inf)},
+    )  # fmt: skip
     return {
         "counted": float(ours.sum()), "labelled": total, "images": len(ours),
         "labelled_per_image": [float(theirs.min()), float(theirs.max())],
         "mean_absolute_error": float(np.abs(difference).mean()), "bias": float(difference.mean()),
         "sum_error_percent": 100 * float(difference.sum()) / total if total else None,
-        "interval_95": {
-            "mean_absolute_error": _limits(np.abs(difference)[drawn].mean(axis=1)),
-            "bias": _limits(difference[drawn].mean(axis=1)),
-        },
+        "interval_95": of_images.limits | of_sum.limits,
+        "interval_basis": of_images.basis,
     }  # fmt: skip
-
-
-def _limits(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
-    return [float(v) for v in np.percentile(values, [2.5, 97.5])] if len(values) else [None, None]
 
 
 @dataclass(frozen=True)
@@ -122,8 +141,9 @@ def mask_agreement(smears: Sequence[tuple[Smear, Masks]], options: SmearInput) -
     sides. Counts are instances, joined across the borders of tiles on both sides.
 
     Returns:
-        Of each smear: `f1_50, f1_75` with 95% bootstrap intervals over tiles, `tiles, found, reference` (masks),
-        `count, reference_count, count_error_percent`, and of single tiles (not joined) `mean_absolute_error, bias`.
+        Of each smear: `f1_50, f1_75` with 95% intervals over its tiles (other smears may differ by more), `tiles,
+        found, reference` (masks), `count, reference_count, count_error_percent`, and of single tiles (not joined)
+        `mean_absolute_error, bias`.
     """
     folder = Precomputed(Path(str(options.reference_masks)))
     return {smear.name: _agreement(smear, masks, folder, options) for smear, masks in smears}
@@ -131,22 +151,29 @@ def mask_agreement(smears: Sequence[tuple[Smear, Masks]], options: SmearInput) -
 
 def _agreement(smear: Smear, masks: Masks, folder: Precomputed, options: SmearInput) -> dict[str, Any]:
     tiles = [_tile(smear, k, masks.pieces[k], folder, options) for k in range(len(smear.grid.places))]
-    sizes = np.array([[len(tile.found), len(tile.known)] for tile in tiles], float)
-    drawn = _drawn(len(tiles), options.resamples, options.seed)
-    result: dict[str, Any] = {"tiles": len(tiles)}
-    for iou in IOUS:
-        matched = np.array([agree(tile.found, tile.known, iou).matched for tile in tiles], float)
-        name = f"f1_{round(100 * iou)}"
-        result[name] = float(2 * matched.sum() / max(sizes.sum(), 1))
-        draws = 2 * matched[drawn].sum(axis=1) / np.maximum(sizes.sum(axis=1)[drawn].sum(axis=1), 1)
-        result[f"{name}_interval_95"] = _limits(draws)
+    sizes = np.array([[len(tile.found), len(tile.known)] for tile in tiles], np.float64)
+    matched = [[agree(tile.found, tile.known, iou).matched for tile in tiles] for iou in IOUS]
+    names = [f"f1_{round(100 * iou)}" for iou in IOUS]
+    sums = np.column_stack([*np.array(matched, np.float64), sizes.sum(axis=1)])
+
+    def statistic(weights: Floats) -> Floats:
+        drawn = weights @ sums
+        return 2 * drawn[:, :-1] / np.maximum(drawn[:, -1:], 1)
+
+    unit = "tiles of one smear"
+    made = intervals(
+        statistic, names, len(tiles), unit=unit, resamples=options.resamples, seed=options.seed
+    )  # fmt: skip
     difference = sizes[:, 0] - sizes[:, 1]
+    by_tile = mean_error_intervals(difference, np.arange(len(tiles)), options.resamples, options.seed, unit)
     counts = [_instances(smear, [getattr(tile, side) for tile in tiles]) for side in ("found", "known")]
     return {
-        **result, "found": int(sizes[:, 0].sum()), "reference": int(sizes[:, 1].sum()), "count": counts[0],
+        "tiles": len(tiles), **dict(zip(names, statistic(np.ones((1, len(tiles))))[0].tolist(), strict=True)),
+        **{f"{name}_interval_95": limits for name, limits in made.limits.items()}, "interval_basis": made.basis,
+        "found": int(sizes[:, 0].sum()), "reference": int(sizes[:, 1].sum()), "count": counts[0],
         "reference_count": counts[1], "count_error_percent": 100 * (counts[0] - counts[1]) / max(counts[1], 1),
         "mean_absolute_error": float(np.abs(difference).mean()), "bias": float(difference.mean()),
-        "mean_absolute_error_interval_95": _limits(np.abs(difference)[drawn].mean(axis=1)),
+        "mean_absolute_error_interval_95": by_tile.limits["mean_absolute_error"],
     }  # fmt: skip
 
 
@@ -165,13 +192,9 @@ def _tile(smear: Smear, k: int, found: list[Piece], folder: Precomputed, options
 
 
 def _instances(smear: Smear, pieces: list[list[Piece]]) -> int:
-    """Cells of a smear: joined masks, oversized ones by their area."""
+    """Cells of a smear: joined masks; one that is oversized and not convex is several, by its area."""
     numbers = join_across_borders(smear.grid, pieces)
-    areas = np.bincount(numbers, [float(each.area_px2) for tile in pieces for each in tile])[1:].astype(np.float64)
-    single = single_cell_area(areas)
-    return int(cells_by_instance(areas, single, np.ones(len(areas))).sum())
-
-
-def _drawn(count: int, resamples: int, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    rng = np.random.default_rng(seed_for(seed, "reference"))
-    return rng.integers(0, count, (resamples, count))
+    joined = joined_masks([each for tile in pieces for each in tile], numbers)
+    areas = np.array([each.area_px2 for each in joined], np.float64)
+    solidities = np.array([solidity(each.mask) for each in joined], np.float64)
+    return int(cells_by_instance(areas, single_cell_area(areas), solidities).sum())

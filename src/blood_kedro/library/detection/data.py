@@ -6,7 +6,7 @@ That is what lets a killed training continue and end with the same weights (fact
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,11 @@ from torchvision.ops import box_area, clip_boxes_to_image
 
 from blood_kedro.library.core.boxes import from_coco
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.core.taxonomy import LABELLED_BY
+from blood_kedro.library.core.taxonomy import labelled_by
 from blood_kedro.library.detection.copy_paste import Paster
 from blood_kedro.library.detection.transforms import preprocessing, random_augmentation
 
 Sample = tuple[Tensor, dict[str, Tensor]]
-
-
-def labelled_by(coco: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """Classes that each source labels wherever they show, by name; a source's number is its place in this order."""
-    known: dict[str, Sequence[str]] = {**LABELLED_BY, **coco.get("labelled_by", {})}
-    return dict(sorted(known.items()))
 
 
 # What augmentation leaves of a box must show this much of it, else it is no cell any more.

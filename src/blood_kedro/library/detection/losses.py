@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torchvision.models.detection import FasterRCNN
 
+from blood_kedro.library.core.taxonomy import labelled_by
 from blood_kedro.library.detection.balance import class_balanced_weights
-from blood_kedro.library.detection.data import labelled_by
 from blood_kedro.library.detection.partial_labels import Losses, accepted_classes, never_labelled, with_losses
 
 if TYPE_CHECKING:

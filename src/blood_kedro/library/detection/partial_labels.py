@@ -29,7 +29,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 from torchvision.ops import box_area, box_iou
 from torchvision.ops.boxes import _box_inter_union
 
-from blood_kedro.library.core.taxonomy import is_a
+from blood_kedro.library.core.taxonomy import is_a, is_labelled
 
 Target = dict[str, Tensor]
 
@@ -61,13 +61,13 @@ def accepted_classes(classes: Sequence[str], *, source_aware: bool) -> Tensor:
 def never_labelled(classes: Sequence[str], labelled: Mapping[str, Sequence[str]], *, source_aware: bool) -> Tensor:
     """Classes that each source never labels, `(sources + 1, C + 1) bool`.
 
-    Rows are as in `labelled` (`data.labelled_by`), the last is for any other. Column 0, background, is always False; so
-    is everything unless `source_aware`.
+    Rows are as in `labelled` (`taxonomy.labelled_by`), the last is for any other. Column 0, background, is always
+    False; so is everything unless `source_aware`.
     """
     table = torch.zeros((len(labelled) + 1, len(classes) + 1), dtype=torch.bool)
     for row, roots in enumerate(labelled.values() if source_aware else []):
         for column, name in enumerate(classes, start=1):
-            table[row, column] = not any(is_a(name, root) for root in roots)
+            table[row, column] = not is_labelled(name, roots)
     return table
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
-from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.evaluation.resampling import Floats, Intervals, intervals, numbered, ratio
 
-Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 _BINS = 15
@@ -59,7 +58,9 @@ def classification_measures(truth: Labels, probabilities: Floats, classes: Seque
     Returns:
         `accuracy`; the means over classes `sensitivity, specificity, ppv, npv, f1, auc`; `per_class`: the same of each;
         `confusion` `(C, C)`, rows true; `ece`, the expected calibration error of the chosen class over 15 bins. A
-        class that nobody has and nobody is given leaves NaN, and no mean counts it.
+        class that no cell has is absent: all its measures are NaN and no mean counts it (cells that are given it are
+        errors of their own classes). A class that cells have and none is given has PPV 0, so that every mean is over
+        the same classes. Where all cells have one class, its specificity, NPV and AUC are undefined.
     """
     found = probabilities.argmax(axis=1)
     matrix = confusion_matrix(truth, found, labels=range(len(classes)))
@@ -82,9 +83,13 @@ def _one_against_rest(matrix: npt.NDArray[np.int64], k: int) -> dict[str, float]
     tp = int(matrix[k, k])
     fn, fp = int(matrix[k].sum()) - tp, int(matrix[:, k].sum()) - tp
     tn = int(matrix.sum()) - tp - fn - fp
+    if tp + fn == 0:
+        return {**dict.fromkeys(MEASURES, float("nan")), "cells": 0}
+    others = tn + fp > 0
     return {
-        "sensitivity": _ratio(tp, tp + fn), "specificity": _ratio(tn, tn + fp), "ppv": _ratio(tp, tp + fp),
-        "npv": _ratio(tn, tn + fn), "f1": _ratio(2 * tp, 2 * tp + fp + fn), "cells": tp + fn,
+        "sensitivity": _ratio(tp, tp + fn), "specificity": _ratio(tn, tn + fp), "ppv": tp / max(tp + fp, 1),
+        "npv": tn / max(tn + fn, 1) if others else float("nan"), "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "cells": tp + fn,
     }  # fmt: skip
 
 
@@ -122,49 +127,61 @@ def roc(truth: Labels, probabilities: Floats, k: int, grid: Floats) -> Floats:
     return np.asarray(np.interp(grid, false_rate, true_rate), np.float64)
 
 
-def group_interval(
-    truth: Labels, found: Sequence[Labels], groups: npt.NDArray[np.object_], classes: int, resamples: int, seed: int
-) -> dict[str, list[float | None]]:
-    """95% bootstrap intervals of accuracy and macro F1, averaged over runs, over resampled groups of cells.
+@dataclass(frozen=True)
+class RunAnswers:
+    """What a run was tested on and said: labels and answers `(N,)`, positions in the classes, and groups `(N,)`."""
+
+    truth: Labels
+    found: Labels
+    groups: npt.NDArray[np.object_]
+
+
+def group_intervals(runs: Sequence[RunAnswers], classes: int, *, unit: str, resamples: int, seed: int) -> Intervals:
+    """95% intervals of accuracy and macro F1, averaged over runs as their values are, over groups of cells.
+
+    Each draw averages over the same runs, and F1 over the classes that the run's cells have; a run or class that a draw
+    happens to miss counts with its value on all cells.
 
     Args:
-        truth: `(N,)`.
-        found: of each run, `(N,)`.
-        groups: `(N,)`: cells of a group come or stay away together.
+        runs: a group keeps its name in all of them.
         classes: their number.
-        resamples: 0 leaves intervals out.
-        seed: of the bootstrap.
+        unit: what a group is, in words.
+        resamples: draws; 0 leaves intervals out.
+        seed: of the draws.
     """
-    names = np.unique(groups)
-    members = [np.flatnonzero(groups == name) for name in names]
-    matrices = np.array(
-        [[confusion_matrix(truth[rows], run[rows], labels=range(classes)) for rows in members] for run in found]
-    )
-    rng = np.random.default_rng(seed_for(seed, "groups"))
-    draws = np.array(
-        [_accuracy_and_f1(matrices[:, rng.integers(0, len(names), len(names))].sum(axis=1)) for _ in range(resamples)]
-    )
-    if not len(draws):
-        return {"accuracy": [None, None], "f1": [None, None]}
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    return {key: [float(low[k]), float(high[k])] for k, key in enumerate(("accuracy", "f1"))}
+    numbers, count = numbered(np.concatenate([run.groups for run in runs]))
+    parts = np.split(numbers, np.cumsum([len(run.groups) for run in runs])[:-1])
+    tables = [_by_group(run, own, count, classes) for run, own in zip(runs, parts, strict=True)]
+    whole = [_accuracy_and_f1(table, np.ones((1, count))) for table in tables]
+
+    def statistic(weights: Floats) -> Floats:
+        means = []
+        for table, measured in zip(tables, whole, strict=True):
+            drawn = _accuracy_and_f1(table, weights)
+            filled = np.where(np.isnan(drawn), measured, drawn)
+            known = filled[:, 1:][:, ~np.isnan(measured[0, 1:])]
+            means.append(np.stack([filled[:, 0], known.mean(axis=1)], axis=1))
+        return np.asarray(np.mean(means, axis=0), np.float64)
+
+    return intervals(statistic, ("accuracy", "f1"), count, unit=unit, resamples=resamples, seed=seed)
 
 
-def _accuracy_and_f1(matrices: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Means over runs, from confusion matrices `(runs, C, C)`; classes that a resample misses are left out."""
-    right = np.trace(matrices, axis1=1, axis2=2) / matrices.sum(axis=(1, 2))
-    tp = np.diagonal(matrices, axis1=1, axis2=2)
-    all_ = matrices.sum(axis=1) + matrices.sum(axis=2)
-    f1 = np.where(all_ > 0, 2 * tp / np.maximum(all_, 1), np.nan)
-    return float(right.mean()), float(np.nanmean(f1))
+def _by_group(run: RunAnswers, numbers: Labels, count: int, classes: int) -> Floats:
+    """Right, true and given cells of each class in each group, `(3, G, C)`."""
+    table = np.zeros((3, count, classes))
+    right = run.truth == run.found
+    np.add.at(table[0], (numbers[right], run.truth[right]), 1)
+    np.add.at(table[1], (numbers, run.truth), 1)
+    np.add.at(table[2], (numbers, run.found), 1)
+    return table
 
 
-def t_test(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """P of a two-sample t-test over runs (Table 6); None where a side has fewer than two or nothing varies."""
-    if min(len(first), len(second)) < 2:
-        return None
-    p = float(stats.ttest_ind(first, second).pvalue)
-    return p if np.isfinite(p) else None
+def _accuracy_and_f1(table: Floats, weights: Floats) -> Floats:
+    """Accuracy and F1 of each class `(D, 1 + C)`; NaN for a class without a cell, and for accuracy without any."""
+    right, true, given = weights @ table
+    accuracy = ratio(right.sum(axis=1), true.sum(axis=1))
+    f1 = np.where(true > 0, ratio(2 * right, true + given), np.nan)
+    return np.column_stack([accuracy, f1])
 
 
 def _mean(values: Sequence[float]) -> float:

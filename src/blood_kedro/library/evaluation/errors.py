@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import boxes as boxlib
-from blood_kedro.library.core.taxonomy import COARSE, coarse
+from blood_kedro.library.core.taxonomy import COARSE, coarse, is_a, is_labelled, labelled_by
+from blood_kedro.library.evaluation.resampling import Floats, mean_error_intervals
+from blood_kedro.library.evaluation.views import one_per_cell, with_judged
 
 KINDS = ("correct", "duplicate", "wrong_class", "merged", "poor_box", "ignored", "false_alarm")
 _MATCH_IOU, _POOR_IOU, _SWALLOWED = 0.5, 0.1, 0.7
@@ -27,44 +29,45 @@ def error_analysis(
     A detection is, in this order: `correct` (IoU >= 0.5 with a cell of its class that is not taken yet, best score
     first), `duplicate` (with one that is), `wrong_class` (IoU >= 0.5 with a cell of another class), `merged` (it
     swallows two or more cells to 70%), `poor_box` (IoU >= 0.1 with a cell), `ignored` (half of it on an ignore region),
-    else `false_alarm`. A cell without a correct detection is `missed`.
+    else `false_alarm`. A cell without a correct detection is `missed`. What labels cannot tell is `ignored`, too: a
+    finer class than the label of the cell that it meets (which then is not missed), and a class that the image's source
+    does not label wherever it shows, where it meets no cell.
 
     Args:
-        truth: COCO json; ignore regions have `iscrowd: 1` and their coarse class in `label`.
+        truth: COCO json; ignore regions have `iscrowd: 1` and their coarse class in `label`; images may name their
+            `source` and their `group`.
         results: COCO results.
         score: operating point.
-        resamples: bootstrap resamples of images for the intervals of counting errors; 0 leaves them out.
-        seed: of the bootstrap.
+        resamples: draws of groups of images for the intervals of counting errors; 0 leaves them out.
+        seed: of the draws.
 
     Returns:
         `score_threshold`; `errors`: number of each kind, and `missed`, of `objects`; `confusion`: `classes` and
         `matrix`, rows true, columns found, background last in both (pairs by IoU >= 0.5 whatever the class, best score
-        first; detections on ignore regions left out); `counting` per coarse class: cells per image, mean absolute error
-        and bias of the count, with 95% intervals. Cells of ignore regions count as cells there.
+        first; detections that are ignored left out); `counting` per coarse class: cells per image, mean absolute error
+        and bias of the count, with 95% intervals, over the images whose source labels all cells of the class (None
+        where there are none). Cells of ignore regions count as cells there, and a cell found under several fine names
+        counts once.
     """
     classes = [category["name"] for category in truth["categories"]]
     position = {category["id"]: k for k, category in enumerate(truth["categories"])}
+    finer = np.array([[one != other and is_a(one, other) for other in classes] for one in classes], np.bool_)
     cells, regions = (_by_image(truth["annotations"], crowd=crowd) for crowd in (False, True))
-    found = _found(results, score)
+    found = _found(with_judged(truth, results), score)
     errors: Counter[str] = Counter(dict.fromkeys((*KINDS, "missed"), 0))
     matrix = np.zeros((len(classes) + 1, len(classes) + 1), np.int64)
-    true_counts, found_counts = (np.zeros((len(truth["images"]), len(COARSE))) for _ in range(2))
-    for row, image in enumerate(truth["images"]):
+    for image in truth["images"]:
         mine, ignored, detections = cells[image["id"]], regions[image["id"]], found[image["id"]]
-        kinds, missed = _kinds(mine, ignored, detections)
+        kinds, missed = _kinds(mine, ignored, detections, position, finer)
         errors.update(kinds)
         errors["missed"] += missed
         _confuse(matrix, mine, ignored, detections, position)
-        for annotation in [*mine, *ignored]:
-            true_counts[row, COARSE.index(coarse(annotation["label"]))] += 1
-        for detection in detections:
-            found_counts[row, COARSE.index(coarse(classes[position[detection["category_id"]]]))] += 1
     return {
         "score_threshold": score,
         "objects": sum(len(rows) for rows in cells.values()),
         "errors": dict(errors),
         "confusion": {"classes": [*classes, "background"], "matrix": matrix.tolist()},
-        "counting": _counting(true_counts, found_counts, resamples, seed),
+        "counting": _counting(truth, results, score, resamples, seed),
     }
 
 
@@ -85,27 +88,37 @@ def _found(results: list[dict[str, Any]], score: float) -> dict[int, list[dict[s
 
 
 def _kinds(
-    cells: list[dict[str, Any]], regions: list[dict[str, Any]], detections: list[dict[str, Any]]
+    cells: list[dict[str, Any]],
+    regions: list[dict[str, Any]],
+    detections: list[dict[str, Any]],
+    position: dict[int, int],
+    finer: npt.NDArray[np.bool_],
 ) -> tuple[list[str], int]:
     """The kind of each detection, best score first, and the number of missed cells."""
     truth, found = boxlib.from_coco(cells), boxlib.from_coco(detections)
     overlap = boxlib.iou(found, truth)
     covered = boxlib.intersection(found, truth) / np.maximum(boxlib.area(truth), 1e-9)
     on_region = boxlib.covered_share(found, boxlib.from_coco(regions)) >= 0.5
-    labels = np.array([cell["category_id"] for cell in cells])
+    labels = np.array([position[cell["category_id"]] for cell in cells], np.int64)
     taken = np.zeros(len(cells), np.bool_)
     kinds = []
     for k, detection in enumerate(detections):
         near = overlap[k] >= _MATCH_IOU
-        same = near & (labels == detection["category_id"]) if len(cells) else near
+        claimed = position[detection["category_id"]]
+        same, below = near & (labels == claimed), near & finer[claimed, labels]
         free = np.flatnonzero(same & ~taken)
         if len(free):
             taken[free[overlap[k][free].argmax()]] = True
             kinds.append("correct")
         elif same.any():
             kinds.append("duplicate")
+        elif below.any():
+            taken |= below
+            kinds.append("ignored")
         elif near.any():
             kinds.append("wrong_class")
+        elif not detection["judged"]:
+            kinds.append("ignored")
         elif (covered[k] >= _SWALLOWED).sum() >= 2:
             kinds.append("merged")
         elif (overlap[k] >= _POOR_IOU).any():
@@ -134,35 +147,44 @@ def _confuse(
             best = int(candidates.argmax())
             free[best] = False
             matrix[position[cells[best]["category_id"]], column] += 1
-        elif not on_region[k]:
+        elif not on_region[k] and detection["judged"]:
             matrix[background, column] += 1
     for cell, missed in zip(cells, free, strict=True):
         matrix[position[cell["category_id"]], background] += int(missed)
 
 
 def _counting(
-    truth: npt.NDArray[np.float64], found: npt.NDArray[np.float64], resamples: int, seed: int
+    truth: dict[str, Any], results: list[dict[str, Any]], score: float, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    difference = found - truth
-    draws = np.random.default_rng(seed).integers(0, max(len(truth), 1), (resamples, len(truth)))
-    table: dict[str, dict[str, Any]] = {}
-    for column, name in enumerate(COARSE):
-        if not len(truth):
-            table[name] = {"images": 0, "cells_per_image": None, "mean_absolute_error": None, "bias": None}
-            continue
-        own = difference[:, column]
-        table[name] = {
-            "images": len(truth),
-            "cells_per_image": float(truth[:, column].mean()),
-            "mean_absolute_error": float(np.abs(own).mean()),
-            "bias": float(own.mean()),
-        }
-        if resamples:
-            table[name]["mean_absolute_error_interval_95"] = _interval(np.abs(own)[draws].mean(axis=1))
-            table[name]["bias_interval_95"] = _interval(own[draws].mean(axis=1))
+    """Errors of the count of each coarse class."""
+    known = labelled_by(truth)
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    strong = [
+        {**r, "category_id": COARSE.index(coarse(names[r["category_id"]]))} for r in results if r["score"] >= score
+    ]
+    found = Counter((r["image_id"], COARSE[r["category_id"]]) for r in one_per_cell(strong))
+    there = Counter((a["image_id"], coarse(a["label"])) for a in truth["annotations"])
+    table = {}
+    for name in COARSE:
+        images = [i for i in truth["images"] if is_labelled(name, known.get(i.get("source"), (name,)))]
+        counts = np.array([[c[i["id"], name] for i in images] for c in (there, found)], np.float64).reshape(2, -1)
+        groups = np.array([str(i.get("group") or i["id"]) for i in images], object)
+        table[name] = _count_errors(counts[0], counts[1] - counts[0], groups, resamples, seed)
     return table
 
 
-def _interval(values: npt.NDArray[np.float64]) -> list[float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return [float(low), float(high)]
+def _count_errors(
+    there: Floats, difference: Floats, groups: npt.NDArray[np.object_], resamples: int, seed: int
+) -> dict[str, Any]:
+    if not len(there):
+        return {"images": 0, "cells_per_image": None, "mean_absolute_error": None, "bias": None}
+    facts: dict[str, Any] = {
+        "images": len(there), "cells_per_image": float(there.mean()),
+        "mean_absolute_error": float(np.abs(difference).mean()), "bias": float(difference.mean()),
+    }  # fmt: skip
+    if not resamples:
+        return facts
+    found = mean_error_intervals(difference, groups, resamples, seed)
+    return facts | {f"{name}_interval_95": limits for name, limits in found.limits.items()} | {
+        "interval_basis": found.basis
+    }  # fmt: skip

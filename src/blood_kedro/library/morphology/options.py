@@ -49,7 +49,7 @@ class Segmenter(_Frozen):
     test_share: float = Field(0.2, gt=0, lt=1)
     test_groups: tuple[str, ...] = ()
     training: Training = Training()
-    resamples: int = Field(200, ge=0)
+    resamples: int = Field(2000, ge=0)
     seed: int = 0
 
 
@@ -87,7 +87,7 @@ class Classifier(_Frozen):
     runs: int | None = Field(None, gt=0)
     min_cells: int = Field(10, gt=0, description="classes with fewer cells are left out")
     training: Training = Training()
-    resamples: int = Field(200, ge=0)
+    resamples: int = Field(2000, ge=0)
     seed: int = 0
 
     @model_validator(mode="after")

@@ -21,6 +21,15 @@ from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, load_config
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.evaluation.classification import pixel_measures
+from blood_kedro.library.evaluation.resampling import (
+    SLIDES,
+    Floats,
+    Intervals,
+    intervals,
+    numbered,
+    ratio,
+    sums_by_group,
+)
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import FirstStage, Run, segmentation_split
@@ -91,10 +100,11 @@ def train_segmenter(
     test = known[run.test]
     found = predict_masks(network.to(device_for(options.training)), cells.crops, test)
     truth = np.asarray(cells.masks[test])
-    groups = cells.table["image_id"].to_numpy()[test]
+    where = cells.table.iloc[test]
+    found_intervals = _intervals(truth, found, where, options.resamples, options.seed)
     metrics = {
         **pixel_measures(truth, found),
-        "interval_95": _intervals(truth, found, groups, options.resamples, options.seed),
+        "interval_95": found_intervals.limits, "interval_basis": found_intervals.basis,
         "train_cells": len(train), "val_cells": len(val), "test_cells": len(test),
         "test_groups": groups_of["test"], "groups": groups_of, "missing": list(run.missing), "weights_origin": origin,
         "best_epoch": trained.best_epoch,
@@ -153,18 +163,16 @@ def complete_masks(bundle: ModelBundle | None, cells: Cells, masks: Literal["giv
     return shown
 
 
-def _intervals(
-    truth: Masks, found: Masks, groups: np.ndarray[Any, Any], resamples: int, seed: int
-) -> dict[str, list[float | None]]:
-    """95% bootstrap intervals over images of the pooled IoU and F1."""
-    per_cell = pd.DataFrame(
-        {"group": groups, "both": (truth & found).sum(axis=(1, 2)), "either": (truth | found).sum(axis=(1, 2)),
-         "sum": truth.sum(axis=(1, 2)) + found.sum(axis=(1, 2))}
-    )  # fmt: skip
-    sums = per_cell.groupby("group").sum().to_numpy(np.float64)
-    rng = np.random.default_rng(seed_for(seed, "pixels"))
-    draws = np.array([sums[rng.integers(0, len(sums), len(sums))].sum(axis=0) for _ in range(resamples)])
-    if not len(draws):
-        return {"iou": [None, None], "f1": [None, None]}
-    values = {"iou": draws[:, 0] / draws[:, 1], "f1": 2 * draws[:, 0] / draws[:, 2]}
-    return {name: [float(v) for v in np.percentile(value, [2.5, 97.5])] for name, value in values.items()}
+def _intervals(truth: Masks, found: Masks, where: pd.DataFrame, resamples: int, seed: int) -> Intervals:
+    """95% intervals of the pooled IoU and F1, over slides; over the images of the slide where there is one alone."""
+    several = len(set(where["group_id"])) > 1
+    unit = SLIDES if several else "images of one slide: other slides may differ by more"
+    numbers, count = numbered(where["group_id" if several else "image_id"])
+    both, either = (truth & found).sum(axis=(1, 2)), (truth | found).sum(axis=(1, 2))
+    sums = sums_by_group([both, either], numbers, count)
+
+    def statistic(weights: Floats) -> Floats:
+        shared, joined = (weights @ sums).T
+        return np.stack([ratio(shared, joined), ratio(2 * shared, joined + shared)], axis=1)
+
+    return intervals(statistic, ("iou", "f1"), count, unit=unit, resamples=resamples, seed=seed)

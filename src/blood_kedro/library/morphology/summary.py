@@ -8,18 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.evaluation.classification import (
     MEASURES,
+    RunAnswers,
     abstention,
     classification_measures,
-    group_interval,
+    group_intervals,
     reliability,
-    t_test,
 )
+from blood_kedro.library.evaluation.resampling import SLIDES, Intervals
+from blood_kedro.library.evaluation.significance import corrected_test, two_sample_test
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _COMPARED = ("accuracy", "sensitivity", "ppv", "f1")
+_TIMES = ("train_s", "test_s")
 # Paper 003, section 4.1: more than 5% ovalocytes goes with nearly every anaemia.
 OVALOCYTE_PERCENT = 5.0
 # Overlapping groups per single cell above which a field is not fit for counting (a reader's rule of thumb, not a norm).
@@ -42,27 +46,33 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
     Args:
         predictions: of `cross_validate.Variant`.
         facts: likewise.
-        resamples: of the bootstrap over groups.
-        seed: of the bootstrap.
+        resamples: draws of groups for the intervals.
+        seed: of the draws.
 
     Returns:
-        `runs`: measures of each; means `accuracy, sensitivity, specificity, ppv, npv, f1, auc, ece` and their standard
-        deviations `*_sd`; `interval_95` of accuracy and F1; `per_class`; `confusion`, per cent of each true class,
-        averaged; `per_slide`, `per_scanner`; `reliability` and `abstention` over all runs.
+        `runs`: measures of each, and `test_set`, which tells the cells that it was tested on; means `accuracy,
+        sensitivity, specificity, ppv, npv, f1, auc, ece` and their standard deviations `*_sd`; `interval_95` of
+        accuracy and F1, of the same means over runs, and the `interval_basis` it rests on; `per_class`; `confusion`,
+        per cent of each true class, averaged; `per_slide`, `per_scanner`; `reliability` and `abstention` over all runs.
     """
     classes = facts["classes"]
+    parts = {str(name): part for name, part in predictions.groupby("run", sort=False)}
     runs = {
-        str(name): classification_measures(*truth_and_probabilities(part, classes), classes)
-        for name, part in predictions.groupby("run", sort=False)
+        name: classification_measures(*truth_and_probabilities(part, classes), classes) for name, part in parts.items()
     }
+    found_intervals = _intervals(list(parts.values()), classes, resamples, seed)
     keys = ("accuracy", *MEASURES, "auc", "ece")
     values = {key: np.array([run[key] for run in runs.values()]) for key in keys}
     truth, found = truth_and_probabilities(predictions, classes)
     score = {
         **{key: float(np.nanmean(v)) for key, v in values.items()},
         **{f"{key}_sd": float(np.nanstd(v, ddof=1)) if len(v) > 1 else None for key, v in values.items()},
-        "interval_95": _interval(predictions, classes, resamples, seed),
-        "runs": {name: {key: run[key] for key in (*keys, "cells")} for name, run in runs.items()},
+        "interval_95": found_intervals.limits,
+        "interval_basis": found_intervals.basis,
+        "runs": {
+            name: {**{key: run[key] for key in (*keys, "cells")}, "test_set": _test_set(parts[name])}
+            for name, run in runs.items()
+        },
         "per_class": _per_class(runs, classes),
         "confusion": _confusion(runs),
         "per_slide": _by(predictions, "slide", classes),
@@ -78,22 +88,24 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
     return scored
 
 
-def _interval(predictions: pd.DataFrame, classes: list[str], resamples: int, seed: int) -> dict[str, Any]:
-    """Over the groups of the test set that all runs share; where they do not (scanners), over all groups at once."""
-    parts = [part for _, part in predictions.groupby("run", sort=False)]
-    shared = all(set(part["cell_id"]) == set(parts[0]["cell_id"]) for part in parts)
-    frames = [part.sort_values("cell_id") for part in parts] if shared else [predictions]
-    truth, _ = truth_and_probabilities(frames[0], classes)
-    found = [truth_and_probabilities(frame, classes)[1].argmax(axis=1) for frame in frames]
-    groups = frames[0]["group_id"].to_numpy(object)
-    return group_interval(truth, found, groups, len(classes), resamples, seed)
+def _intervals(parts: list[pd.DataFrame], classes: list[str], resamples: int, seed: int) -> Intervals:
+    """Of the means over runs, each run on its own test cells; the groups of all runs are drawn together."""
+    answers = []
+    for part in parts:
+        truth, found = truth_and_probabilities(part, classes)
+        answers.append(RunAnswers(truth, found.argmax(axis=1).astype(np.int64), part["group_id"].to_numpy(object)))
+    return group_intervals(answers, len(classes), unit=SLIDES, resamples=resamples, seed=seed)
+
+
+def _test_set(part: pd.DataFrame) -> str:
+    return table_fingerprint(part[["cell_id", "class"]].astype(str).sort_values("cell_id"))
 
 
 def _per_class(runs: dict[str, dict[str, Any]], classes: list[str]) -> dict[str, dict[str, float]]:
     rows = {}
     for name in classes:
         table = pd.DataFrame([run["per_class"][name] for run in runs.values()])
-        means = table.mean()
+        means = table.mean()  # of the runs whose test cells have the class
         rows[name] = {str(key): float(value) for key, value in means.items()}
     return rows
 
@@ -121,19 +133,14 @@ def _by(predictions: pd.DataFrame, column: str, classes: list[str]) -> dict[str,
 
 
 def compare(scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]], reference: str) -> pd.DataFrame:
-    """One row per variant (Tables 5 to 7): measures, times, size; t-tests of the first two against the reference."""
+    """One row per variant (Tables 5 to 7): measures, times, size, and tests over runs against the reference.
+
+    `p_<measure>` is the paper's two-sample t-test (also of the times), `p_<measure>_corrected` that of Nadeau and
+    Bengio; `p_note` says why there is none: both need five runs, all on the same test cells.
+    """
     rows = []
     for name, score in scores.items():
-        own, other = score["runs"].values(), scores[reference]["runs"].values() if reference in scores else ()
-        tests = {
-            f"p_{key}": None if name == reference else t_test([r[key] for r in own], [r[key] for r in other])
-            for key in _COMPARED
-        }
-        clocks = facts[name]["runs"], facts[reference]["runs"] if reference in facts else ()
-        tests |= {
-            f"p_{key}": None if name == reference else t_test(*([run[key] for run in runs] for runs in clocks))
-            for key in ("train_s", "test_s")
-        }
+        tests = {} if name == reference or reference not in scores else _tests(name, reference, scores, facts)
         rows.append(
             {
                 "variant": name,
@@ -141,16 +148,39 @@ def compare(scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]],
                 **{key: score[key] for key in _COMPARED},
                 "accuracy_low": score["interval_95"]["accuracy"][0],
                 "accuracy_high": score["interval_95"]["accuracy"][1],
+                "groups": score["groups"],
                 "runs": len(score["runs"]),
                 "test_cells": score["test_cells"],
-                "train_s": float(np.mean([run["train_s"] for run in facts[name]["runs"]])),
-                "test_s": float(np.mean([run["test_s"] for run in facts[name]["runs"]])),
+                **{key: float(np.mean([run[key] for run in facts[name]["runs"]])) for key in _TIMES},
                 "parameters_m": facts[name]["parameters_m"],
                 "size_mb": facts[name]["size_mb"],
-                **tests,
+                **{f"p_{key}": tests.get(key) for key in (*_COMPARED, *_TIMES)},
+                **{f"p_{key}_corrected": tests.get(f"{key}_corrected") for key in _COMPARED},
+                "p_note": tests.get("note"),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _tests(
+    name: str, reference: str, scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """P of each measure of a variant against the reference, and a note where there is none."""
+    sets = {run["test_set"] for one in (name, reference) for run in scores[one]["runs"].values()}
+    why_not = "" if len(sets) == 1 else "runs are tested on different cells"
+    timed = {one: {str(run["run"]): run for run in facts[one]["runs"]} for one in (name, reference)}
+    runs = timed[name].values()
+    test_to_train = sum(run["test_cells"] for run in runs) / max(sum(run["train_cells"] for run in runs), 1)
+    tests = {}
+    for key in _COMPARED:
+        own, other = ({n: run[key] for n, run in scores[one]["runs"].items()} for one in (name, reference))
+        tests[key] = two_sample_test(own, other, why_not)
+        tests[f"{key}_corrected"] = corrected_test(own, other, test_to_train, why_not)
+    for key in _TIMES:
+        own, other = ({n: run[key] for n, run in timed[one].items()} for one in (name, reference))
+        tests[key] = two_sample_test(own, other, why_not)
+    notes = dict.fromkeys(test.reason for test in tests.values() if test.reason)
+    return {**{key: test.p for key, test in tests.items()}, "note": "; ".join(notes) or None}
 
 
 def smear_findings(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

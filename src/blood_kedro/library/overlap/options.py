@@ -93,5 +93,5 @@ class Study(_Frozen):
     sample: Literal["all", "paper"] = "all"
     sample_size: tuple[int, int] = (38, 10)
     training: Training = Training()
-    resamples: int = Field(200, ge=0)
+    resamples: int = Field(2000, ge=0)
     seed: int = 0

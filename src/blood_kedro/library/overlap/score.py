@@ -8,13 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.evaluation.classification import classification_measures, roc
+from blood_kedro.library.evaluation.resampling import (
+    IMAGES,
+    Floats,
+    Intervals,
+    excludes_zero,
+    intervals,
+    numbered,
+    ratio,
+    sums_by_group,
+)
 from blood_kedro.library.overlap.rules import MOST_CELLS
 
 NAMES = ("single", "overlapping")
-Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -24,13 +32,13 @@ def score_study(answers: pd.DataFrame, counts_known: bool, resamples: int, seed:
     Args:
         answers: of `study.train_study`.
         counts_known: whether `true_cells` counts cells, or tells only single (1) from overlapping (2).
-        resamples: of the bootstrap over groups of images.
-        seed: of the bootstrap.
+        resamples: draws of groups of images for the intervals.
+        seed: of the draws.
 
     Returns:
         `against_labels`, on crops with a weak label; and where a truth is known `against_truth`; each with `accuracy,
-        precision, recall, f1` (of overlapping cells), `single_*`, `auc, ece, confusion, interval_95, crops, groups`.
-        The latter also has the same of the weak labels (`labels`), the difference in accuracy (`gain`,
+        precision, recall, f1` (of overlapping cells), `single_*`, `auc, ece, confusion, interval_95, interval_basis,
+        crops, groups`. The latter also has the same of the weak labels (`labels`), the difference in accuracy (`gain`,
         `gain_interval_95`), `beats_labels` ("yes", "no", or "undecided" where the interval holds 0), and `counting`
         for a classifier that counts.
     """
@@ -59,12 +67,11 @@ def _against_truth(
     score = _measured(truth, p, groups, resamples, seed)
     score["labels"] = _measured(truth, weak, groups, resamples, seed)
     right, label_right = (p > 0.5) == truth, (weak > 0.5) == truth
-    gains = _resampled(np.stack([right.astype(float) - label_right, np.ones(len(truth))]), groups, resamples, seed)
-    low, high = _limits(gains[:, 0] / gains[:, 1])
-    score["gain"] = float(right.mean() - label_right.mean())
-    score["gain_interval_95"] = [low, high]
-    sure = low is not None and high is not None and (low > 0 or high < 0)
-    score["beats_labels"] = ("yes" if score["gain"] > 0 else "no") if sure else "undecided"
+    gained = right.astype(np.float64) - label_right
+    limits = _intervals([gained], ("gain",), groups, resamples, seed, {"gain": (-1.0, 1.0)}).limits["gain"]
+    score["gain"] = float(gained.mean())
+    score["gain_interval_95"] = limits
+    score["beats_labels"] = ("yes" if score["gain"] > 0 else "no") if excludes_zero(limits) else "undecided"
     return score
 
 
@@ -72,22 +79,13 @@ def _measured(truth: Flags, p: Floats, groups: npt.NDArray[np.object_], resample
     found = classification_measures(truth.astype(np.int64), np.stack([1 - p, p], axis=1), NAMES)
     single, overlapping = (found["per_class"][name] for name in NAMES)
     said = p > 0.5
-    # Sums that all measures of two classes follow from: right, true positives, said, true, crops.
-    parts = np.stack([said == truth, said & truth, said, truth, np.ones(len(truth), np.bool_)]).astype(np.float64)
-    draws = _resampled(parts, groups, resamples, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = {
-            "accuracy": draws[:, 0] / draws[:, 4],
-            "precision": draws[:, 1] / draws[:, 2],
-            "recall": draws[:, 1] / draws[:, 3],
-            "f1": 2 * draws[:, 1] / (draws[:, 2] + draws[:, 3]),
-        }
+    found_intervals = _two_class_intervals(truth, said, groups, resamples, seed)
     grid = np.linspace(0, 1, 101)
     return {
         "accuracy": found["accuracy"], "precision": overlapping["ppv"], "recall": overlapping["sensitivity"],
         "f1": overlapping["f1"], "single_precision": single["ppv"], "single_recall": single["sensitivity"],
         "single_f1": single["f1"], "auc": overlapping["auc"], "ece": found["ece"], "confusion": found["confusion"],
-        "interval_95": {name: _limits(values) for name, values in drawn.items()},
+        "interval_95": found_intervals.limits, "interval_basis": found_intervals.basis,
         "roc": [grid.tolist(), roc(truth.astype(np.int64), np.stack([1 - p, p], axis=1), 1, grid).tolist()],
         "crops": len(truth), "overlapping": int(truth.sum()), "groups": len(np.unique(groups.astype(str))),
     }  # fmt: skip
@@ -101,29 +99,51 @@ def _counting(
     found = shares.argmax(axis=1) + 1
     confusion = np.zeros((MOST_CELLS, MOST_CELLS), int)
     np.add.at(confusion, (truth - 1, found - 1), 1)
-    parts = np.stack([found == truth, np.abs(found - truth), np.ones(len(truth))]).astype(np.float64)
-    draws = _resampled(parts, groups, resamples, seed)
+    parts = [(found == truth).astype(np.float64), np.abs(found - truth).astype(np.float64)]
+    most = {"mean_absolute_error": (0.0, float(MOST_CELLS))}
+    made = _intervals(parts, ("exact", "mean_absolute_error"), groups, resamples, seed, most)
     return {
         "exact": float((found == truth).mean()),
         "mean_absolute_error": float(np.abs(found - truth).mean()),
         "confusion": confusion.tolist(),
-        "interval_95": {
-            "exact": _limits(draws[:, 0] / draws[:, 2]),
-            "mean_absolute_error": _limits(draws[:, 1] / draws[:, 2]),
-        },
+        "interval_95": made.limits,
+        "interval_basis": made.basis,
     }
 
 
-def _resampled(parts: Floats, groups: npt.NDArray[np.object_], resamples: int, seed: int) -> Floats:
-    """Sums `(resamples, rows of parts)` over groups drawn with replacement."""
-    codes = pd.factorize(groups)[0]
-    count = int(codes.max()) + 1
-    sums = np.stack([np.bincount(codes, row, count) for row in parts], axis=1)
-    rng = np.random.default_rng(seed_for(seed, "overlap", "groups"))
-    drawn = [sums[rng.integers(0, count, count)].sum(axis=0) for _ in range(resamples)]
-    return np.array(drawn).reshape(-1, len(parts))
+def _two_class_intervals(
+    truth: Flags, said: Flags, groups: npt.NDArray[np.object_], resamples: int, seed: int
+) -> Intervals:
+    """Of accuracy, and of precision, recall and F1 of overlapping cells; a draw without any leaves those out."""
+    numbers, count = numbered(groups)
+    ones = np.ones(len(truth), np.bool_)
+    sums = sums_by_group([said == truth, said & truth, said, truth, ones], numbers, count)
+
+    def statistic(weights: Floats) -> Floats:
+        right, hits, claimed, there, crops = (weights @ sums).T
+        # As the point: nothing claimed is a precision of 0, no overlapping cell is none at all.
+        precision = np.where(there > 0, hits / np.maximum(claimed, 1), np.nan)
+        f1 = np.where(there > 0, ratio(2 * hits, claimed + there), np.nan)
+        return np.stack([ratio(right, crops), precision, ratio(hits, there), f1], axis=1)
+
+    names = ("accuracy", "precision", "recall", "f1")
+    return intervals(statistic, names, count, unit=IMAGES, resamples=resamples, seed=seed)
 
 
-def _limits(values: Floats) -> list[float | None]:
-    known = values[~np.isnan(values)]
-    return [float(v) for v in np.percentile(known, [2.5, 97.5])] if len(known) else [None, None]
+def _intervals(
+    parts: list[Floats],
+    names: tuple[str, ...],
+    groups: npt.NDArray[np.object_],
+    resamples: int,
+    seed: int,
+    within: dict[str, tuple[float, float]],
+) -> Intervals:
+    """Of means over crops."""
+    numbers, count = numbered(groups)
+    sums = sums_by_group([*parts, np.ones(len(groups))], numbers, count)
+
+    def statistic(weights: Floats) -> Floats:
+        drawn = weights @ sums
+        return ratio(drawn[:, :-1], np.repeat(drawn[:, -1:], len(parts), axis=1))
+
+    return intervals(statistic, names, count, unit=IMAGES, resamples=resamples, seed=seed, within=within)

@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.records import CORPUS, GENERATED, pictures_of
 from blood_kedro.library.core.taxonomy import PAPER_000
-from blood_kedro.library.evaluation.bootstrap import paired_difference
 from blood_kedro.library.evaluation.errors import KINDS
+from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
 from blood_kedro.library.reporting.results import Results
 
@@ -235,7 +235,7 @@ def _p_columns(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
         "testing s": "test_s",
     }  # fmt: skip
     known = () if table is None else table.columns
-    corrected = {title: f"p_corrected_{key}" for title, key in titles.items() if f"p_corrected_{key}" in known}
+    corrected = {title: f"p_{key}_corrected" for title, key in titles.items() if f"p_{key}_corrected" in known}
     return {"plain": {title: f"p_{key}" for title, key in titles.items()}, "corrected": corrected}
 
 

@@ -110,7 +110,7 @@ def count_smears(
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
         if judges is not None and image_index is not None and raw_annotations is not None:
-            counts = with_reference(counts, made.cells, image_index, raw_annotations)
+            counts = with_reference(counts, image_index, raw_annotations)
             counts["held_out"] = counts["smear"].isin(judges.names)
             judged = counts[counts["held_out"]]
             totals["held_out"] = judges.facts
