@@ -220,13 +220,16 @@ def test_environments_change_single_keys() -> None:
     base, laptop = load("base"), load("laptop")
     assert laptop["regimens"]["regimen_1"]["epochs"] != base["regimens"]["regimen_1"]["epochs"]
     assert laptop["regimens"]["regimen_1"]["augmentation"] == base["regimens"]["regimen_1"]["augmentation"]
-    assert laptop["regimens"]["regimen_1"]["network"]["norm"] == "group"
+    assert laptop["regimens"]["regimen_1"]["network"]["norm"] == "batch"
 
 
 def test_regimens_of_base_and_laptop_need_no_download() -> None:
     for environment in ("base", "laptop"):
-        kinds = {entry["initialization"]["kind"] for entry in load(environment)["regimens"].values()}
-        assert kinds == {"random", "generated_smears"}
+        regimens = [Regimen(**entry) for entry in load(environment)["regimens"].values()]
+        assert {each.initialization.kind for each in regimens} == {"random", "imagenet", "generated_smears"}
+        packaged = {each.network.backbone for each in regimens if each.initialization.kind == "imagenet"}
+        assert packaged == {"efficientnet_lite0_fpn"}
+        assert Regimen(**load(environment)["regimens"]["regimen_2"]).initialization.kind == "imagenet"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

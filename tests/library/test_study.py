@@ -30,13 +30,16 @@ def test_arms_differ_in_what_their_question_is_about() -> None:
         assert differences(*pair) == {"augmentation"}
     for name, expected in {
         "balanced": {"sampler"}, "focal": {"head_loss"}, "fitted_anchors": {"network"},
-        "rare_class_copy_paste": {"copy_paste"}, "source_aware": {"ignore_regions", "label_space"}, "regimen_2": set(),
+        "rare_class_copy_paste": {"copy_paste"}, "source_aware": {"ignore_regions", "label_space"},
+        "generated_smears": {"initialization", "network"},
     }.items():  # fmt: skip
         assert differences(study.PLAIN, name) == expected, name
     for name in study.ARMS:
         recipe = study.recipe_of(name, 1, load("laptop"))
-        # Live batch norm needs the statistics of eight images (decision 14).
-        assert recipe.network.norm == "group" or (recipe.network.norm == "batch" and recipe.batch_size >= 8)
+        # Live batch norm needs the statistics of eight images, frozen batch norm weights that it was trained with
+        # (decision 14).
+        assert recipe.network.norm != "batch" or recipe.batch_size >= 8
+        assert recipe.network.norm != "frozen_batch" or recipe.initialization.kind == "imagenet"
 
 
 def training(recipe: Regimen, data: str, value: float) -> dict[str, Any]:
