@@ -69,7 +69,7 @@ def test_cells_of_a_group_come_and_go_together() -> None:
 
 @pytest.mark.slow
 def test_intervals_over_groups_cover_what_plain_percentiles_and_cells_alone_miss() -> None:
-    """150 samples of 40 slides of 10 cells; a mean over ten classes of squares: noise makes it larger, as it does AP."""
+    """150 samples of 40 slides of 10 cells; a mean of ten squares, which noise makes larger, as it does AP."""
     rng = np.random.default_rng(7)
     mean, covered = 0.3, {"groups": 0, "percentiles": 0, "cells": 0}
 
