@@ -158,7 +158,7 @@ def _agreement(smear: Smear, masks: Masks, folder: Precomputed, options: SmearIn
 
     def statistic(weights: Floats) -> Floats:
         drawn = weights @ sums
-        return 2 * drawn[:, :-1] / np.maximum(drawn[:, -1:], 1)
+        return np.asarray(2 * drawn[:, :-1] / np.maximum(drawn[:, -1:], 1), np.float64)
 
     unit = "tiles of one smear"
     made = intervals(

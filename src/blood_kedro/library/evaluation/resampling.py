@@ -6,8 +6,8 @@ J. R. Stat. Soc. B 69, 2007). A draw is a weight for each group: how often it ca
 weightings at once, so that 2,000 draws cost little.
 
 Limits are bias-corrected and accelerated (Efron, J. Am. Stat. Assoc. 82, 1987): plain percentiles of the draws take the
-bias of a metric twice, and AP on few cells is biased (decision 0012). Where BCa is undefined they are basic: twice the
-value minus the opposite percentile.
+bias of a metric twice, and AP on few cells is biased (decision 0012). Where BCa is undefined, or the draws are far to
+one side of the value, they are basic: twice the value minus the opposite percentile.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ _CHUNK = 250
 # The acceleration needs no more leave-outs than these; more groups are left out in blocks.
 _BLOCKS = 400
 _LEVELS = (0.025, 0.975)
+# A bias above a quarter of the standard error matters (Efron and Tibshirani, An introduction to the bootstrap, 1993,
+# section 10.3). BCa then reads its limits off a tail of few draws, and covers less than basic limits do.
+_MOST_BIAS = 0.25
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def interval(
     """Low and high, and the method: `bca`, `basic`, or `none` where nothing is known.
 
     BCa is undefined where all draws lie on one side of the value, where no group matters, or where it asks for levels
-    that the draws do not have.
+    that the draws do not have. Draws biased by more than a quarter of their spread have basic limits, too.
     """
     known = draws[~np.isnan(draws)]
     if not len(known) or np.isnan(point):
@@ -218,6 +221,8 @@ def _bca_levels(point: float, draws: Floats, jackknife: Floats) -> Floats | None
     if not 0 < share < 1 or same.all() or not spread > 1e-24:
         return None
     bias, acceleration = float(ndtri(share)), float((away**3).sum()) / (6 * spread**1.5)
+    if abs(bias) > _MOST_BIAS:
+        return None
     shifted = bias + ndtri(np.array(_LEVELS))
     room = 1 - acceleration * shifted
     if (room <= 0).any():
