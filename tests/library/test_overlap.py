@@ -421,18 +421,20 @@ def test_localizers_without_their_model_say_what_to_do(tmp_path: Path) -> None:
     nothing = pd.DataFrame({"image_id": [], "source": [], "path": []})
     detector = OPTIONS.model_copy(update={"localizer": "detector", "model": str(tmp_path / "none")})
     with pytest.raises(WeightsNotFoundError, match="no detector"):
-        locate(tmp_path, nothing, nothing, {}, detector, Rejects("s"))
+        locate(tmp_path, nothing, nothing, Groups({}, {}), detector, Rejects("s"))
     yolo = OPTIONS.model_copy(update={"localizer": "yolov5n", "model": str(tmp_path / "none.pt")})
     with pytest.raises((ConfigurationError, WeightsNotFoundError), match=r"ultralytics|no weights"):
-        locate(tmp_path, nothing, nothing, {}, yolo, Rejects("s"))
+        locate(tmp_path, nothing, nothing, Groups({}, {}), yolo, Rejects("s"))
 
 
 def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
     from blood_kedro.library.core.model_bundle import save_bundle
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import locate
+    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
     from tests.fixtures.corpora import tiny_detector
 
-    save_bundle(tiny_detector(), tmp_path / "model")
+    made = tiny_detector()
+    made.config["learnt_from"] = ["s/a", "of_another_corpus/x"]
+    save_bundle(made, tmp_path / "model")
     cv2.imwrite(str(tmp_path / "a.png"), draw(CENTRES)[..., ::-1])
     (tmp_path / "bad.png").write_bytes(b"no image")
     index = pd.DataFrame({"image_id": ["s/a", "s/b"], "source": "s", "path": ["a.png", "bad.png"]})
@@ -440,7 +442,11 @@ def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
         update={"localizer": "detector", "model": str(tmp_path / "model"), "score_threshold": 0.01}
     )
     rejects = Rejects("s")
-    (found,) = locate(tmp_path, index, index, {}, options, rejects)
+    groups = Groups({"s/a": "s/a", "s/b": "s/b"}, {"s/a": "test", "s/b": "val"})
+    (found,) = locate(tmp_path, index, index, groups, options, rejects)
+    assert found.facts["part"] == "test"
+    assert groups_learnt_from(groups, options) == {"s/a"}
+    assert groups_learnt_from(groups, OPTIONS) == frozenset()
     assert found.boxes.shape[1] == 4
     assert len(found.names) == len(set(found.names)) == len(found.boxes)
     assert rejects.rows[0]["path"] == "bad.png"
