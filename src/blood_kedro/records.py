@@ -45,7 +45,8 @@ class ResultRecords:
     """
 
     def __init__(self) -> None:
-        self._environment, self._root, self._commit = "", Path(), None
+        self._environment, self._root = "", Path()
+        self._commit: str | None = None
         self._made: dict[str, Record] = {}
         self._catalog: DataCatalog | None = None
 

@@ -145,6 +145,9 @@ def test_notes_stand_beside_their_results(metrics: dict[str, Any]) -> None:
     _, page = report_of(*saved(metrics))
     assert page.count('<p class="note">only one slide was scored on</p>') == 1
     assert "validation holds no cell of PBC" in page
+    few = {**metrics, "interval_basis": {"unit": "slides", "groups": 3, "few_groups": True}}
+    results, records = saved(few)
+    assert "Intervals over slides (3 groups): too few of them" in report_of(results, records)[1]
     assert notes_in({"notes": ["a"], "coarse": {"notes": ["b", "a"]}, "rows": [{"notes": ["c"]}]}) == ["a", "b", "c"]
     assert notes_in(None) == notes_in(3) == []
 

@@ -109,7 +109,7 @@ def why_not(record: Record | None, records: Mapping[str, Record], environment: s
     if record.unknown:
         return f"nothing is recorded of {', '.join(record.unknown)}, which it rests on"
     changed = [name for name, states in record.data.items() if _changed(name, states, records)]
-    return f"rests on {', '.join(map(_said, changed))} that has changed since" if changed else None
+    return f"what it rests on has changed since: {', '.join(map(_said, changed))}" if changed else None
 
 
 def _changed(name: str, states: list[Data], records: Mapping[str, Record]) -> bool:

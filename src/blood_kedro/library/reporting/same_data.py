@@ -15,11 +15,8 @@ _MADE_BY = {
     "morphology": "rbc_morphology", "overlap_crops": "overlap_weak_supervision",
     "overlap_studies": "overlap_weak_supervision", "kind_classifiers": "sam_counting", "smear_inputs": "sam_counting",
 }  # fmt: skip
-# Cells are cut by several pipelines.
-_CELLS = {
-    "cells_rejects": "rbc_morphology,overlap_weak_supervision,sam_counting", "cell_counts": "rbc_morphology",
-    "count_rejects": "sam_counting",
-}  # fmt: skip
+# Several pipelines cut cells; the record says which node did.
+_CUT_CELLS = "rbc_morphology,overlap_weak_supervision,sam_counting"
 
 
 @dataclass(frozen=True)
@@ -44,19 +41,21 @@ def of_one_corpus(
         environment: of the report.
     """
     kept: dict[str, Any] = {}
-    reasons: dict[tuple[str, str, str], list[str]] = {}
+    left_out: dict[tuple[str, str, str, str], list[str]] = {}
     for argument, value in results.items():
         if value is None:
             continue
-        reason = why_not(records.get(dataset_of(argument)), records, environment)
+        record = records.get(dataset_of(argument))
+        reason = why_not(record, records, environment)
         if reason is None:
             kept[argument] = value
         else:
             section, *name, part = argument.split("__")
-            reasons.setdefault((section, "".join(name) or part, reason), []).append(part)
+            key = section, "".join(name) or part, reason, _command(section, record, environment)
+            left_out.setdefault(key, []).append(part)
     return kept, [
-        LeftOut(section, name, tuple(parts), reason, _command(section, parts, environment))
-        for (section, name, reason), parts in reasons.items()
+        LeftOut(section, name, tuple(parts), reason, command)
+        for (section, name, reason, command), parts in left_out.items()
     ]
 
 
@@ -65,7 +64,8 @@ def dataset_of(argument: str) -> str:
     return ".".join(argument.split("__")[1:])
 
 
-def _command(section: str, parts: list[str], environment: str) -> str:
+def _command(section: str, record: Record | None, environment: str) -> str:
     env = "" if environment == "base" else f" --env={environment}"
-    pipelines = _CELLS[parts[0]] if section == "cells" else _MADE_BY[section]
-    return f"kedro run{env} --pipelines={pipelines},reporting"
+    if section == "cells" and record is not None:
+        return f"kedro run{env} --nodes={record.node}"
+    return f"kedro run{env} --pipelines={_MADE_BY.get(section, _CUT_CELLS)},reporting"
