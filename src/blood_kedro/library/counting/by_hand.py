@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.counting.options import Kind
 
 
-def count_accuracy(counts: pd.DataFrame, by_hand: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, Any]]:
+def count_accuracy(counts: pd.DataFrame, by_hand: Mapping[str, Mapping[Kind, int]]) -> dict[str, dict[str, Any]]:
     """How near the counts of some smears come to those by hand.
 
     Accuracy is `1 - |counted - by hand| / by hand` of the sums. Where too few are counted it is the published ratio of
@@ -34,7 +35,7 @@ def count_accuracy(counts: pd.DataFrame, by_hand: Mapping[str, Mapping[str, int]
             got=", ".join(strangers), expected=f"names of smears: {', '.join(map(str, counts['smear'][:8]))}",
         )  # fmt: skip
     rows = counts.set_index("smear")
-    made = {}
+    made: dict[str, dict[str, Any]] = {}
     for kind in sorted({kind for cells in by_hand.values() for kind in cells}):
         known = {smear: cells[kind] for smear, cells in by_hand.items() if kind in cells}
         counted, real = int(rows.loc[list(known), kind].sum()), sum(known.values())
