@@ -148,6 +148,7 @@ def test_stages_composed_are_tested_on_the_same_slides_by_predicted_masks(tmp_pa
     row = list(cells.table["cell_id"]).index(chosen["cell_id"].iloc[0])
     assert (seen[0].any(axis=2) == (shown[row] & np.asarray(cells.crops[row]).any(axis=2))).all()
     run = made.facts["runs"][0]
+    assert made.facts["shown_whole"] == shown.all(axis=(1, 2)).sum()
     assert run["device"] == "cpu"
     assert run["train_s"] == pytest.approx(made.history.loc[made.history["run"] == run["run"], "seconds"].sum())
     counted = Counter(zip(cells.table["shape"], cells.table["scanner"], strict=True))

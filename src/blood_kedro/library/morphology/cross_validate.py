@@ -50,7 +50,8 @@ class Variant:
         facts: per run `run, train_cells, val_cells, test_cells, best_epoch, val_loss, weights_origin`; `train_s`,
             seconds of training without validation; `test_s`, of answering for all test cells; `device`, what answered;
             `missing`, which classes or scanners a part lacks. For the variant `classes, left_out, parameters_m,
-            size_mb, weights_origin`, and `distribution`, cells of each class by scanner (Fig. 3).
+            size_mb, weights_origin`; `distribution`, cells of each class by scanner (Fig. 3); and `shown_whole`, cells
+            whose mask is the whole crop, since nobody gave or found an outline.
     """
 
     model: ModelBundle
@@ -109,6 +110,7 @@ def train_variant(
             "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": parameters_m(network),
             "size_mb": size, "weights_origin": best["weights_origin"], "classifier": options.model_dump(mode="json"),
             "cells": len(table), "distribution": distribution(table, classes), "data_fingerprint": identity,
+            "shown_whole": 0 if shown is None else int(np.asarray(shown).all(axis=(1, 2))[table["row"]].sum()),
         },
     )  # fmt: skip
     shutil.rmtree(work_folder, ignore_errors=True)
