@@ -220,9 +220,9 @@ def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
         "",
         f"Written by `make study RAW=../shared/data`: {os.cpu_count()} CPU cores, no GPU, torch {torch.__version__}. "
         f"Every training: {network['backbone']} at {network['input_px']} px (generated_smears: ResNet-18, after "
-        f"{PRETRAINING['epochs']} epochs on generated smears), {BUDGET['epochs']} x {BUDGET['images_per_epoch']} images "
-        "of BCCD, Chula and PBC in batches of 8, float32; transfer means ImageNet weights of the backbone. Batch norm is "
-        "live in the 2x2 and frozen in the others (decision 14). "
+        f"{PRETRAINING['epochs']} epochs on generated smears), {BUDGET['epochs']} x {BUDGET['images_per_epoch']} "
+        "images of BCCD, Chula and PBC in batches of 8, float32; transfer means ImageNet weights of the backbone. "
+        "Batch norm is live in the 2x2 and frozen in the others (decision 14). "
         f"Scored on {one['images']} "
         f"validation images ({one['objects']:,} labelled cells, {one['ignore_regions']:,} ignore regions; split by "
         "duplicate group). Figures are means over seeds; after ± their standard deviation over seeds, which says what "

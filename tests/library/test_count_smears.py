@@ -15,6 +15,7 @@ import pytest
 import tifffile
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.by_hand import count_accuracy
 from blood_kedro.library.counting.count import count_interval
@@ -375,20 +376,21 @@ def test_counts_beside_labelled_cells() -> None:
     counts = pd.DataFrame({"smear": ["a", "b"], "rbc": [3, 1], "wbc": [1, 0], "platelet": [0, 0]})
     for rule in ("instances", "kde_peaks", "mode"):
         counts[f"rbc_{rule}"] = counts["rbc"]
-    table = with_reference(counts, index, annotations)
+    apart = Groups({"s/a": "s/a", "s/b": "s/b"}, {"s/a": "test", "s/b": "test"})
+    table = with_reference(counts, index, annotations, apart)
     assert table["reference_rbc"].tolist() == [1, 0]  # whatever was counted
     assert table["ignored_rbc"].tolist() == [2, 0]
     assert table["group"].tolist() == ["s/a", "s/b"]
     assert table["reference_wbc"].tolist() == [1, 0]
     with pytest.raises(ConfigurationError, match="need different names"):
-        with_reference(counts, index.assign(path=["a/x.png", "b/x.png"]), annotations)
+        with_reference(counts, index.assign(path=["a/x.png", "b/x.png"]), annotations, apart)
     found = errors(table, 100, 0)
     assert found["rbc"]["mean_absolute_error"] == 1.5
     assert found["rbc"]["bias"] == 1.5
     assert found["rbc"]["sum_error_percent"] == 300
     assert found["rbc"]["ignored"] == 2
     assert found["rbc"]["interval_basis"]["groups"] == 2
-    together = with_reference(counts, index, annotations, {"s/a": "g", "s/b": "g"})
+    together = with_reference(counts, index, annotations, Groups({"s/a": "g", "s/b": "g"}, {"g": "test"}))
     assert errors(together, 100, 0)["rbc"]["interval_95"]["bias"] == [None, None]
     assert found["platelet"]["sum_error_percent"] is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
@@ -37,7 +38,7 @@ IOUS = (0.5, 0.75)
 
 
 def with_reference(
-    counts: pd.DataFrame, index: pd.DataFrame, annotations: pd.DataFrame, groups: Mapping[str, str] | None = None
+    counts: pd.DataFrame, index: pd.DataFrame, annotations: pd.DataFrame, groups: Groups
 ) -> pd.DataFrame:
     """Add labelled cells of each image, `reference_rbc, reference_wbc, reference_platelet`, and its `group`.
 
@@ -49,9 +50,10 @@ def with_reference(
         counts: one row per smear; a smear is an image of the source.
         index: image index of the source.
         annotations: its raw annotations.
-        groups: of images, by `image_id` (images that show the same field); one that it lacks is a group of its own.
+        groups: of the images that show the same field.
 
     Raises:
+        DataContractError: an image is not in the table of groups.
         ConfigurationError: several images have one name, so that nobody knows which a smear is.
     """
     stems = index["path"].map(lambda path: Path(str(path)).stem)
@@ -70,7 +72,7 @@ def with_reference(
         kinds = labelled["kind"].to_numpy(object)
         row: dict[str, Any] = {f"reference_{kind}": int((kinds[~ignored] == kind).sum()) for kind in KINDS}
         row |= {f"ignored_{kind}": int((kinds[ignored] == kind).sum()) for kind in KINDS}
-        rows.append({**row, "group": (groups or {}).get(image, image)})
+        rows.append({**row, "group": groups.facts(image)["group_id"]})
     return pd.concat([counts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
 
 

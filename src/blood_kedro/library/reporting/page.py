@@ -144,7 +144,7 @@ def _difference(values: Sequence[float | None] | None) -> float | None:
 
 
 def _differences(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every two regimens that were scored on the same data: the second minus the first, paired over images."""
+    """Every two regimens that were scored on the same data: the second minus the first, paired over groups."""
     rows = []
     for one, other in combinations(regimens, 2):
         first, second = regimens[one]["metrics"], regimens[other]["metrics"]

@@ -15,12 +15,22 @@ _UNIFIED = (
 )  # fmt: skip
 _REGIMEN = (
     "mlflow_run_id", "map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "ap_50_per_class",
-    "map_50_coarse", "ap_50_per_class_coarse", "split", "interval_95", "images", "objects", "objects_per_class",
+    "map_50_coarse", "ap_50_per_class_coarse", "split", "interval_95", "interval_basis", "images", "groups", "objects",
+    "objects_per_class",
     "weights_origin", "data_fingerprint", "predict_images_per_second",
 )  # fmt: skip
 
 _PIXELS = ("iou", "iou_per_cell", "sensitivity", "specificity", "ppv", "f1", "accuracy", "fpr")
-_KINDS = ("accuracy", "f1", "interval_95", "test_cutouts", "test_groups", "per_class", "mlflow_run_id")
+_KINDS = (
+    "accuracy",
+    "f1",
+    "interval_95",
+    "interval_basis",
+    "test_cutouts",
+    "test_groups",
+    "per_class",
+    "mlflow_run_id",
+)
 _CELLS = ("accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auc", "ece")
 
 
@@ -56,12 +66,17 @@ def _morphology(results: Results) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if segmented:
         found["segmentation"] = {
-            name: {key: metrics[key] for key in (*_PIXELS, "interval_95", "test_cells", "mlflow_run_id")}
+            name: {
+                key: metrics[key] for key in (*_PIXELS, "interval_95", "interval_basis", "test_cells", "mlflow_run_id")
+            }
             for name, metrics in segmented.items()
         }
     if classified:
         found["classification"] = {
-            name: {key: metrics[key] for key in (*_CELLS, "interval_95", "test_cells", "per_class", "mlflow_run_id")}
+            name: {
+                key: metrics[key]
+                for key in (*_CELLS, "interval_95", "interval_basis", "test_cells", "per_class", "mlflow_run_id")
+            }
             for name, metrics in classified.items()
         }
         found["per_slide"] = {name: metrics["per_slide"] for name, metrics in classified.items()}
@@ -105,7 +120,11 @@ def _judged(measures: dict[str, Any]) -> dict[str, Any]:
         "overlapping": {key: measures[key] for key in ("precision", "recall", "f1")},
     }
     more = {key: measures[key] for key in ("gain", "gain_interval_95", "beats_labels", "counting") if key in measures}
-    return {key: measures[key] for key in ("accuracy", "auc", "crops", "interval_95")} | {"per_class": per_class} | more
+    return (
+        {key: measures[key] for key in ("accuracy", "auc", "crops", "interval_95", "interval_basis")}
+        | {"per_class": per_class}
+        | more
+    )
 
 
 def _source(parts: dict[str, Any]) -> dict[str, Any]:
@@ -140,4 +159,5 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headlines(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("map", "map_50", "map_75", "mar_100", "interval_95", "objects_per_class")}
+    kept = ("map", "map_50", "map_75", "mar_100", "interval_95", "interval_basis", "objects_per_class")
+    return {key: row[key] for key in kept}

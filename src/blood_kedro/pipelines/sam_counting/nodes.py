@@ -97,10 +97,10 @@ def count_smears(
 
     rejects = Rejects(options.name)
     unet = load_config(Path(str(options.model))) if options.segmenter == "unet" else None
-    judges = None
-    if image_index is not None and image_groups is not None:
+    judges, groups = None, None if image_groups is None else Groups.of(image_groups)
+    if image_index is not None and groups is not None:
         models = ([] if unet is None else [unet]) + ([] if classifier is None else [classifier.config])
-        judges = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
+        judges = held_out(image_index, groups, models, f"sam_counting.inputs.{options.name}")
     paths = _paths(options, raw_folder, image_index)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
     namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
@@ -109,8 +109,8 @@ def count_smears(
         made = count_all(smears, options, segmenter(options), namer, work_folder, output_folder, rejects)
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
-        if judges is not None and image_index is not None and raw_annotations is not None:
-            counts = with_reference(counts, image_index, raw_annotations)
+        if judges and groups and image_index is not None and raw_annotations is not None:
+            counts = with_reference(counts, image_index, raw_annotations, groups)
             counts["held_out"] = counts["smear"].isin(judges.names)
             judged = counts[counts["held_out"]]
             totals["held_out"] = judges.facts
