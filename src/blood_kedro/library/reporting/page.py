@@ -325,7 +325,10 @@ def _counted(totals: dict[str, Any]) -> dict[str, Any]:
     """Red cells by hand and the accuracy of the count (paper 004, section 4.2), where there is a reference."""
     found: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
     counted = 0.0
-    if "errors" in totals:
+    if "rbc" in totals.get("by_hand", {}):
+        counted, found["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
+        found["what"] = "counted by hand"
+    elif "errors" in totals:
         counted, found["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
         found["what"] = "labelled"
     elif "agreement" in totals:
