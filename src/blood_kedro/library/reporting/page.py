@@ -235,7 +235,7 @@ def _p_columns(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
         "testing s": "test_s",
     }  # fmt: skip
     known = () if table is None else table.columns
-    corrected = {title: f"p_corrected_{key}" for title, key in titles.items() if f"p_corrected_{key}" in known}
+    corrected = {title: f"p_{key}_corrected" for title, key in titles.items() if f"p_{key}_corrected" in known}
     return {"plain": {title: f"p_{key}" for title, key in titles.items()}, "corrected": corrected}
 
 
