@@ -306,10 +306,14 @@ def _besides(regimen: dict[str, Any]) -> str:
     return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
 
 
+# What parts of a split lack is told as notes are.
+_NOTES = ("notes", "missing", "missing_from_parts")
+
+
 def notes_in(result: Any) -> list[str]:  # noqa: ANN401 - JSON-like
-    """Every note that a result holds under `notes`, at any depth, each once."""
+    """Every note that a result holds under one of `_NOTES`, at any depth, each once."""
     parts = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
-    own = result.get("notes", []) if isinstance(result, dict) else []
+    own = [note for key in _NOTES for note in result.get(key) or ()] if isinstance(result, dict) else []
     found = [note for note in own if isinstance(note, str)]
     return list(dict.fromkeys([*found, *(note for part in parts for note in notes_in(part))]))
 
