@@ -137,7 +137,7 @@ def _start(
 
     mean, std = imagenet_normalization(regimen.network.backbone)
     if regimen.normalization == "training_set":
-        mean, std = channel_statistics(data, regimen.seed)  # type: ignore[assignment]
+        mean, std = channel_statistics(data, regimen.seed)
     anchors = _fitted_anchors(train, regimen)
     classes = [category["name"] for category in train["categories"]]
     start = initialize(regimen.network, regimen.initialization, len(classes) + 1, mean, std, pretrained, anchors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import timm
-from timm.utils.model import freeze_batch_norm_2d
+from timm.utils import freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -24,7 +24,7 @@ class TimmFpn(nn.Module):
     def __init__(self, body: nn.Module, channels: int) -> None:
         super().__init__()
         self.body, self.out_channels = body, channels
-        widths: list[int] = body.feature_info.channels()  # type: ignore[union-attr, operator, assignment]
+        widths: list[int] = body.feature_info.channels()  # type: ignore[union-attr, operator]
         self.fpn = FeaturePyramidNetwork(widths, channels, LastLevelMaxPool())
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

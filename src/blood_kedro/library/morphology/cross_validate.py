@@ -110,7 +110,7 @@ def train_variant(
             "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": parameters_m(network),
             "size_mb": size, "weights_origin": best["weights_origin"], "classifier": options.model_dump(mode="json"),
             "cells": len(table), "distribution": distribution(table, classes), "data_fingerprint": identity,
-            "shown_whole": 0 if shown is None else int(np.asarray(shown[table["row"]]).all(axis=(1, 2)).sum()),
+            "shown_whole": 0 if shown is None else sum(bool(shown[row].all()) for row in table["row"]),
         },
     )  # fmt: skip
     shutil.rmtree(work_folder, ignore_errors=True)
