@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import timm
-from timm.utils import freeze_batch_norm_2d
+from timm.utils.model import freeze_batch_norm_2d  # type: ignore[attr-defined]  # timm names no exports
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
