@@ -269,7 +269,7 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_an_environment_builds_alone(environment: str) -> None:
-    """Free inputs are parameters, the record of the run and folders to be filled: nothing of another environment."""
+    """Free inputs are parameters, records of the run and folders to be filled: nothing of another environment."""
     from kedro.io import DataCatalog
 
     from blood_kedro.pipeline_registry import register_pipelines
@@ -278,7 +278,7 @@ def test_an_environment_builds_alone(environment: str) -> None:
     configured.set_from(parameters)
     pipeline = register_pipelines()["__default__"]
     catalog = DataCatalog.from_config(load(environment, "catalog"))
-    for name in pipeline.datasets() - {"parameters", "run_record"}:
+    for name in pipeline.datasets() - {"parameters", "run_record", "result_records"}:
         if name.startswith("params:"):
             keys = name.removeprefix("params:").split(".")
             functools.reduce(lambda part, key: part[key], keys, parameters)  # KeyError: no such parameter
@@ -316,6 +316,7 @@ def test_namespaces_follow_the_configuration() -> None:
     parameters = load("base")
     pasting = {"copy_paste": {"classes": ["teardrop"]}}
     parameters["regimens"]["third"] = {**parameters["regimens"]["regimen_1"], "name": "third", **pasting}
+    parameters["regimens"]["generated_smears"]["enabled"] = True
     parameters["sources"]["bccd"]["enabled"] = True
     configured.set_from(parameters)
     pipelines = register_pipelines()
@@ -327,7 +328,9 @@ def test_namespaces_follow_the_configuration() -> None:
     assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names
     assert "regimen_1.cells_to_paste" not in names
     inference = pipelines["detection_training"].only_nodes_with_tags("inference")
-    assert {node.name for node in inference.nodes} == {f"{r}.predict" for r in ("regimen_1", "regimen_2", "third")}
+    assert {node.name for node in inference.nodes} == {
+        f"{r}.predict" for r in ("regimen_1", "regimen_2", "generated_smears", "third")
+    }
 
 
 def test_repository_holds_no_pictures_of_data_and_no_registry() -> None:

@@ -78,7 +78,7 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
     }
     allowed |= {f"{name}.raw_folder" for name, entry in cells.items() if entry["reader"] != "synthetic"}
     if any(entry["reader"] == "points" for entry in cells.values()):  # images with boxes: made by ingestion and merging
-        allowed |= {"unified_index"}
+        allowed |= {"image_groups"}
         allowed |= {f"{name}.{part}" for name in cells for part in ("image_index", "raw_annotations")}
     assert free <= allowed
 

@@ -108,7 +108,7 @@ def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
     parents = [run for run in runs_of(demo) if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
     assert set(runs) == {
-        *("pretraining", "regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"),
+        *("regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"),
         *("overlap_base", "overlap_improved", "overlap_counting"),
         *("cell_kinds", "count_synthetic"),
     }
