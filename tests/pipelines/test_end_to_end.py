@@ -55,7 +55,7 @@ def test_results_are_complete_and_agree(demo: Path) -> None:
         assert saved["map_50"] == regimen["map_50"]
         errors, objects = regimen["analysis"]["errors"], saved["analysis"]["objects"]
         assert errors["missed"] + errors["correct"] == objects == saved["objects"]
-    assert "generated smears" in summary["regimens"]["regimen_2"]["weights_origin"]
+    assert "ImageNet" in summary["regimens"]["regimen_2"]["weights_origin"]
     assert summary["unified"]["groups_crossing_splits"] == 0
 
 

@@ -176,7 +176,7 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
          *(f"overlap.studies.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula"))]
     )  # fmt: skip
     kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)
-    summary = summary_of(folder)
+    summary = summary_of(folder, "data/laptop")
     assert set(summary["sources"]) == {"bccd", "chula", "pbc"}
     assert summary["unified"]["images"] >= 70
     assert {"map", "map_50", "ap_50_per_class", "map_50_coarse"} <= set(summary["regimens"]["regimen_2"])
