@@ -29,6 +29,9 @@ class Jitter(BaseModel):
     strength: tuple[float, float] = (0.6, 1.5)
     gamma: tuple[float, float] = (0.7, 1.4)
     light: float = Field(0.08, ge=0)  # standard deviation of each channel's light, in absorbance
+    # Contrast that is lost first: a pale picture whose colours are spread again shows its JPEG blocks and steps.
+    faded_share: float = Field(0.0, ge=0, le=1)
+    faded: tuple[float, float] = (0.3, 0.8)
     grey_share: float = Field(0.15, ge=0, le=1)
     blur_share: float = Field(0.4, ge=0, le=1)
     blur_px: tuple[float, float] = (0.4, 1.6)  # standard deviation of the blur
@@ -53,6 +56,8 @@ def jittered(rgb: RgbImage, rng: np.random.Generator, jitter: Jitter) -> RgbImag
     Returns:
         `(H, W, 3) uint8`, another array.
     """
+    if jitter.faded_share and rng.random() < jitter.faded_share:
+        rgb = _faded(rgb, _between(rng, jitter.faded), round(_between(rng, jitter.jpeg_quality)))
     changed = recoloured(rgb, stain_change(rng, jitter))
     if rng.random() < jitter.blur_share:
         changed = _blurred(changed, _between(rng, jitter.blur_px))
@@ -86,6 +91,15 @@ def recoloured(rgb: RgbImage, change: npt.NDArray[np.float32]) -> RgbImage:
 def absorbance(rgb: RgbImage) -> npt.NDArray[np.float32]:
     """Natural absorbance of each channel, `(H, W, 3) float32`: 0 at a value of 255."""
     return np.asarray(cv2.LUT(rgb, _ABSORBANCE), np.float32)
+
+
+def _faded(rgb: RgbImage, left: float, quality: int) -> RgbImage:
+    """A picture whose absorbance was made this many times weaker, saved as JPEG, and spread again."""
+    weak = np.eye(3, 4, dtype=np.float32) * np.float32(left)
+    back = np.eye(3, 4, dtype=np.float32) / np.float32(left)
+    weak[:, 3] = 0.25  # the ground of pale pictures is grey, so that nothing is cut off at white
+    back[:, 3] = -0.25 / left
+    return recoloured(_compressed(recoloured(rgb, weak), quality), back)
 
 
 def _between(rng: np.random.Generator, limits: tuple[float, float]) -> float:

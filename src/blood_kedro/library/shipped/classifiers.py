@@ -14,7 +14,8 @@ import torch
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
-from blood_kedro.library.shipped.stains import in_standard_stain
+from blood_kedro.library.shipped.augment import recoloured
+from blood_kedro.library.shipped.stains import change_to_standard
 from blood_kedro.library.shipped.type_network import CellTypeNet
 from blood_kedro.library.shipped.type_options import View
 from blood_kedro.library.shipped.type_scores import softened
@@ -69,8 +70,9 @@ class CellClassifier:
         return log_probabilities(self.network, np.stack(crops), self.views)
 
     def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
-        stained = in_standard_stain(rgb, centre[None], cell_px, self.view.stain)
-        return cut_view(stained, (float(centre[0]), float(centre[1])), cell_px, self.view)
+        crop = cut_view(rgb, (float(centre[0]), float(centre[1])), cell_px, self.view)
+        change = change_to_standard(rgb, centre[None], cell_px, self.view.stain)
+        return crop if change is None else recoloured(crop, change)
 
 
 def load_classifier(folder: Path) -> CellClassifier:

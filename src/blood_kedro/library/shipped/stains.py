@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.shipped.augment import absorbance, recoloured
+from blood_kedro.library.shipped.augment import absorbance
 from blood_kedro.library.shipped.type_options import Stain
 
 RgbImage = npt.NDArray[np.uint8]
@@ -99,16 +99,19 @@ def _basis(of: Measure) -> npt.NDArray[np.float64]:
     return np.stack([of.red_cell, of.nucleus, across / np.linalg.norm(across)], axis=1)
 
 
-def in_standard_stain(rgb: RgbImage, centres_xy_px: npt.NDArray[np.float64], cell_px: float, stain: Stain) -> RgbImage:
-    """A picture in the standard stain; as it is where its ground or red cells cannot be told.
+def change_to_standard(
+    rgb: RgbImage, centres_xy_px: npt.NDArray[np.float64], cell_px: float, stain: Stain
+) -> npt.NDArray[np.float32] | None:
+    """The change of absorbance `(3, 4) float32` that brings a picture to the standard stain.
 
     Args:
         rgb: `(H, W, 3) uint8`.
         centres_xy_px: `(N, 2)`, middles of the nucleated cells in it.
         cell_px: width of a usual red cell.
         stain: what to bring to the standard.
+
+    Returns:
+        None where nothing is to be changed, or the picture's ground or red cells cannot be told.
     """
-    if stain == "as_it_is":
-        return rgb
-    found = measure(rgb, centres_xy_px, cell_px)
-    return rgb if found is None else recoloured(rgb, standard_change(found, stain))
+    found = None if stain == "as_it_is" else measure(rgb, centres_xy_px, cell_px)
+    return None if found is None else standard_change(found, stain)

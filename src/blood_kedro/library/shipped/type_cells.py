@@ -22,8 +22,9 @@ from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
 from blood_kedro.library.merging.thumbnails import make_thumbnails
+from blood_kedro.library.shipped.augment import recoloured
+from blood_kedro.library.shipped.stains import change_to_standard
 from blood_kedro.library.shipped.type_options import View
-from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.views import cut_view
 from blood_kedro.library.sources.base import RawImage
 from blood_kedro.library.sources.bccd import Bccd
@@ -146,8 +147,9 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
 
 def _white_crop(rgb: RgbImage, centre: tuple[float, float], laboratory: str, view: View) -> RgbImage:
     cell_px = CELL_PX[laboratory]
-    stained = in_standard_stain(rgb, np.array([centre]), cell_px, view.stain)
-    return cut_view(stained, centre, cell_px, view, margin=True)
+    crop = cut_view(rgb, centre, cell_px, view, margin=True)
+    change = change_to_standard(rgb, np.array([centre]), cell_px, view.stain)
+    return crop if change is None else recoloured(crop, change)
 
 
 def field_groups(folder: Path, images: Sequence[RawImage]) -> list[str]:

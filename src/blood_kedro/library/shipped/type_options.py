@@ -21,6 +21,7 @@ class View(_Frozen):
     side_px: int = Field(80, ge=32, le=224, description="side of the square as the network sees it")
     cell_px: float = Field(42.2, gt=4, description="width of a usual red cell in that square")
     margin_px: int = Field(16, ge=0, description="kept around the square in training: what turns and shifts bring in")
+    beyond: Literal["repeat", "mirror"] = Field("repeat", description="what lies beyond the picture: its border or it")
     stain: Stain = Field("as_it_is", description="what colours are brought to before the network (stains.py)")
 
 
@@ -45,3 +46,19 @@ class TypeRecipe(_Frozen):
     jitter: Jitter = Jitter()
     seed: int = 0
     checkpoint_every: int = Field(25, ge=1, description="steps")
+
+
+class TypeModel(_Frozen):
+    """One shipped classifier: its classes, how it is taught and judged, and where its cells come from."""
+
+    name: str
+    sources: tuple[Literal["chula", "pbc", "bccd"], ...]
+    classes: tuple[str, ...]
+    five: tuple[str, ...] = Field((), description="classes that all laboratories name, for judging one left out")
+    recipe: TypeRecipe = TypeRecipe()
+    views: int = Field(4, ge=1, le=8, description="orientations of each cell that are averaged")
+    val_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.2, gt=0, lt=0.5)
+    answered_accuracy: float = Field(0.97, gt=0, le=1, description="the threshold is set for this, on validation cells")
+    resamples: int = Field(2000, ge=0)
+    seed: int = 0

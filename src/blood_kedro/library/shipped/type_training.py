@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -144,7 +143,7 @@ class _State:
             {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
              "history": self.history, "step": self.step, "cpu_s": self.cpu_s}, temporary,
         )  # fmt: skip
-        os.replace(temporary, self.file)
+        temporary.replace(self.file)
 
 
 def _train_step(state: _State, lessons: Lessons, chances: npt.NDArray[np.float64], recipe: TypeRecipe) -> float:
@@ -156,16 +155,17 @@ def _train_step(state: _State, lessons: Lessons, chances: npt.NDArray[np.float64
     seen = np.stack([training_view(lessons.crops[row], rng, recipe) for row in rows])
     state.network.train()
     loss = allowed_loss(state.network(as_images(seen)), torch.from_numpy(lessons.meant[rows]), recipe.smoothing)
-    if not math.isfinite(float(loss)):
+    value = float(loss.detach())
+    if not math.isfinite(value):
         raise TrainingDivergedError(
-            "the loss is no number any more", where=f"step {state.step}", got=str(float(loss)), remedy="lower lr"
+            "the loss is no number any more", where=f"step {state.step}", got=str(value), remedy="lower lr"
         )
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
     state.optimizer.step()
     _average(state, min(recipe.ema, (1 + state.step) / (10 + state.step)))
-    return float(loss)
+    return value
 
 
 def rate(step: int, recipe: TypeRecipe) -> float:

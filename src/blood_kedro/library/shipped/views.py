@@ -11,11 +11,13 @@ from blood_kedro.library.shipped.type_options import TypeRecipe, View
 
 RgbImage = npt.NDArray[np.uint8]
 
+_BEYOND = {"repeat": cv2.BORDER_REPLICATE, "mirror": cv2.BORDER_REFLECT_101}
+
 
 def cut_view(
     rgb: RgbImage, centre_xy_px: tuple[float, float], cell_px: float, view: View, *, margin: bool = False
 ) -> RgbImage:
-    """A square around a point at the scale of the view; what lies beyond the picture repeats its border.
+    """A square around a point at the scale of the view; what lies beyond the picture is as the view says.
 
     Args:
         rgb: `(H, W, 3) uint8`.
@@ -35,7 +37,7 @@ def cut_view(
     middle = (side - 1) / 2
     place = np.array([[zoom, 0, middle - zoom * (x - 0.5)], [0, zoom, middle - zoom * (y - 0.5)]])
     return np.asarray(
-        cv2.warpAffine(rgb, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        cv2.warpAffine(rgb, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=_BEYOND[view.beyond]), np.uint8
     )
 
 
