@@ -17,7 +17,7 @@ from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.cells import Cell
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import read_rgb
+from blood_kedro.library.imaging.read import read_grey, read_rgb
 
 HOW_TO_GET = "git clone https://github.com/Abhi21298/Thesis-Blood-Smears and point raw_root's ojaghi/ at it"
 # facts-data.md, section 5: no labelled mask has 300 px^2 or less; platelets, debris and slivers do. A single red cell
@@ -95,7 +95,7 @@ def _masks(
     masks, rows = [], []
     for path in paths:
         try:
-            mask = np.asarray(read_rgb(path)[..., 0] > 127, np.bool_)
+            mask = np.asarray(read_grey(path) > 127, np.bool_)
         except BadInputError as error:
             rejects.add(path.relative_to(folder), "cell", "dropped", error.what)
             continue

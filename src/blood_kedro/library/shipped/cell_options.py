@@ -25,7 +25,7 @@ class PictureOptions(BaseModel):
     squeezed: tuple[str, ...] = ("416x416",)
     chula_cell_px: float = 38
     chula_class_size_px: dict[str, float] = {}
-    chula_min_points: int = Field(8, ge=1, description="a Chula field with fewer labelled cells says little")
+    chula_min_points: int = Field(30, ge=1, description="a Chula field with fewer labelled cells says little")
     chula_complete: float = Field(0.15, description="judged by: fields with at most this share of cells unlabelled")
 
 
@@ -38,9 +38,9 @@ class CellRecipe(BaseModel):
     channels: int = Field(64, ge=8)
     frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the backbone that stay as they are")
     window_px: int = Field(224, ge=64, multiple_of=32)
-    batch: int = Field(4, ge=1)
-    steps: int = Field(600, ge=1)
-    lr: float = Field(8e-4, gt=0)
+    batch: int = Field(2, ge=1)
+    steps: int = Field(700, ge=1)
+    lr: float = Field(6e-4, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.06, ge=0, le=1, description="share of the steps")
     clip: float = Field(5, gt=0)
@@ -51,3 +51,13 @@ class CellRecipe(BaseModel):
     laboratories: dict[str, float] = {"bccd": 1.0, "pbc": 1.0, "raabin": 1.0, "chula": 1.0, "ojaghi": 0.7}
     seed: int = 0
     checkpoint_every: int = Field(50, ge=1)
+
+
+class CellJudging(BaseModel):
+    """How the cell detector is judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(150, ge=1, description="pictures of each laboratory, chosen by chance, the same for every model")
+    draws: int = Field(2000, ge=0, description="bootstrap over groups")
+    seed: int = 0

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area
 from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
@@ -35,6 +36,8 @@ from blood_kedro.library.standardization.options import SourceBoxes
 _ALL = (True, True, True)
 # A box that comes nearer to the border of its picture than this may be a cell that is cut.
 _EDGE_PX = 2
+# Pictures judged by the incomplete labels of their own source are a laboratory of their own.
+_OWN = "_own"
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,11 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
     Raises:
         SourceNotFoundError: none of them is there.
     """
+    readers = {"txl_pbc": _txl, "bccd": _bccd, "chula": _chula, "ojaghi": _ojaghi}
     found = [
-        *_if_there(raw_root / "txl_pbc", lambda folder: _txl(folder, options, rejects)),
-        *_if_there(raw_root / "bccd", lambda folder: _bccd(folder, rejects)),
-        *_if_there(raw_root / "chula", lambda folder: _chula(folder, options, rejects)),
-        *_if_there(raw_root / "ojaghi", lambda folder: _ojaghi(folder, rejects)),
-    ]
+        each for name, read in readers.items() if (raw_root / name).is_dir()
+        for each in read(raw_root / name, options, rejects)
+    ]  # fmt: skip
     if not any(each.laboratory for each in found):
         raise SourceNotFoundError(
             "no labelled pictures to train the shipped models on", where=str(raw_root),
@@ -99,10 +101,6 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
         for each, group, test in zip(found, groups, tested, strict=True)
         if each.laboratory and each.scale_of in zooms
     ]
-
-
-def _if_there(folder, read):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    return read(folder) if folder.is_dir() else ()
 
 
 def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
@@ -132,7 +130,7 @@ def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, 
     return boxes[~twin], labels[~twin]
 
 
-def _bccd(folder: Path, rejects: Rejects) -> Iterator[_Found]:
+def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
     """All of BCCD for its groups; only its official test pictures are judged, by its own labels, and none is learnt."""
     for image in Bccd().scan(folder, rejects):
         boxes = np.array([label.box_xyxy_px for label in image.labels], np.float64).reshape(-1, 4)
@@ -140,7 +138,7 @@ def _bccd(folder: Path, rejects: Rejects) -> Iterator[_Found]:
         sound = area(boxes) > 0
         test = image.official_split == "test"
         yield _Found(
-            folder / image.path, "bccd", "bccd_own" if test else "", boxes[sound], labels[sound], np.zeros((0, 4)),
+            folder / image.path, "bccd", f"bccd{_OWN}" if test else "", boxes[sound], labels[sound], np.zeros((0, 4)),
             _ALL, official_test=test, scale_of="640x480",
         )  # fmt: skip
 
@@ -164,7 +162,7 @@ def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[
         )  # fmt: skip
 
 
-def _ojaghi(folder: Path, rejects: Rejects) -> Iterator[_Found]:
+def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
     for path in tiles(folder):
         boxes, ignore = boxes_of_tile(folder, path, rejects)
         labels = np.zeros(len(boxes), np.int64)
@@ -186,16 +184,26 @@ def _widths(found: list[_Found]) -> dict[str, float]:
 
 
 def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
-    """Group of each picture, and whether its group holds a picture of BCCD's official test list."""
+    """Group of each picture, and whether its group holds a picture of BCCD's official test list.
+
+    Each laboratory is searched by itself: no field was photographed in two.
+    """
+    homes = [each.laboratory.removesuffix(_OWN) or "bccd" for each in found]
+    groups = [""] * len(found)
+    for home in sorted(set(homes)):
+        mine = [k for k, name in enumerate(homes) if name == home]
+        for k, group in zip(mine, _groups_of([found[k] for k in mine]), strict=True):
+            groups[k] = group
+    tested = {group for group, each in zip(groups, found, strict=True) if each.official_test}
+    return groups, [group in tested for group in groups]
+
+
+def _groups_of(found: list[_Found]) -> list[str]:
     sizes = [cv2.imread(str(each.path)).shape[1::-1] for each in found]
     thumbnails = make_thumbnails([each.path for each in found], sizes)
     ids = [f"{each.source}/{each.path.stem}" for each in found]
-    # Magnifications are searched apart for shifted fields: no field was photographed at two.
     pairs = find_duplicates(ids, [each.scale_of for each in found], thumbnails, DuplicateOptions())
-    known = [_smear(each) for each in found]
-    groups = duplicate_groups(ids, pairs, known)
-    tested = {group for group, each in zip(groups, found, strict=True) if each.official_test}
-    return groups, [group in tested for group in groups]
+    return duplicate_groups(ids, pairs, [_smear(each) for each in found])
 
 
 def _smear(found: _Found) -> str | None:
@@ -228,6 +236,11 @@ def learnt_from(pictures: list[LabelledPicture], left_out: frozenset[str]) -> li
     """Pictures to train on where laboratories are left out: none of theirs, none of BCCD's official test."""
     return [
         each for each in pictures
-        if each.laboratory and each.laboratory != "bccd_own" and each.laboratory not in left_out
+        if each.laboratory and not each.laboratory.endswith(_OWN) and each.laboratory not in left_out
         and not each.official_test
     ]  # fmt: skip
+
+
+def fingerprint_of(pictures: list[LabelledPicture]) -> str:
+    """Of the pictures and their labels."""
+    return fingerprint([[p.image_id, p.group_id, p.pixels.shape, p.boxes.round(2).tolist(), p.labels.tolist()] for p in pictures])
