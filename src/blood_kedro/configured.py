@@ -200,6 +200,11 @@ def _with_source(section: str) -> list[str]:
     return [name for name in names if not entries[name].get("source") or entries[name]["source"] in _enabled("sources")]
 
 
+def shipped_cell_trainings() -> list[str]:
+    """Names of the trainings of the shipped cell detector; the one on all laboratories is `cells_all`."""
+    return list(((_current().get("shipped") or {}).get("cells") or {}).get("trainings") or {})
+
+
 def scored_split() -> str:
     """The split that detectors are scored on.
 

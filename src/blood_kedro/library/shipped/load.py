@@ -1,0 +1,32 @@
+"""`blood_kedro.load`: models that come with the project, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.shipped.bundle import load_shipped
+
+
+def load(name: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - each model has its own class
+    """A model that comes with the project, ready to predict.
+
+    `cells` finds red cells, white cells and platelets (`predict(rgb)`); `scale` says how wide a red cell is.
+
+    Args:
+        name: of the model.
+        folder: where models are, if not in the package.
+
+    Raises:
+        ConfigurationError: there is no such model.
+        DataContractError, UnsafeFileError: its files are incomplete, or not those that were shipped.
+    """
+    from blood_kedro.library.shipped.cells import Cells, Scale
+
+    classes: dict[str, Any] = {"cells": Cells, "scale": Scale}
+    if name not in classes:
+        raise ConfigurationError(
+            "there is no shipped model of that name", where="blood_kedro.load", got=name, expected=", ".join(classes)
+        )
+    return classes[name](load_shipped("cells", folder))
