@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 
 
 def load(name: str) -> Any:  # noqa: ANN401 - each model has its own class
-    """A model that comes with the project, ready to predict: `cells` or `scale` (docs/own_images.md).
+    """A model that comes with the project, ready to predict (docs/own_images.md).
+
+    `cells`, `scale`, `white_cells` or `red_cell_shapes`.
 
     Raises:
         ConfigurationError: there is no such model.

@@ -205,6 +205,11 @@ def shipped_cell_trainings() -> list[str]:
     return list(((_current().get("shipped") or {}).get("cells") or {}).get("trainings") or {})
 
 
+def shipped_types() -> list[str]:
+    """Names of the shipped classifiers of cells."""
+    return list(_current().get("shipped_types") or {})
+
+
 def scored_split() -> str:
     """The split that detectors are scored on.
 

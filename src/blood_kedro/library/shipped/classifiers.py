@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import torch
 
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.augment import recoloured
 from blood_kedro.library.shipped.stains import change_to_standard
 from blood_kedro.library.shipped.type_network import CellTypeNet
@@ -75,21 +75,16 @@ class CellClassifier:
         return crop if change is None else recoloured(crop, change)
 
 
-def load_classifier(folder: Path) -> CellClassifier:
-    """The classifier of a model folder, its half-precision weights as float32.
+def classifier_of(bundle: ModelBundle) -> CellClassifier:
+    """The classifier of a bundle, ready to predict, its half-precision weights as float32.
 
     Raises:
-        DataContractError: the folder, or a part of it, is missing.
+        DataContractError: the weights do not fit.
     """
-    return classifier_of(load_bundle(folder))
-
-
-def classifier_of(bundle: ModelBundle) -> CellClassifier:
-    """The classifier of a bundle, ready to predict."""
     config = bundle.config
     network = CellTypeNet(len(config["classes"]))
-    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in bundle.weights.items()})
-    network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    fill(network, bundle, str(config["model"]))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return CellClassifier(
         network, tuple(config["classes"]), View(**config["recipe"]["view"]), int(config["views"]),
         float(config["temperature"]), float(config["threshold"]), config,

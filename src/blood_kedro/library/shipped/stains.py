@@ -24,6 +24,7 @@ Vector = npt.NDArray[np.float64]
 _WHITE_CELL = 2.0
 # A nucleus is looked for so far around the middle of a cell, in widths of a red cell, and fills at least this share.
 _NUCLEUS_RADIUS, _NUCLEUS_SHARE = 0.7, 0.12
+_ONE_STAIN = 0.985  # cosine of two absorbances
 _SMALLEST = 0.03  # of absorbance: below, a colour is the ground's
 
 
@@ -36,8 +37,8 @@ class Measure:
     nucleus: Vector
 
 
-# What all pictures are brought to: about the colours of a PBC picture, on a nearly white ground.
-STANDARD = Measure(np.array([0.05, 0.08, 0.10]), np.array([0.12, 0.42, 0.42]), np.array([0.70, 1.30, 0.45]))
+# What all pictures are brought to: between the deep stain of PBC and the pale one of BCCD, on a nearly white ground.
+STANDARD = Measure(np.array([0.04, 0.06, 0.08]), np.array([0.16, 0.32, 0.22]), np.array([0.80, 1.30, 0.35]))
 
 
 def measure(rgb: RgbImage, centres_xy_px: npt.NDArray[np.float64], cell_px: float) -> Measure | None:
@@ -82,20 +83,22 @@ def standard_change(found: Measure, stain: Stain, standard: Measure = STANDARD) 
     """
     if stain == "as_it_is":
         return np.eye(3, 4, dtype=np.float32)
-    if stain == "red_cells":
-        matrix = np.diag(np.clip(standard.red_cell / found.red_cell, 0.25, 4.0))
-    else:
+    matrix = np.diag(np.clip(standard.red_cell / found.red_cell, 0.25, 4.0))
+    if stain == "two_stains" and _apart(found):
         matrix = _basis(standard) @ np.linalg.inv(_basis(found))
     constant = standard.ground - matrix @ found.ground
     return np.concatenate([matrix, constant[:, None]], axis=1).astype(np.float32)
 
 
+def _apart(of: Measure) -> bool:
+    """Whether red cells and nuclei differ in colour by more than their depth: grey pictures have one stain only."""
+    cosine = of.red_cell @ of.nucleus / (np.linalg.norm(of.red_cell) * np.linalg.norm(of.nucleus))
+    return bool(cosine < _ONE_STAIN)
+
+
 def _basis(of: Measure) -> npt.NDArray[np.float64]:
-    """Red cell, nucleus, and the direction across both as columns, kept from being nearly parallel."""
+    """Red cell, nucleus, and the direction across both as columns."""
     across = np.cross(of.red_cell, of.nucleus)
-    length = np.linalg.norm(of.red_cell) * np.linalg.norm(of.nucleus)
-    if np.linalg.norm(across) < 0.1 * length:
-        return np.diag(of.nucleus)
     return np.stack([of.red_cell, of.nucleus, across / np.linalg.norm(across)], axis=1)
 
 

@@ -54,6 +54,7 @@ class TypeModel(_Frozen):
     name: str
     sources: tuple[Literal["chula", "pbc", "bccd"], ...]
     classes: tuple[str, ...]
+    left_out: tuple[str, ...] = Field((), description="laboratories to train without, each judged by that training")
     five: tuple[str, ...] = Field((), description="classes that all laboratories name, for judging one left out")
     recipe: TypeRecipe = TypeRecipe()
     views: int = Field(4, ge=1, le=8, description="orientations of each cell that are averaged")

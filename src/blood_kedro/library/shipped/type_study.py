@@ -17,6 +17,8 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.shipped.attribution import IMAGENET, SETS
+from blood_kedro.library.shipped.bundle import bundle_of
 from blood_kedro.library.shipped.type_cells import CropSet, bccd_white_cells, chula_cells, pbc_cells
 from blood_kedro.library.shipped.type_network import CellTypeNet
 from blood_kedro.library.shipped.type_options import TypeModel, View
@@ -31,10 +33,6 @@ OnStep = Callable[[dict[str, float]], None]
 
 _READERS: dict[str, Callable[[Path, View, Rejects], CropSet]] = {
     "chula": chula_cells, "pbc": pbc_cells, "bccd": bccd_white_cells,
-}  # fmt: skip
-LICENCES = {
-    "chula": "Chula RBC-12 (Naruenatthanaset et al. 2021), MIT", "pbc": "PBC (Acevedo et al. 2020), CC BY 4.0",
-    "bccd": "BCCD (Shenggan), MIT, types of dhruvp/wbc-classification, MIT",
 }  # fmt: skip
 
 
@@ -109,30 +107,32 @@ def train_and_judge(cells: CropSet, options: TypeModel, work_folder: Path, on_st
     rows = {"val": val, "test": test}
     answers = pd.concat([_answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
     config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
-    halves = {n: v.half() if v.is_floating_point() else v for n, v in trained.weights.items()}
-    return Judged(ModelBundle(halves, {**config, "report": report}), answers, report)
+    network = trained_network(trained, options)
+    return Judged(bundle_of(network, {**config, "cpu_s": trained.cpu_s, "figures": report}), answers, report)
 
 
 def judge_left_out(
     cells: CropSet, options: TypeModel, laboratory: str, work_folder: Path, on_step: OnStep = lambda _: None
-) -> dict[str, Any]:
-    """Figures on a laboratory over the classes that all laboratories name, trained on all others alone.
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
 
     Temperature and threshold come from the validation groups of the others. Arguments as of `train_and_judge`.
     """
     own = (cells.table["laboratory"] == laboratory).to_numpy()
-    others = np.flatnonzero(~own)
     labels, groups = _labels_and_groups(cells.table)
-    train, val = split_groups(others, labels, groups, options.val_share, options.seed)
+    train, val = split_groups(np.flatnonzero(~own), labels, groups, options.val_share, options.seed)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step)
-    temperature = best_temperature(_answers(trained, cells, val, options), meant[val])
-    rows = np.flatnonzero(own)
-    logs = softened(_answers(trained, cells, rows, options), temperature)
-    return {
-        "laboratory": laboratory, "cpu_s": trained.cpu_s, "temperature": temperature,
-        **five_figures(logs, cells.table.iloc[rows], options),
+    raw = _answers(trained, cells, val, options)
+    temperature = best_temperature(raw, meant[val])
+    table = cells.table[own]
+    logs = softened(_answers(trained, cells, np.flatnonzero(own), options), temperature)
+    report = {
+        "laboratory": laboratory, "learnt_from": len(train), "cpu_s": trained.cpu_s, "temperature": temperature,
+        **five_figures(logs, table, options),
     }  # fmt: skip
+    among = rolled_up(logs, options.classes, options.five, parents(options.classes))
+    return report, _answer_rows(table, among, options.five, laboratory)
 
 
 def five_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
@@ -165,9 +165,15 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
 
 
 def _answers(trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel) -> Floats:
+    seen = plain_view(cells.crops[rows], options.recipe.view)
+    return log_probabilities(trained_network(trained, options), seen, options.views)
+
+
+def trained_network(trained: TrainedTypes, options: TypeModel) -> CellTypeNet:
+    """The network with its averaged weights."""
     network = CellTypeNet(len(options.classes))
     network.load_state_dict(trained.weights)
-    return log_probabilities(network, plain_view(cells.crops[rows], options.recipe.view), options.views)
+    return network
 
 
 def judged_by_laboratory(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
@@ -210,8 +216,7 @@ def bundle_config(
 ) -> dict[str, Any]:
     """What a model says of itself: classes, recipe, data, calibration, attribution."""
     return {
-        "name": options.name,
-        "kind": "classifier",
+        "model": options.name,
         "classes": list(options.classes),
         "recipe": options.recipe.model_dump(mode="json"),
         "cell_px": options.recipe.view.cell_px,
@@ -219,10 +224,9 @@ def bundle_config(
         "temperature": temperature,
         "threshold": threshold,
         "learnt_from": sorted(learnt["image_id"].unique()),
-        "data": {
-            "fingerprint": table_fingerprint(learnt),
-            "first_pixels": hashlib.sha256(np.ascontiguousarray(first_crops).tobytes()).hexdigest()[:16],
-            "cells_by_type": {str(k): int(v) for k, v in learnt["type"].value_counts().sort_index().items()},
-            "licences": [LICENCES[name] for name in options.sources],
-        },
+        "data": [*(SETS[name] for name in options.sources), IMAGENET],
+        "data_fingerprint": table_fingerprint(learnt),
+        "first_pixels": hashlib.sha256(np.ascontiguousarray(first_crops).tobytes()).hexdigest()[:16],
+        "cells_by_type": {str(k): int(v) for k, v in learnt["type"].value_counts().sort_index().items()},
+        "command": "make train-shipped RAW=<folder of the public sets>",
     }

@@ -6,10 +6,11 @@ from kedro.pipeline import Node, Pipeline
 
 from blood_kedro import configured
 from blood_kedro.pipelines.shipped_models.cells import gather_pictures, join_scores, judge_cells, ship_cells, train
+from blood_kedro.pipelines.shipped_models.types import gather_types, leave_out_types, ship_types, train_types
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """The cell detector: once without each left-out set of laboratories, judged on these, and once on all."""
+    """The cell detector, once without each left-out set of laboratories and once on all; and the classifiers."""
     names = configured.shipped_cell_trainings()
     gathered = Node(
         gather_pictures, ["raw_root", "params:shipped.pictures"], ["shipped_pictures", "shipped_rejects"],
@@ -21,9 +22,13 @@ def create_pipeline(**_: object) -> Pipeline:
         Node(join_scores, scales, "shipped_cells_scales", name="join_cell_scales"),
     ]
     shipped = Node(
-        ship_cells, ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"], "shipped_cells", name="ship_cells"
+        ship_cells,
+        ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"],
+        "shipped_cells",
+        name="ship_cells",
     )
-    return sum((_training(name) for name in names), Pipeline([gathered, *joined, shipped]))
+    types = (_types(name) for name in configured.shipped_types())
+    return sum((*(_training(name) for name in names), *types), Pipeline([gathered, *joined, shipped]))
 
 
 def _training(name: str) -> Pipeline:
@@ -50,3 +55,25 @@ def _training(name: str) -> Pipeline:
             "params:judging": "params:shipped.cells.judging",
         },
     )
+
+
+def _types(name: str) -> Pipeline:
+    """A classifier of cells, without each left-out laboratory and on all."""
+    options = f"params:shipped_types.{name}"
+    return Pipeline(
+        [
+            Node(
+                gather_types, ["raw_root", options], [f"{name}.typed_cells", f"{name}.type_rejects"],
+                name=f"gather_{name}",
+            ),
+            Node(
+                train_types, [f"{name}.typed_cells", options, f"{name}.work_folder"],
+                [f"{name}.model", f"{name}.type_answers", f"{name}.type_report"], name=f"train_{name}",
+            ),
+            Node(
+                leave_out_types, [f"{name}.typed_cells", options, f"{name}.work_folder"], f"{name}.left_out_report",
+                name=f"leave_out_{name}",
+            ),
+            Node(ship_types, [f"{name}.model", f"{name}.left_out_report"], f"shipped_{name}", name=f"ship_{name}"),
+        ]
+    )  # fmt: skip
