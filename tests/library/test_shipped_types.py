@@ -6,18 +6,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.shipped.augment import Jitter, recoloured
 from blood_kedro.library.shipped.classifiers import UNSURE, classifier_of
+from blood_kedro.library.shipped.eight_shapes import with_eight
 from blood_kedro.library.shipped.stains import change_to_standard, measure, standard_change
+from blood_kedro.library.shipped.type_cells import CropSet
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
-from blood_kedro.library.shipped.type_options import TypeRecipe, View
+from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
+from blood_kedro.library.shipped.type_study import judge_left_out, meant_classes, train_and_judge, whole_types
 from blood_kedro.library.shipped.type_training import Lessons, allowed_loss, fit_types, rate, sampling_chances
 from blood_kedro.library.shipped.views import cut_view, training_view
 
@@ -190,6 +194,54 @@ def test_figures_of_perfect_answers() -> None:
     assert made["answered"]["0.5"] == 1
 
 
+def test_shapes_of_paper_003_add_up_what_they_hold() -> None:
+    table = pd.DataFrame({"p_ovalocyte": [0.3], "p_elliptocyte": [0.3], "p_burr_cell": [0.4], "p_macrocyte": [0.0]})
+    seen = with_eight(table)
+    assert seen["shape"].tolist() == ["ovalocyte"]
+    assert seen["shape_sureness"].tolist() == pytest.approx([0.6])
+    assert len(with_eight(table[:0])) == 0
+
+
+def test_a_label_allows_its_own_kinds_and_what_it_is_a_kind_of() -> None:
+    classes = ["band_neutrophil", "segmented_neutrophil", "immature_granulocyte"]
+    made = meant_classes(["neutrophil", "band_neutrophil", "myelocyte"], classes)
+    assert made.tolist() == [[True, True, False], [True, False, False], [False, False, True]]
+    with pytest.raises(ConfigurationError, match="none of the classes"):
+        meant_classes(["platelet"], classes)
+    assert whole_types([*classes, "normal_rbc"]) == ["neutrophil", "immature_granulocyte", "normal_rbc"]
+
+
+def typed_cells() -> CropSet:
+    """Two laboratories that show dark and light cells, of two types; each picture is a group."""
+    rng = np.random.default_rng(0)
+    light = np.arange(80) % 2
+    crops = np.clip(60 + 120 * light[:, None, None, None] + rng.normal(0, 20, (80, 48, 48, 3)), 0, 255).astype(np.uint8)
+    table = pd.DataFrame(
+        {"laboratory": ["one"] * 40 + ["two"] * 40, "type": np.where(light, "monocyte", "segmented_neutrophil")}
+    )
+    names = [f"picture_{k}" for k in range(80)]
+    return CropSet(crops, table.assign(cell_id=names, image_id=names, group_id=names, x_px=24.0, y_px=24.0))
+
+
+def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path: Path) -> None:
+    options = TypeModel(
+        name="white_cells", sources=("pbc",), classes=("band_neutrophil", "segmented_neutrophil", "monocyte"),
+        five=("neutrophil", "monocyte"), views=1, resamples=5,
+        recipe=TypeRecipe(view=SMALL, steps=12, batch=16, ema=0.5, jitter=Jitter(grey_share=0)),
+    )  # fmt: skip
+    judged = train_and_judge(typed_cells(), options, tmp_path / "all")
+    assert judged.report["test"]["one"]["accuracy"] > 0.8
+    assert set(judged.report["test"]) == {"one", "two"}
+    assert set(judged.answers["part"]) == {"val", "test"}
+    config = judged.bundle.config
+    assert config["cells_by_type"].keys() == {"monocyte", "segmented_neutrophil"}
+    assert not set(config["learnt_from"]) & set(judged.answers["image_id"])
+    assert classifier_of(judged.bundle).classes == options.classes
+    report, answers = judge_left_out(typed_cells(), options, "two", tmp_path / "left_out")
+    assert report["cells"] == len(answers) == 40
+    assert set(answers["answer"]) <= {"neutrophil", "monocyte"}
+
+
 @pytest.fixture(scope="module")
 def bundle() -> ModelBundle:
     torch.manual_seed(0)
@@ -197,7 +249,7 @@ def bundle() -> ModelBundle:
     recipe = TypeRecipe(view=SMALL)
     config = {
         "classes": ["eosinophil", "monocyte", "lymphocyte"], "recipe": recipe.model_dump(mode="json"), "views": 2,
-        "temperature": 1.0, "threshold": 0.0,
+        "temperature": 1.0, "threshold": 0.0, "model": "types",
     }  # fmt: skip
     weights = {n: v.half() if v.is_floating_point() else v for n, v in network.state_dict().items()}
     return ModelBundle(weights, config)

@@ -13,8 +13,8 @@ import torch
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.augment import recoloured
+from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.stains import change_to_standard
 from blood_kedro.library.shipped.type_network import CellTypeNet
 from blood_kedro.library.shipped.type_options import View

@@ -19,6 +19,7 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.shipped.attribution import IMAGENET, SETS
 from blood_kedro.library.shipped.bundle import bundle_of
+from blood_kedro.library.shipped.eight_shapes import SINGLE_SHAPES, as_eight, shape_of
 from blood_kedro.library.shipped.type_cells import CropSet, bccd_white_cells, chula_cells, pbc_cells
 from blood_kedro.library.shipped.type_network import CellTypeNet
 from blood_kedro.library.shipped.type_options import TypeModel, View
@@ -97,13 +98,15 @@ def train_and_judge(cells: CropSet, options: TypeModel, work_folder: Path, on_st
     logs = {name: softened(each, temperature) for name, each in raw.items()}
     right = meant[val][np.arange(len(val)), logs["val"].argmax(axis=1)]
     threshold = threshold_for(right, np.exp(logs["val"].max(axis=1)), options.answered_accuracy)
-    report = {
+    report: dict[str, Any] = {
         "cells": {"train": len(train), "val": len(val), "test": len(test)},
         "groups": {n: int(cells.table["group_id"].iloc[r].nunique()) for n, r in (("train", train), ("val", val))},
         "cpu_s": trained.cpu_s,
         "test": judged_by_laboratory(logs["test"], cells.table.iloc[test], options),
         "answered_at_threshold": _at_threshold(logs["test"], meant[test], threshold),
     }
+    if "chula" in options.sources:
+        report["eight_shapes"] = _eight_figures(logs["test"], cells.table.iloc[test], options)
     rows = {"val": val, "test": test}
     answers = pd.concat([_answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
     config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
@@ -196,6 +199,12 @@ def whole_types(classes: Sequence[str]) -> list[str]:
             name if taxonomy.PARENT[name] in (None, "wbc", "rbc") else str(taxonomy.PARENT[name]) for name in classes
         )
     )
+
+
+def _eight_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
+    truth = np.array([SINGLE_SHAPES.index(shape_of(t)) for t in table["type"]], np.int64)
+    seen, groups = as_eight(logs, options.classes), table["group_id"].to_numpy()
+    return figures(truth, seen, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)
 
 
 def _at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -> dict[str, float]:
