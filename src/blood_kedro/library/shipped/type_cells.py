@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
+from blood_kedro.library.core.boxes import area
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
@@ -35,6 +36,7 @@ from blood_kedro.library.sources.pbc import Pbc
 # the area, boxes that touch no border (PBC, BCCD); fitted outlines of normal cells (Chula).
 CELL_PX = {"chula": 38.0, "pbc": 79.0, "bccd": 103.5}
 TYPES_FILE = "wbc_types.csv"
+_EDGE_PX, _PRIOR_CELLS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def pbc_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
     for image, group in zip(found, groups, strict=True):
         rgb = read_rgb(folder / image.path)
         name = image.path.with_suffix("").as_posix()
-        crops.append(_white_crop(rgb, (rgb.shape[1] / 2, rgb.shape[0] / 2), "pbc", view))
+        crops.append(_white_crop(rgb, (rgb.shape[1] / 2, rgb.shape[0] / 2), CELL_PX["pbc"], view))
         rows.append(
             {"cell_id": f"pbc/{name}", "laboratory": "pbc", "image_id": f"pbc/{name}", "group_id": f"pbc/{group}",
              "type": Pbc.labels[image.labels[0].label_raw], "x_px": rgb.shape[1] / 2, "y_px": rgb.shape[0] / 2}
@@ -137,7 +139,7 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
             continue
         rgb = read_rgb(folder / image.path)
         centre = ((boxes[0][0] + boxes[0][2]) / 2, (boxes[0][1] + boxes[0][3]) / 2)
-        crops.append(_white_crop(rgb, centre, "bccd", view))
+        crops.append(_white_crop(rgb, centre, red_cell_px(image, rgb, CELL_PX["bccd"]), view))
         rows.append(
             {"cell_id": f"bccd/{name}", "laboratory": "bccd", "image_id": f"bccd/{name}", "group_id": f"bccd/{group}",
              "type": types[name], "x_px": centre[0], "y_px": centre[1]}
@@ -145,8 +147,24 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
     return CropSet(np.stack(crops), pd.DataFrame(rows))
 
 
-def _white_crop(rgb: RgbImage, centre: tuple[float, float], laboratory: str, view: View) -> RgbImage:
-    cell_px = CELL_PX[laboratory]
+def red_cell_px(image: RawImage, rgb: RgbImage, usual_px: float) -> float:
+    """Median width of a picture's red cells, px: of boxes that touch no border, where there are enough.
+
+    Fields of one laboratory differ by some 10%; where few cells are whole, the laboratory's own width says more.
+    """
+    boxes = np.array([b.box_xyxy_px for b in image.labels if b.label_raw == "RBC" and b.box_xyxy_px], float)
+    if not len(boxes):
+        return usual_px
+    height, width = rgb.shape[:2]
+    inside = (
+        (boxes[:, :2].min(axis=1) > _EDGE_PX) & (boxes[:, 2] < width - _EDGE_PX) & (boxes[:, 3] < height - _EDGE_PX)
+    )
+    widths = np.sqrt(np.maximum(area(boxes[inside]), 0))
+    prior = np.full(_PRIOR_CELLS, usual_px)
+    return float(np.median(np.concatenate([widths, prior])))
+
+
+def _white_crop(rgb: RgbImage, centre: tuple[float, float], cell_px: float, view: View) -> RgbImage:
     crop = cut_view(rgb, centre, cell_px, view, margin=True)
     change = change_to_standard(rgb, np.array([centre]), cell_px, view.stain)
     return crop if change is None else recoloured(crop, change)

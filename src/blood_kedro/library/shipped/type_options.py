@@ -21,7 +21,7 @@ class View(_Frozen):
     side_px: int = Field(80, ge=32, le=224, description="side of the square as the network sees it")
     cell_px: float = Field(42.2, gt=4, description="width of a usual red cell in that square")
     margin_px: int = Field(16, ge=0, description="kept around the square in training: what turns and shifts bring in")
-    beyond: Literal["repeat", "mirror"] = Field("repeat", description="what lies beyond the picture: its border or it")
+    beyond: Literal["repeat", "ground"] = Field("repeat", description="what is shown beyond the picture")
     stain: Stain = Field("as_it_is", description="what colours are brought to before the network (stains.py)")
 
 
@@ -43,6 +43,7 @@ class TypeRecipe(_Frozen):
     balance: float = Field(0.5, ge=0, le=1, description="0 draws cells evenly, 1 draws classes evenly")
     zoom: float = Field(0.05, ge=0, lt=0.5, description="cells are made smaller or larger by up to this share")
     shift: float = Field(0.03, ge=0, lt=0.5, description="cells are moved by up to this share of the square")
+    cut_share: float = Field(0.0, ge=0, le=1, description="share of cells beside which the picture ends")
     jitter: Jitter = Jitter()
     seed: int = 0
     checkpoint_every: int = Field(25, ge=1, description="steps")

@@ -119,11 +119,12 @@ def judge_left_out(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
 
-    Temperature and threshold come from the validation groups of the others. Arguments as of `train_and_judge`.
+    Only cells of these classes are learnt from. Temperature and threshold come from the validation groups of the others. Arguments as of `train_and_judge`.
     """
     own = (cells.table["laboratory"] == laboratory).to_numpy()
     labels, groups = _labels_and_groups(cells.table)
-    train, val = split_groups(np.flatnonzero(~own), labels, groups, options.val_share, options.seed)
+    asked = np.array([taxonomy.roll_up(t, options.five) is not None for t in cells.table["type"]])
+    train, val = split_groups(np.flatnonzero(~own & asked), labels, groups, options.val_share, options.seed)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step)
     raw = _answers(trained, cells, val, options)

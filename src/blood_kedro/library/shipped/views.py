@@ -11,7 +11,8 @@ from blood_kedro.library.shipped.type_options import TypeRecipe, View
 
 RgbImage = npt.NDArray[np.uint8]
 
-_BEYOND = {"repeat": cv2.BORDER_REPLICATE, "mirror": cv2.BORDER_REFLECT_101}
+_BEYOND = {"repeat": cv2.BORDER_REPLICATE, "ground": cv2.BORDER_CONSTANT}
+_GROUND_PERCENTILE = 80  # of each channel: the ground is light and fills a good part of any field
 
 
 def cut_view(
@@ -31,14 +32,23 @@ def cut_view(
     """
     side = view.side_px + 2 * view.margin_px * margin
     zoom = view.cell_px / cell_px
+    ground = ground_colour(rgb) if view.beyond == "ground" else (0.0, 0.0, 0.0)
     if zoom < 1:  # a plain warp would skip pixels
         rgb, centre_xy_px, zoom = _smaller(rgb, centre_xy_px, side, zoom)
     x, y = centre_xy_px
     middle = (side - 1) / 2
     place = np.array([[zoom, 0, middle - zoom * (x - 0.5)], [0, zoom, middle - zoom * (y - 0.5)]])
-    return np.asarray(
-        cv2.warpAffine(rgb, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=_BEYOND[view.beyond]), np.uint8
+    seen = cv2.warpAffine(
+        rgb, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=_BEYOND[view.beyond], borderValue=ground
     )
+    return np.asarray(seen, np.uint8)
+
+
+def ground_colour(rgb: RgbImage) -> tuple[float, float, float]:
+    """About the colour of the ground between the cells of a picture `(H, W, 3) uint8`."""
+    few = rgb[:: max(1, rgb.shape[0] // 64), :: max(1, rgb.shape[1] // 64)].reshape(-1, 3)
+    red, green, blue = np.percentile(few, _GROUND_PERCENTILE, axis=0)
+    return float(red), float(green), float(blue)
 
 
 def _smaller(
@@ -76,7 +86,19 @@ def training_view(crop: RgbImage, rng: np.random.Generator, recipe: TypeRecipe) 
     middle = np.full(2, (side - 1) / 2) + moved
     place = np.concatenate([turn, (middle - turn @ np.full(2, (crop.shape[0] - 1) / 2))[:, None]], axis=1)
     seen = cv2.warpAffine(crop, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return jittered(np.asarray(seen, np.uint8), rng, recipe.jitter)
+    shown = np.asarray(seen, np.uint8)
+    if recipe.cut_share and rng.random() < recipe.cut_share:
+        _cut(shown, rng)
+    return jittered(shown, rng, recipe.jitter)
+
+
+def _cut(view: RgbImage, rng: np.random.Generator) -> None:
+    """Let the picture end beside the cell, in place: what lies beyond a random line becomes ground."""
+    side = view.shape[0]
+    angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.5) * side
+    along = np.arange(side) - (side - 1) / 2
+    beyond = along[None] * np.cos(angle) + along[:, None] * np.sin(angle) > reach
+    view[beyond] = np.round(ground_colour(view)).astype(np.uint8)
 
 
 def plain_view(crops: npt.NDArray[np.uint8], view: View) -> npt.NDArray[np.uint8]:
