@@ -212,10 +212,11 @@ def test_a_label_allows_its_own_kinds_and_what_it_is_a_kind_of() -> None:
 
 
 def typed_cells() -> CropSet:
-    """Two laboratories that show dark and light cells, of two types; each picture is a group."""
+    """Two laboratories that show blue and red cells, of two types; each picture is a group."""
     rng = np.random.default_rng(0)
     light = np.arange(80) % 2
-    crops = np.clip(60 + 120 * light[:, None, None, None] + rng.normal(0, 20, (80, 48, 48, 3)), 0, 255).astype(np.uint8)
+    colour = np.where(light[:, None], (210, 70, 70), (70, 70, 210))[:, None, None]
+    crops = np.clip(colour + rng.normal(0, 20, (80, 48, 48, 3)), 0, 255).astype(np.uint8)
     table = pd.DataFrame(
         {"laboratory": ["one"] * 40 + ["two"] * 40, "type": np.where(light, "monocyte", "segmented_neutrophil")}
     )
@@ -227,7 +228,7 @@ def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path:
     options = TypeModel(
         name="white_cells", sources=("pbc",), classes=("band_neutrophil", "segmented_neutrophil", "monocyte"),
         five=("neutrophil", "monocyte"), views=1, resamples=5,
-        recipe=TypeRecipe(view=SMALL, steps=12, batch=16, ema=0.5, jitter=Jitter(grey_share=0)),
+        recipe=TypeRecipe(view=SMALL, steps=15, batch=16, ema=0.5, jitter=Jitter(grey_share=0, mixing=0.03)),
     )  # fmt: skip
     judged = train_and_judge(typed_cells(), options, tmp_path / "all")
     assert judged.report["test"]["one"]["accuracy"] > 0.8

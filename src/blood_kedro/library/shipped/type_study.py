@@ -119,7 +119,8 @@ def judge_left_out(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
 
-    Only cells of these classes are learnt from. Temperature and threshold come from the validation groups of the others. Arguments as of `train_and_judge`.
+    Only cells of these classes are learnt from. The temperature comes from the validation groups of the others.
+    Arguments as of `train_and_judge`.
     """
     own = (cells.table["laboratory"] == laboratory).to_numpy()
     labels, groups = _labels_and_groups(cells.table)
