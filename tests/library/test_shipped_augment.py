@@ -74,14 +74,6 @@ def test_red_and_blue_keep_their_places_through_compression() -> None:
     assert np.abs(changed.astype(int) - (220, 60, 120)).max() <= 4
 
 
-def test_a_faded_picture_loses_detail_but_neither_its_ground_nor_its_cell() -> None:
-    faded = NOTHING.model_copy(update={"faded_share": 1.0, "faded": (0.3, 0.3), "jpeg_quality": (30, 30)})
-    changed = jittered(cell(64), np.random.default_rng(0), faded)
-    assert not np.array_equal(changed, cell(64))
-    for y, x in ((2, 2), (32, 32)):
-        assert np.abs(changed[y, x].astype(int) - cell(64)[y, x]).max() <= 25
-
-
 def test_a_jitter_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="hue"):
         Jitter.model_validate({"hue": 0.1})

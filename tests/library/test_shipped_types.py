@@ -16,7 +16,7 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.shipped.augment import Jitter, recoloured
 from blood_kedro.library.shipped.classifiers import UNSURE, classifier_of
 from blood_kedro.library.shipped.eight_shapes import with_eight
-from blood_kedro.library.shipped.stains import change_to_standard, measure, standard_change
+from blood_kedro.library.shipped.stains import STANDARD, change_to_standard, measure, standard_change, veiled
 from blood_kedro.library.shipped.type_cells import CropSet
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
@@ -91,6 +91,17 @@ def test_scaling_by_red_cells_brings_ground_and_red_cells_to_the_standard() -> N
     assert again is not None
     expected = standard_change(again, "red_cells")
     np.testing.assert_allclose(expected, np.eye(3, 4), atol=0.12)
+
+
+def test_stray_light_pales_deep_colours_but_leaves_ground_red_cells_and_nuclei() -> None:
+    def patch(absorbed: NDArray[np.float64]) -> NDArray[np.uint8]:
+        return np.full((32, 32, 3), np.round(255 * np.exp(-absorbed)), np.uint8)
+
+    base = STANDARD.ground
+    for kept in (base, base + STANDARD.red_cell, base + STANDARD.nucleus):
+        assert np.abs(veiled(patch(kept), 0.4, 95)[16, 16].astype(int) - patch(kept)[16, 16]).max() <= 6
+    granules = patch(base + 3 * STANDARD.red_cell)
+    assert (veiled(granules, 0.4, 95)[16, 16].astype(int) - granules[16, 16])[1] > 10
 
 
 def test_a_picture_without_red_cells_keeps_its_colours() -> None:

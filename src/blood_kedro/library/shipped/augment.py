@@ -29,9 +29,6 @@ class Jitter(BaseModel):
     strength: tuple[float, float] = (0.6, 1.5)
     gamma: tuple[float, float] = (0.7, 1.4)
     light: float = Field(0.08, ge=0)  # standard deviation of each channel's light, in absorbance
-    # Contrast that is lost first: a pale picture whose colours are spread again shows its JPEG blocks and steps.
-    faded_share: float = Field(0.0, ge=0, le=1)
-    faded: tuple[float, float] = (0.3, 0.8)
     grey_share: float = Field(0.15, ge=0, le=1)
     blur_share: float = Field(0.4, ge=0, le=1)
     blur_px: tuple[float, float] = (0.4, 1.6)  # standard deviation of the blur
@@ -56,8 +53,6 @@ def jittered(rgb: RgbImage, rng: np.random.Generator, jitter: Jitter) -> RgbImag
     Returns:
         `(H, W, 3) uint8`, another array.
     """
-    if jitter.faded_share and rng.random() < jitter.faded_share:
-        rgb = _faded(rgb, _between(rng, jitter.faded), round(_between(rng, jitter.jpeg_quality)))
     changed = recoloured(rgb, stain_change(rng, jitter))
     if rng.random() < jitter.blur_share:
         changed = _blurred(changed, _between(rng, jitter.blur_px))
@@ -66,7 +61,7 @@ def jittered(rgb: RgbImage, rng: np.random.Generator, jitter: Jitter) -> RgbImag
     if rng.random() < jitter.noise_share:
         changed = _noisy(changed, rng, _between(rng, jitter.noise))
     if rng.random() < jitter.jpeg_share:
-        changed = _compressed(changed, round(_between(rng, jitter.jpeg_quality)))
+        changed = compressed(changed, round(_between(rng, jitter.jpeg_quality)))
     return changed
 
 
@@ -93,15 +88,6 @@ def absorbance(rgb: RgbImage) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.LUT(rgb, _ABSORBANCE), np.float32)
 
 
-def _faded(rgb: RgbImage, left: float, quality: int) -> RgbImage:
-    """A picture whose absorbance was made this many times weaker, saved as JPEG, and spread again."""
-    weak = np.eye(3, 4, dtype=np.float32) * np.float32(left)
-    back = np.eye(3, 4, dtype=np.float32) / np.float32(left)
-    weak[:, 3] = 0.25  # the ground of pale pictures is grey, so that nothing is cut off at white
-    back[:, 3] = -0.25 / left
-    return recoloured(_compressed(recoloured(rgb, weak), quality), back)
-
-
 def _between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
     low, high = limits
     return float(low * (high / low) ** rng.random())
@@ -116,8 +102,11 @@ def _noisy(rgb: RgbImage, rng: np.random.Generator, deviation: float) -> RgbImag
     return np.asarray(cv2.add(rgb, noise, dtype=cv2.CV_8U), np.uint8)
 
 
-def _compressed(rgb: RgbImage, quality: int) -> RgbImage:
-    """What is left after JPEG. Red and blue change places for OpenCV, which expects blue first, and back."""
+def compressed(rgb: RgbImage, quality: int) -> RgbImage:
+    """What is left of a picture `(H, W, 3) uint8` after JPEG of a quality of 1..100.
+
+    Red and blue change places for OpenCV, which expects blue first, and back.
+    """
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     read = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.shipped.augment import absorbance
+from blood_kedro.library.shipped.augment import absorbance, compressed, recoloured
 from blood_kedro.library.shipped.type_options import Stain
 
 RgbImage = npt.NDArray[np.uint8]
@@ -88,6 +88,27 @@ def standard_change(found: Measure, stain: Stain, standard: Measure = STANDARD) 
         matrix = _basis(standard) @ np.linalg.inv(_basis(found))
     constant = standard.ground - matrix @ found.ground
     return np.concatenate([matrix, constant[:, None]], axis=1).astype(np.float32)
+
+
+def veiled(rgb: RgbImage, veil: float, quality: int) -> RgbImage:
+    """A picture in the standard stain as it would be if stray light had lain over it before it was brought there.
+
+    Stray light and weak cameras press deep colours together: granules that take up three times the eosin of a red cell
+    elsewhere take up one and a half times here. No linear change brings that back; a network has to have seen it.
+
+    Args:
+        rgb: `(H, W, 3) uint8` in the standard stain.
+        veil: share of all light that is stray, 0..1.
+        quality: of the JPEG file that it was kept in, whose blocks show when colours are spread again.
+    """
+    misty = compressed(np.asarray(cv2.convertScaleAbs(rgb, alpha=1 - veil, beta=255 * veil), np.uint8), quality)
+
+    def seen(absorbed: Vector) -> Vector:
+        return -np.log((1 - veil) * np.exp(-absorbed) + veil)
+
+    ground = seen(STANDARD.ground)
+    red_cell, nucleus = (seen(STANDARD.ground + each) - ground for each in (STANDARD.red_cell, STANDARD.nucleus))
+    return recoloured(misty, standard_change(Measure(ground, red_cell, nucleus), "two_stains"))
 
 
 def _apart(of: Measure) -> bool:

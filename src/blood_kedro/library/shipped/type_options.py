@@ -44,6 +44,8 @@ class TypeRecipe(_Frozen):
     zoom: float = Field(0.05, ge=0, lt=0.5, description="cells are made smaller or larger by up to this share")
     shift: float = Field(0.03, ge=0, lt=0.5, description="cells are moved by up to this share of the square")
     cut_share: float = Field(0.0, ge=0, le=1, description="share of cells beside which the picture ends")
+    veil_share: float = Field(0.0, ge=0, le=1, description="share of cells under stray light (stains.veiled)")
+    veil: tuple[float, float] = (0.1, 0.5)
     jitter: Jitter = Jitter()
     seed: int = 0
     checkpoint_every: int = Field(25, ge=1, description="steps")

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.shipped.augment import jittered
+from blood_kedro.library.shipped.stains import veiled
 from blood_kedro.library.shipped.type_options import TypeRecipe, View
 
 RgbImage = npt.NDArray[np.uint8]
@@ -89,6 +90,8 @@ def training_view(crop: RgbImage, rng: np.random.Generator, recipe: TypeRecipe) 
     shown = np.asarray(seen, np.uint8)
     if recipe.cut_share and rng.random() < recipe.cut_share:
         _cut(shown, rng)
+    if recipe.veil_share and rng.random() < recipe.veil_share:
+        shown = veiled(shown, rng.uniform(*recipe.veil), int(rng.integers(40, 96)))
     return jittered(shown, rng, recipe.jitter)
 
 
