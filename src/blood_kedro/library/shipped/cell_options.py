@@ -53,6 +53,16 @@ class CellRecipe(BaseModel):
     checkpoint_every: int = Field(50, ge=1)
 
 
+class CellTraining(BaseModel):
+    """One training: laboratories that it leaves out, and, if it goes on from another, that one's name and its steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    left_out: tuple[str, ...] = ()
+    start_from: str | None = None
+    steps: int | None = Field(None, ge=1, description="None: those of the recipe")
+
+
 class CellJudging(BaseModel):
     """How the cell detector is judged."""
 
