@@ -191,15 +191,15 @@ def test_an_official_test_picture_and_a_left_out_laboratory_are_never_learnt_fro
 
 
 def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(step: int, _row: dict[str, float]) -> None:
         if step == 2:
-            raise Killed
+            raise KilledError
 
     whole, history = train_cells([picture()], SMALL, tmp_path / "a.pt")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_cells([picture()], SMALL, tmp_path / "b.pt", kill)
     resumed, again = train_cells([picture()], SMALL, tmp_path / "b.pt")
     assert [row["step"] for row in history] == [row["step"] for row in again] == [2, 4]
@@ -229,8 +229,8 @@ def test_a_shipped_model_comes_back_in_half_precision(shipped: Path) -> None:
 
 @pytest.mark.parametrize(
     ("broken", "error"),
-    [("unknown", ConfigurationError), ("weights", UnsafeFileError), ("nan", DataContractError), ("layer", DataContractError),
-     ("classes", DataContractError)],
+    [("unknown", ConfigurationError), ("weights", UnsafeFileError), ("nan", DataContractError),
+     ("layer", DataContractError), ("classes", DataContractError)],
 )  # fmt: skip
 def test_a_model_that_is_not_what_was_shipped_is_refused(
     shipped: Path, tmp_path: Path, broken: str, error: type[Exception]

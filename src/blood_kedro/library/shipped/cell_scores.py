@@ -21,8 +21,9 @@ Hint = Literal["laboratory", "none"]
 _HINTS: tuple[Hint, ...] = ("laboratory", "none")
 
 SCORE_COLUMNS = [
-    "trained_without", "laboratory", "scale", "class", "pictures", "groups", "cells", "ap_50", "ap_50_low", "ap_50_high",
-    "counted", "count_error", "count_error_low", "count_error_high", "exact", "whole",
+    "trained_without", "laboratory", "scale", "class", "pictures", "groups", "cells",
+    "ap_50", "ap_50_low", "ap_50_high", "counted", "count_error", "count_error_low", "count_error_high",
+    "exact", "whole",
 ]  # fmt: skip
 SCALE_COLUMNS = ["trained_without", "laboratory", "pictures", "groups", "answered", "within_10", "within_20", "median"]
 
@@ -43,8 +44,9 @@ def some_of_each(pictures: Sequence[LabelledPicture], limit: int = 15) -> list[L
 def score_laboratories(
     network: CentreNet, pictures: Sequence[LabelledPicture], config: Mapping[str, Any], judging: CellJudging
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables of a model: on the laboratories that it was trained without, or, if there is none such, on pictures
-    of BCCD's official test list (`bccd`: complete labels, where there are any; `bccd_own`: as published).
+    """Both tables of a model: on the laboratories that it was trained without.
+
+    A model trained on all is judged on BCCD's official test list, by the labels of that (`bccd_own`: incomplete).
 
     Args:
         network: the detector.
@@ -60,7 +62,13 @@ def score_laboratories(
         facts = {"trained_without": "+".join(config["left_out"]) or "nothing", "laboratory": laboratory}
         for hint in _HINTS:
             rows, widths = score_cells(
-                network, mine, config["cell_px"], config["thresholds"], hint=hint, draws=judging.draws, seed=judging.seed
+                network,
+                mine,
+                config["cell_px"],
+                config["thresholds"],
+                hint=hint,
+                draws=judging.draws,
+                seed=judging.seed,
             )
             scores += [{**facts, **row} for row in rows]
         scales.append({**facts, **scale_row(widths, len({each.group_id for each in mine}))})
@@ -68,8 +76,8 @@ def score_laboratories(
 
 
 def score_cells(
-    network: CentreNet, pictures: Sequence[LabelledPicture], cell_px: float, thresholds: dict[str, float], *, hint: Hint,
-    draws: int, seed: int,
+    network: CentreNet, pictures: Sequence[LabelledPicture], cell_px: float, thresholds: dict[str, float], *,
+    hint: Hint, draws: int, seed: int,
 ) -> tuple[list[dict[str, object]], list[float]]:  # fmt: skip
     """Rows of the table for pictures of one laboratory, and the width found on each over the true one.
 

@@ -73,7 +73,6 @@ class Cells:
         names = [CLASSES[k - 1] for k in found.labels[sure]]
         return FoundCells(found.boxes[sure], names, found.scores[sure], float(cell_px))
 
-
     def scale(self, rgb: RgbImage) -> FoundScale:
         """Width of a red cell, with a confidence.
 

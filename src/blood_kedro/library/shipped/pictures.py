@@ -254,4 +254,6 @@ def learnt_from(pictures: list[LabelledPicture], left_out: frozenset[str]) -> li
 
 def fingerprint_of(pictures: list[LabelledPicture]) -> str:
     """Of the pictures and their labels."""
-    return fingerprint([[p.image_id, p.group_id, p.pixels.shape, p.boxes.round(2).tolist(), p.labels.tolist()] for p in pictures])
+    return fingerprint(
+        [[p.image_id, p.group_id, p.pixels.shape, p.boxes.round(2).tolist(), p.labels.tolist()] for p in pictures]
+    )

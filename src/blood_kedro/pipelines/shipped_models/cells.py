@@ -45,12 +45,16 @@ def train(
         tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(mine)})
         tracking.log_data("labelled pictures", fingerprint_of(mine), "training")
         network, history = train_cells(
-            mine, recipe, work_folder / "training.pt", lambda step, row: tracking.log_metrics(row, step=step),
+            mine,
+            recipe,
+            work_folder / "training.pt",
+            lambda step, row: tracking.log_metrics(row, step=step),
             None if start is None else start.weights,
         )
     config = {
         "model": "cells", "classes": list(CLASSES), "cell_px": pictures.cell_px, "recipe": to_plain(recipe),
-        "left_out": left_out, "start_from": training.start_from, "pictures": len(mine), "data_fingerprint": fingerprint_of(mine),
+        "left_out": left_out, "start_from": training.start_from, "pictures": len(mine),
+        "data_fingerprint": fingerprint_of(mine),
         "thresholds": counting_thresholds(network, some_of_each(mine)), "cpu_s": history[-1]["cpu_s"],
         "command": "make train-shipped RAW=<folder of the public sets>",
     }  # fmt: skip
