@@ -84,7 +84,7 @@ def _step(
     pixels, goals = windows.batch(step)
     maps = network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
     middle, box = cell_loss(maps, goals)
-    loss = middle + box
+    loss = middle + recipe.box_weight * box
     if not torch.isfinite(loss):
         raise TrainingDivergedError(
             "the cell detector diverged", where=f"step {step}", got=f"loss {loss.item()}", remedy="lower cells.lr"
