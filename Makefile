@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENV ?= base
 RAW ?= data/01_raw
-CELL_PX ?= 36
+CELL_PX ?=
 REGIMEN ?= shipped
 ACCEPT_LARGE ?= false
+COMMA := ,
 UV_VERSION := 0.13.8
 
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -56,9 +57,9 @@ mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
 
-count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>)
+count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>, else measured)
 	@test -n "$(IMAGES)" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
-	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES)),sam_counting.inputs.own.cell_px=$(CELL_PX)'
+	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES))$(if $(CELL_PX),$(COMMA)sam_counting.inputs.own.measure_scale=false$(COMMA)sam_counting.inputs.own.cell_px=$(CELL_PX))'
 	@echo "open data/08_reporting/own_count/index.html"
 
 detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen> in place of the shipped detector)

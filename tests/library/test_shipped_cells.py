@@ -25,6 +25,7 @@ from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.cells import Cells
 from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
+from blood_kedro.library.shipped.fold import fold_norms
 from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge
 from blood_kedro.library.shipped.load import load
 from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
@@ -252,6 +253,22 @@ def test_a_model_that_is_not_what_was_shipped_is_refused(
         (tmp_path / "cells" / WEIGHTS).write_bytes(bytes(data))
     with pytest.raises(error):
         load("nobody" if broken == "unknown" else "cells", tmp_path)
+
+
+def test_folded_norms_change_no_answer() -> None:
+    torch.manual_seed(0)
+    network = CentreNet(3, 8).eval()
+    for name, buffer in network.named_buffers():
+        if "running" in name or name.endswith((".bn1.weight", ".bn2.bias")):
+            buffer.uniform_(0.5, 1.5)
+    pictures = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        before = network(pictures)
+        fold_norms(network)
+        after = network(pictures)
+    assert not any(type(module).__name__ == "FrozenBatchNormAct2d" for module in network.modules())
+    assert torch.allclose(before.middles, after.middles, atol=1e-4)
+    assert torch.allclose(before.sides, after.sides, rtol=1e-4)
 
 
 def test_what_is_no_picture_is_refused(shipped: Path) -> None:

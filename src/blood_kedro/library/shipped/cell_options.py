@@ -39,7 +39,7 @@ class CellRecipe(BaseModel):
     frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the backbone that stay as they are")
     window_px: int = Field(224, ge=64, multiple_of=32)
     batch: int = Field(2, ge=1)
-    steps: int = Field(700, ge=1)
+    steps: int = Field(500, ge=1)
     lr: float = Field(8e-4, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.06, ge=0, le=1, description="share of the steps")

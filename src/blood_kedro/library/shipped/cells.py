@@ -15,6 +15,7 @@ from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.cell_detector import FoundCells, detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES
 from blood_kedro.library.shipped.centre_net import CentreNet
+from blood_kedro.library.shipped.fold import fold_norms
 from blood_kedro.library.shipped.scale import FoundScale, find_scale
 
 
@@ -31,6 +32,7 @@ def network_of(bundle: ModelBundle) -> CentreNet:
         )  # fmt: skip
     network = CentreNet(len(CLASSES), int(bundle.config["recipe"]["channels"]))
     fill(network, bundle, "cells")
+    fold_norms(network)
     return network.to(memory_format=torch.channels_last)
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.load import load
+
+# So many tiles tell the scale of a folder.
+_MOST_TILES = 9
 
 
 def find_cells(
@@ -39,3 +46,21 @@ def find_cells(
         return Seen(found.boxes, found.labels, found.scores, facts)
 
     return look_at(look, paths, work_folder, rejects)
+
+
+def measured_width(smears: Sequence[Smear]) -> float:
+    """Width of a red cell, px, by some tiles of smears of one magnification: the median of the answers.
+
+    Raises:
+        BadInputError: no tile shows a red cell.
+    """
+    scale = load("scale")
+    places = [(smear, place) for smear in smears for place in smear.grid.places]
+    chosen = places[:: max(1, len(places) // _MOST_TILES)][:_MOST_TILES]
+    widths = [scale.predict(smear.read(place)).cell_px for smear, place in chosen]
+    if np.isnan(widths).all():
+        raise BadInputError(
+            "no red cell is found to measure the scale by", where=smears[0].name,
+            remedy="say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
+        )  # fmt: skip
+    return float(np.nanmedian(widths))
