@@ -16,7 +16,10 @@ from blood_kedro.library.shipped.pictures import fingerprint_of, gather, learnt_
 OPTIONS = PictureOptions(cell_px=32)
 
 
-def write_txl(folder: Path, name: str, size: tuple[int, int], boxes: list[tuple[int, int, int, int, int]]) -> np.ndarray:
+Labelled = list[tuple[int, int, int, int, int]]
+
+
+def write_txl(folder: Path, name: str, size: tuple[int, int], boxes: Labelled) -> np.ndarray:
     """A picture of noise with `(class, x_min, y_min, x_max, y_max)` boxes, as TXL-PBC has them."""
     width, height = size
     rng = np.random.default_rng(len(name) + width)

@@ -17,6 +17,7 @@ from blood_kedro.library.shipped.judge import Judged, average_precision, interva
 from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
 
+_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 Hint = Literal["laboratory", "none"]
 _HINTS: tuple[Hint, ...] = ("laboratory", "none")
 
@@ -101,7 +102,8 @@ def score_cells(
         if not all(picture.known[number] for picture in pictures):
             continue
         judged = [judge(p, f, label, thresholds[label]) for p, f in zip(pictures, found, strict=True)]
-        rows.append({"scale": hint, "class": label, **_row(judged, draws, seed)})
+        row = {"scale": hint, "class": label, **_row(judged, draws, seed)}
+        rows.append({**row, "whole": float("nan")} if label == "platelet" else row)
     return rows, widths
 
 
@@ -153,7 +155,7 @@ def scale_row(widths: Sequence[float], groups: int) -> dict[str, object]:
 
 
 def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture]) -> dict[str, float]:
-    """Score from which each class is counted: where the errors of the counts of these pictures are least.
+    """Score from which each class is counted: where the errors of counts are least, each laboratory weighing the same.
 
     To be found on pictures that the network was trained on, never on those that it is judged by.
     """
@@ -161,10 +163,15 @@ def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture])
         found = [detect_at(network, picture.pixels, 1.0) for picture in pictures]
     best: dict[str, float] = {}
     for number, label in enumerate(CLASSES):
-        known = [(p, f) for p, f in zip(pictures, found, strict=True) if p.known[number]]
+        judged: dict[str, list[tuple[LabelledPicture, Detections]]] = {}
+        for picture, cells in zip(pictures, found, strict=True):
+            if picture.known[number]:
+                judged.setdefault(picture.laboratory, []).append((picture, cells))
         errors = {
-            threshold: sum(abs((each := judge(p, f, label, threshold)).counted - each.cells) for p, f in known)
-            for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+            threshold: np.nansum(
+                [_count_error([judge(p, f, label, threshold) for p, f in mine]) for mine in judged.values()]
+            )
+            for threshold in _THRESHOLDS
         }
         best[label] = min(errors, key=lambda threshold: (errors[threshold], abs(threshold - 0.35)))
     return best

@@ -48,6 +48,7 @@ class ShippedSegmenter:
         return [each for each in made if each is not None]
 
     def __getstate__(self) -> dict[str, Any]:
+        """Without the model."""
         return {"cell_px": self.cell_px}
 
 
