@@ -19,6 +19,7 @@ import pandas as pd
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, settings
 
+from blood_kedro.configured import SHIPPED
 from blood_kedro.library.core.errors import BloodKedroError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import load_bundle
 from blood_kedro.library.core.rejects import Rejects
@@ -51,8 +52,9 @@ def parameters(root: Path) -> dict[str, Any]:
 
 
 def detectors(root: Path, values: dict[str, Any]) -> list[str]:
-    """Regimens whose detector was trained here."""
-    return [name for name in values["regimens"] if (root / "data/06_models" / name / "config.json").is_file()]
+    """The detector that comes with the project, then the regimens whose detector was trained here."""
+    trained = [n for n in values["regimens"] if (root / "data/06_models" / n / "config.json").is_file()]
+    return [SHIPPED, *trained]
 
 
 def look(
@@ -128,9 +130,13 @@ def _detected(
     from blood_kedro.library.detection.own import detect_images
     from blood_kedro.library.imaging.large import pixels_of
     from blood_kedro.library.reporting.own_images import shown
+    from blood_kedro.library.shipped.own import find_cells
 
-    bundle = _model(root, str(detector), "make run")
-    found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
+    if detector == SHIPPED:
+        found = find_cells([image], None, score, work, rejects)
+    else:
+        bundle = _model(root, str(detector), "make run")
+        found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
     ((name, file),) = found.files.items()
     return shown(name, pixels_of(file)), found.cells, found.counts
 

@@ -1,7 +1,7 @@
 """Models that come with the project: half-precision weights with all that says what they are.
 
-`blood_kedro/models/<name>/{weights.safetensors, config.json}`; the second holds the classes, the recipe, the fingerprint
-of the data, the figures, where the pictures come from, and the digest of the first.
+`blood_kedro/models/<name>/{weights.safetensors, config.json}`; the second holds the classes, the recipe, the
+fingerprint of the data, the figures, where the pictures come from, and the digest of the first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def bundle_of(network: nn.Module, config: dict[str, Any]) -> ModelBundle:
 def _commit() -> str:
     """Commit of the code that trained, or `unknown` outside a checkout."""
     done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False  # noqa: S607
+        ["git", "rev-parse", "HEAD"],  # noqa: S607
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() or "unknown"
 

@@ -43,11 +43,14 @@ class FoundCells:
     cell_px: float
 
     def __len__(self) -> int:
+        """Number of cells."""
         return len(self.labels)
 
     def table(self) -> pd.DataFrame:
         """One row per cell: `label`, `score` and the box."""
-        return pd.DataFrame({"label": self.labels, "score": self.scores, **dict(zip(BOX_COLUMNS, self.boxes.T, strict=True))})
+        return pd.DataFrame(
+            {"label": self.labels, "score": self.scores, **dict(zip(BOX_COLUMNS, self.boxes.T, strict=True))}
+        )
 
     def counts(self) -> dict[str, int]:
         """Number of cells of each class."""

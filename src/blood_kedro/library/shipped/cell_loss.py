@@ -19,7 +19,6 @@ Floats = npt.NDArray[np.float32]
 _BELL, _LEAST = 0.12, 0.5
 # Boxes are learnt where the bell is higher than this.
 _CORE = 0.45
-_BOX_WEIGHT = 2.0
 # A label of too little area to see has no middle.
 _MIN_SIDE_PX = 2.0
 
@@ -98,7 +97,7 @@ def cell_loss(maps: Maps, goals: list[Goal]) -> tuple[Tensor, Tensor]:
     found = around(maps.sides).permute(0, 1, 3, 4, 2)[where]
     wanted = boxes.permute(0, 1, 3, 4, 2)[where]
     box = (generalized_box_iou_loss(found, wanted) * weight[where]).sum()
-    return -(hit + miss).sum() / cells, _BOX_WEIGHT * box / cells
+    return -(hit + miss).sum() / cells, box / cells
 
 
 def around(sides: Tensor) -> Tensor:

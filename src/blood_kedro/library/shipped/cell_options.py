@@ -39,10 +39,11 @@ class CellRecipe(BaseModel):
     frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the backbone that stay as they are")
     window_px: int = Field(224, ge=64, multiple_of=32)
     batch: int = Field(2, ge=1)
-    steps: int = Field(700, ge=1)
-    lr: float = Field(6e-4, gt=0)
+    steps: int = Field(500, ge=1)
+    lr: float = Field(8e-4, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.06, ge=0, le=1, description="share of the steps")
+    box_weight: float = Field(5, gt=0, description="of the loss of boxes, beside that of middles")
     clip: float = Field(5, gt=0)
     ema: float = Field(0.99, ge=0, lt=1)
     zoom: float = Field(0.25, ge=0, lt=1, description="pictures are made smaller or larger by up to this factor")
@@ -51,6 +52,16 @@ class CellRecipe(BaseModel):
     laboratories: dict[str, float] = {"bccd": 1.0, "pbc": 1.0, "raabin": 1.0, "chula": 1.0, "ojaghi": 0.7}
     seed: int = 0
     checkpoint_every: int = Field(50, ge=1)
+
+
+class CellTraining(BaseModel):
+    """One training: laboratories that it leaves out, and, if it goes on from another, that one's name and its steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    left_out: tuple[str, ...] = ()
+    start_from: str | None = None
+    steps: int | None = Field(None, ge=1, description="None: those of the recipe")
 
 
 class CellJudging(BaseModel):

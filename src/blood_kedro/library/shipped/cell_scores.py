@@ -17,12 +17,14 @@ from blood_kedro.library.shipped.judge import Judged, average_precision, interva
 from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
 
+_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 Hint = Literal["laboratory", "none"]
 _HINTS: tuple[Hint, ...] = ("laboratory", "none")
 
 SCORE_COLUMNS = [
-    "trained_without", "laboratory", "scale", "class", "pictures", "groups", "cells", "ap_50", "ap_50_low", "ap_50_high",
-    "counted", "count_error", "count_error_low", "count_error_high", "exact", "whole",
+    "trained_without", "laboratory", "scale", "class", "pictures", "groups", "cells",
+    "ap_50", "ap_50_low", "ap_50_high", "counted", "count_error", "count_error_low", "count_error_high",
+    "exact", "whole",
 ]  # fmt: skip
 SCALE_COLUMNS = ["trained_without", "laboratory", "pictures", "groups", "answered", "within_10", "within_20", "median"]
 
@@ -43,8 +45,9 @@ def some_of_each(pictures: Sequence[LabelledPicture], limit: int = 15) -> list[L
 def score_laboratories(
     network: CentreNet, pictures: Sequence[LabelledPicture], config: Mapping[str, Any], judging: CellJudging
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables of a model: on the laboratories that it was trained without, or, if there is none such, on pictures
-    of BCCD's official test list (`bccd`: complete labels, where there are any; `bccd_own`: as published).
+    """Both tables of a model: on the laboratories that it was trained without.
+
+    A model trained on all is judged on BCCD's official test list, by the labels of that (`bccd_own`: incomplete).
 
     Args:
         network: the detector.
@@ -60,7 +63,13 @@ def score_laboratories(
         facts = {"trained_without": "+".join(config["left_out"]) or "nothing", "laboratory": laboratory}
         for hint in _HINTS:
             rows, widths = score_cells(
-                network, mine, config["cell_px"], config["thresholds"], hint=hint, draws=judging.draws, seed=judging.seed
+                network,
+                mine,
+                config["cell_px"],
+                config["thresholds"],
+                hint=hint,
+                draws=judging.draws,
+                seed=judging.seed,
             )
             scores += [{**facts, **row} for row in rows]
         scales.append({**facts, **scale_row(widths, len({each.group_id for each in mine}))})
@@ -68,8 +77,8 @@ def score_laboratories(
 
 
 def score_cells(
-    network: CentreNet, pictures: Sequence[LabelledPicture], cell_px: float, thresholds: dict[str, float], *, hint: Hint,
-    draws: int, seed: int,
+    network: CentreNet, pictures: Sequence[LabelledPicture], cell_px: float, thresholds: dict[str, float], *,
+    hint: Hint, draws: int, seed: int,
 ) -> tuple[list[dict[str, object]], list[float]]:  # fmt: skip
     """Rows of the table for pictures of one laboratory, and the width found on each over the true one.
 
@@ -93,7 +102,8 @@ def score_cells(
         if not all(picture.known[number] for picture in pictures):
             continue
         judged = [judge(p, f, label, thresholds[label]) for p, f in zip(pictures, found, strict=True)]
-        rows.append({"scale": hint, "class": label, **_row(judged, draws, seed)})
+        row = {"scale": hint, "class": label, **_row(judged, draws, seed)}
+        rows.append({**row, "whole": float("nan")} if label == "platelet" else row)
     return rows, widths
 
 
@@ -145,7 +155,7 @@ def scale_row(widths: Sequence[float], groups: int) -> dict[str, object]:
 
 
 def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture]) -> dict[str, float]:
-    """Score from which each class is counted: where the errors of the counts of these pictures are least.
+    """Score from which each class is counted: where the errors of counts are least, each laboratory weighing the same.
 
     To be found on pictures that the network was trained on, never on those that it is judged by.
     """
@@ -153,10 +163,15 @@ def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture])
         found = [detect_at(network, picture.pixels, 1.0) for picture in pictures]
     best: dict[str, float] = {}
     for number, label in enumerate(CLASSES):
-        known = [(p, f) for p, f in zip(pictures, found, strict=True) if p.known[number]]
+        judged: dict[str, list[tuple[LabelledPicture, Detections]]] = {}
+        for picture, cells in zip(pictures, found, strict=True):
+            if picture.known[number]:
+                judged.setdefault(picture.laboratory, []).append((picture, cells))
         errors = {
-            threshold: sum(abs((each := judge(p, f, label, threshold)).counted - each.cells) for p, f in known)
-            for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+            threshold: np.nansum(
+                [_count_error([judge(p, f, label, threshold) for p, f in mine]) for mine in judged.values()]
+            )
+            for threshold in _THRESHOLDS
         }
         best[label] = min(errors, key=lambda threshold: (errors[threshold], abs(threshold - 0.35)))
     return best

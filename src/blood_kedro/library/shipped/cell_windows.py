@@ -93,9 +93,7 @@ def _cut(pixels: RgbImage, side: int, rng: np.random.Generator) -> tuple[RgbImag
     return window, np.array([left, top], np.float64)
 
 
-def _inside(
-    boxes: Boxes, labels: npt.NDArray[np.int64], side: int
-) -> tuple[Boxes, npt.NDArray[np.int64], Boxes]:
+def _inside(boxes: Boxes, labels: npt.NDArray[np.int64], side: int) -> tuple[Boxes, npt.NDArray[np.int64], Boxes]:
     """Boxes clipped to a window and their labels, and what is left of cells that are hardly in it."""
     clipped = np.clip(boxes, 0, side)
     share = area(clipped) / np.maximum(area(boxes), 1e-6)

@@ -15,6 +15,7 @@ from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.cell_detector import FoundCells, detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES
 from blood_kedro.library.shipped.centre_net import CentreNet
+from blood_kedro.library.shipped.fold import fold_norms
 from blood_kedro.library.shipped.scale import FoundScale, find_scale
 
 
@@ -31,6 +32,7 @@ def network_of(bundle: ModelBundle) -> CentreNet:
         )  # fmt: skip
     network = CentreNet(len(CLASSES), int(bundle.config["recipe"]["channels"]))
     fill(network, bundle, "cells")
+    fold_norms(network)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -50,20 +52,21 @@ class Cells:
 
         Args:
             rgb: `(H, W, 3) uint8`; a memory map will do: a large picture is read tile by tile.
-            cell_px: width of a usual red cell, px of the picture; found from the picture where it is None.
+            cell_px: width of a usual red cell, px of the picture; found from the picture where it is None. Where none
+                can be found (NaN), nothing is.
             score: cells that are less sure are left out; None takes the threshold of each class that counts come out
                 right with (`config["thresholds"]`).
 
         Raises:
             BadInputError: `rgb` is no such picture.
-            ConfigurationError: `cell_px` is not above 0, or none is given and no red cell is found to measure it by.
+            ConfigurationError: `cell_px` is not above 0.
         """
         _check(rgb)
         if cell_px is None:
             cell_px = self.scale(rgb).cell_px
-            if not np.isfinite(cell_px):
-                return FoundCells(np.zeros((0, 4)), [], np.zeros(0), float("nan"))
-        if not cell_px > 0:
+        if np.isnan(cell_px):
+            return FoundCells(np.zeros((0, 4)), [], np.zeros(0), float("nan"))
+        if not 0 < cell_px < np.inf:
             raise ConfigurationError("a cell has a width", where="cell_px", got=str(cell_px), expected="above 0")
         with torch.inference_mode():
             found = detect_at(self.network, rgb, float(self.config["cell_px"]) / cell_px)
@@ -71,7 +74,6 @@ class Cells:
         sure = found.scores >= least[found.labels - 1]
         names = [CLASSES[k - 1] for k in found.labels[sure]]
         return FoundCells(found.boxes[sure], names, found.scores[sure], float(cell_px))
-
 
     def scale(self, rgb: RgbImage) -> FoundScale:
         """Width of a red cell, with a confidence.

@@ -1,7 +1,7 @@
-"""The network of the cell detector: every pixel says whether it is the middle of a cell, and how far its borders are.
+"""The network of the cell detector: each place says whether it is the middle of a cell, and how far the borders are.
 
-A feature pyramid over EfficientNet-Lite0 that ends at a quarter of the picture, with two heads, after CenterNet (Zhou et
-al. 2019) and TTFNet (Liu et al., AAAI 2020). Each class has a map of its own, so that a class that a source does not
+A feature pyramid over EfficientNet-Lite0 that ends at a quarter of the picture, with two heads, after CenterNet (Zhou
+et al. 2019) and TTFNet (Liu et al., AAAI 2020). Each class has a map of its own, so that a class that a source does not
 label can be left out of the loss, and a platelet on a red cell has a box of its own.
 """
 

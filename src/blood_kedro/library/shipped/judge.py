@@ -32,9 +32,9 @@ class Judged:
 def judge(picture: LabelledPicture, found: Detections, label: str, threshold: float) -> Judged:
     """Compare detections with labels, boxes in px of `picture.pixels`.
 
-    A detection is right that meets a cell of its class at IoU 0.5, surest first, each cell once; one that lies mostly in
-    a region that counts for nothing is left out. `whole` is the number of cells that exactly one detection above the
-    threshold, of any class but platelet, has its middle in, and that is of the right class.
+    A detection is right that meets a cell of its class at IoU 0.5, surest first, each cell once; one that lies mostly
+    in a region that counts for nothing is left out. `whole` is the number of cells in whose inner half exactly one
+    detection above the threshold, platelets aside, has its middle, and that is of the right class.
     """
     number = CLASSES.index(label)
     mine = found.labels == number + 1

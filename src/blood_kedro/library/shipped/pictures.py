@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area
@@ -24,7 +25,8 @@ from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
-from blood_kedro.library.merging.thumbnails import make_thumbnails
+from blood_kedro.library.merging.thumbnails import Thumbnail, make_thumbnails
+from blood_kedro.library.merging.turned import turned_copies
 from blood_kedro.library.shipped.cell_options import CLASSES, PictureOptions
 from blood_kedro.library.sources.bccd import Bccd
 from blood_kedro.library.sources.chula import Chula
@@ -38,6 +40,9 @@ _ALL = (True, True, True)
 _EDGE_PX = 2
 # Pictures judged by the incomplete labels of their own source are a laboratory of their own.
 _OWN = "_own"
+# In larger sets, only overlaps of about a fifth of the frame and more are found.
+_DUPLICATES = DuplicateOptions(exhaustive_limit=250)
+_PAIR = ["image_a", "image_b"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
         each for name, read in readers.items() if (raw_root / name).is_dir()
         for each in read(raw_root / name, options, rejects)
     ]  # fmt: skip
-    if not any(each.laboratory for each in found):
+    if not found:
         raise SourceNotFoundError(
             "no labelled pictures to train the shipped models on", where=str(raw_root),
             expected="txl_pbc/, chula/, ojaghi/ or bccd/", remedy="make data, or set RAW to the folder of the sets",
@@ -99,7 +104,7 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
     return [
         _scaled(each, raw_root, group, zooms[each.scale_of], official_test=test)
         for each, group, test in zip(found, groups, tested, strict=True)
-        if each.laboratory and each.scale_of in zooms
+        if each.scale_of in zooms
     ]
 
 
@@ -131,15 +136,16 @@ def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, 
 
 
 def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
-    """All of BCCD for its groups; only its official test pictures are judged, by its own labels, and none is learnt."""
+    """Pictures of the official test list, judged by their own labels; never learnt from, and nothing near them is."""
     for image in Bccd().scan(folder, rejects):
+        if image.official_split != "test":
+            continue
         boxes = np.array([label.box_xyxy_px for label in image.labels], np.float64).reshape(-1, 4)
         labels = np.array([CLASSES.index(coarse(Bccd.labels[label.label_raw])) for label in image.labels], np.int64)
         sound = area(boxes) > 0
-        test = image.official_split == "test"
         yield _Found(
-            folder / image.path, "bccd", f"bccd{_OWN}" if test else "", boxes[sound], labels[sound], np.zeros((0, 4)),
-            _ALL, official_test=test, scale_of="640x480",
+            folder / image.path, "bccd", f"bccd{_OWN}", boxes[sound], labels[sound], np.zeros((0, 4)), _ALL,
+            official_test=True, scale_of="640x480",
         )  # fmt: skip
 
 
@@ -186,24 +192,29 @@ def _widths(found: list[_Found]) -> dict[str, float]:
 def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
     """Group of each picture, and whether its group holds a picture of BCCD's official test list.
 
-    Each laboratory is searched by itself: no field was photographed in two.
+    Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
     """
-    homes = [each.laboratory.removesuffix(_OWN) or "bccd" for each in found]
-    groups = [""] * len(found)
-    for home in sorted(set(homes)):
-        mine = [k for k, name in enumerate(homes) if name == home]
-        for k, group in zip(mine, _groups_of([found[k] for k in mine]), strict=True):
-            groups[k] = group
+    sizes = [cv2.imread(str(each.path)).shape[1::-1] for each in found]
+    thumbnails = make_thumbnails([each.path for each in found], sizes)
+    ids = [f"{each.source}/{each.path.stem}" for each in found]
+    pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]
+    for mine in _alike([each.laboratory.removesuffix(_OWN) for each in found]):
+        copies = turned_copies([thumbnails[k] for k in mine], _DUPLICATES.turned_similarity)
+        pairs.append(pd.DataFrame([(ids[mine[i]], ids[mine[j]]) for i, j, _ in copies], columns=_PAIR))
+    groups = duplicate_groups(ids, pd.concat(pairs, ignore_index=True), [_smear(each) for each in found])
     tested = {group for group, each in zip(groups, found, strict=True) if each.official_test}
     return groups, [group in tested for group in groups]
 
 
-def _groups_of(found: list[_Found]) -> list[str]:
-    sizes = [cv2.imread(str(each.path)).shape[1::-1] for each in found]
-    thumbnails = make_thumbnails([each.path for each in found], sizes)
-    ids = [f"{each.source}/{each.path.stem}" for each in found]
-    pairs = find_duplicates(ids, [each.scale_of for each in found], thumbnails, DuplicateOptions())
-    return duplicate_groups(ids, pairs, [_smear(each) for each in found])
+def _alike(names: list[str]) -> list[list[int]]:
+    """Places of equal names."""
+    return [[k for k, name in enumerate(names) if name == each] for each in sorted(set(names))]
+
+
+def _pairs(ids: list[str], thumbnails: list[Thumbnail], mine: list[int]) -> pd.DataFrame:
+    chosen = [ids[k] for k in mine]
+    found = find_duplicates(chosen, ["one"] * len(mine), [thumbnails[k] for k in mine], _DUPLICATES)
+    return found[_PAIR]
 
 
 def _smear(found: _Found) -> str | None:
@@ -236,11 +247,13 @@ def learnt_from(pictures: list[LabelledPicture], left_out: frozenset[str]) -> li
     """Pictures to train on where laboratories are left out: none of theirs, none of BCCD's official test."""
     return [
         each for each in pictures
-        if each.laboratory and not each.laboratory.endswith(_OWN) and each.laboratory not in left_out
+        if not each.laboratory.endswith(_OWN) and each.laboratory not in left_out
         and not each.official_test
     ]  # fmt: skip
 
 
 def fingerprint_of(pictures: list[LabelledPicture]) -> str:
     """Of the pictures and their labels."""
-    return fingerprint([[p.image_id, p.group_id, p.pixels.shape, p.boxes.round(2).tolist(), p.labels.tolist()] for p in pictures])
+    return fingerprint(
+        [[p.image_id, p.group_id, p.pixels.shape, p.boxes.round(2).tolist(), p.labels.tolist()] for p in pictures]
+    )

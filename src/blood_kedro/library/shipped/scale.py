@@ -17,9 +17,9 @@ from blood_kedro.library.shipped.cell_detector import detect_at
 from blood_kedro.library.shipped.centre_net import CentreNet
 
 # Widths that are tried first, px of the picture; neighbours differ by less than what the detector bears.
-_TRIED = tuple(float(14 * 1.5**k) for k in range(8))
-# Never more of a picture than this side at the network's scale: a hundred cells say how wide cells are.
-_VIEW_PX = 320
+_TRIED = tuple(float(14 * 1.7**k) for k in range(6))
+# Never more of a picture than this side at the network's scale: fifty cells say how wide cells are.
+_VIEW_PX = 256
 _SURE, _EDGE_PX, _REFINED, _ROUNDS = 0.3, 2.0, 2, 3
 # A width that moves by less than this share stands.
 _STILL = 0.03

@@ -23,8 +23,9 @@ Report = Callable[[int, dict[str, float]], None]
 
 
 def train_cells(
-    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None
-) -> tuple[CentreNet, list[dict[str, float]]]:
+    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None,
+    start: dict[str, Tensor] | None = None,
+) -> tuple[CentreNet, list[dict[str, float]]]:  # fmt: skip
     """Train, or go on where a killed training stopped.
 
     Args:
@@ -32,6 +33,7 @@ def train_cells(
         recipe: settings.
         checkpoint: file that is written every `checkpoint_every` steps and read at the start.
         report: called with the step and its figures as often as a checkpoint is written.
+        start: weights of another training to go on from, in place of ImageNet's.
 
     Returns:
         The network with the running mean of its weights, and the history: `step`, `middle`, `box` (means of losses
@@ -42,6 +44,8 @@ def train_cells(
     """
     torch.manual_seed(seed_for(recipe.seed, "cells"))
     network = (imagenet_centre_net if recipe.weights == "imagenet" else CentreNet)(len(CLASSES), recipe.channels)
+    if start is not None:
+        network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in start.items()})
     network = network.to(memory_format=torch.channels_last)
     freeze_stages(network, recipe.frozen_stages if recipe.weights == "imagenet" else 0)
     learning = [p for p in network.parameters() if p.requires_grad]
@@ -49,11 +53,11 @@ def train_cells(
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
     history: list[dict[str, float]] = []
     made_of = fingerprint([recipe.model_dump(exclude={"checkpoint_every"}), sorted(p.image_id for p in pictures)])
-    start = _resume(checkpoint, made_of, network, optimizer, mean, history)
+    first = _resume(checkpoint, made_of, network, optimizer, mean, history)
     before, began = history[-1]["cpu_s"] if history else 0.0, time.process_time()
     windows, sums = Windows(pictures, recipe), [0.0, 0.0]
     network.train()
-    for step in range(start, recipe.steps):
+    for step in range(first, recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * _factor(step, recipe)
         losses = _step(network, optimizer, learning, windows, step, recipe)
@@ -80,7 +84,7 @@ def _step(
     pixels, goals = windows.batch(step)
     maps = network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
     middle, box = cell_loss(maps, goals)
-    loss = middle + box
+    loss = middle + recipe.box_weight * box
     if not torch.isfinite(loss):
         raise TrainingDivergedError(
             "the cell detector diverged", where=f"step {step}", got=f"loss {loss.item()}", remedy="lower cells.lr"

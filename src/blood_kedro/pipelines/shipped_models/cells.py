@@ -12,7 +12,7 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
-from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, PictureOptions
+from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining, PictureOptions
 
 if TYPE_CHECKING:
     from blood_kedro.library.shipped.pictures import LabelledPicture
@@ -27,8 +27,8 @@ def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[Labe
 
 
 def train(
-    shipped_pictures: list[LabelledPicture], recipe: CellRecipe, left_out: list[str], pictures: PictureOptions,
-    work_folder: Path,
+    shipped_pictures: list[LabelledPicture], recipe: CellRecipe, training: CellTraining, pictures: PictureOptions,
+    work_folder: Path, start: ModelBundle | None = None,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:  # fmt: skip
     """Train the detector without some laboratories, in an MLflow child run of its own."""
     from blood_kedro.library.core.plain import to_plain
@@ -37,17 +37,24 @@ def train(
     from blood_kedro.library.shipped.pictures import fingerprint_of, learnt_from
     from blood_kedro.library.shipped.train_cells import train_cells
 
+    left_out = list(training.left_out)
+    recipe = recipe.model_copy(update={"steps": training.steps or recipe.steps})
     mine = learnt_from(shipped_pictures, frozenset(left_out))
     name = f"cells without {', '.join(left_out)}" if left_out else "cells"
     with tracking.child_run(name, "cells") as run_id:
         tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(mine)})
         tracking.log_data("labelled pictures", fingerprint_of(mine), "training")
         network, history = train_cells(
-            mine, recipe, work_folder / "training.pt", lambda step, row: tracking.log_metrics(row, step=step)
+            mine,
+            recipe,
+            work_folder / "training.pt",
+            lambda step, row: tracking.log_metrics(row, step=step),
+            None if start is None else start.weights,
         )
     config = {
         "model": "cells", "classes": list(CLASSES), "cell_px": pictures.cell_px, "recipe": to_plain(recipe),
-        "left_out": left_out, "pictures": len(mine), "data_fingerprint": fingerprint_of(mine),
+        "left_out": left_out, "start_from": training.start_from, "pictures": len(mine),
+        "data_fingerprint": fingerprint_of(mine),
         "thresholds": counting_thresholds(network, some_of_each(mine)), "cpu_s": history[-1]["cpu_s"],
         "command": "make train-shipped RAW=<folder of the public sets>",
     }  # fmt: skip

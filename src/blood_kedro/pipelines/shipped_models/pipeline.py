@@ -11,46 +11,47 @@ from blood_kedro.pipelines.shipped_models.types import gather_types, leave_out_t
 
 def create_pipeline(**_: object) -> Pipeline:
     """The cell detector, once without each left-out set of laboratories and once on all; and the classifiers."""
-    names = configured.shipped_cell_trainings()
+    trainings = configured.shipped_cell_trainings()
     gathered = Node(
         gather_pictures, ["raw_root", "params:shipped.pictures"], ["shipped_pictures", "shipped_rejects"],
         name="gather_pictures",
     )  # fmt: skip
-    scores, scales = ([f"{name}.{kind}" for name in names] for kind in ("scores", "scales"))
-    joined = [
+    scores, scales = ([f"{name}.{kind}" for name in trainings] for kind in ("scores", "scales"))
+    ending = [
+        gathered,
         Node(join_scores, scores, "shipped_cells_scores", name="join_cell_scores"),
         Node(join_scores, scales, "shipped_cells_scales", name="join_cell_scales"),
-    ]
-    shipped = Node(
-        ship_cells,
-        ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"],
-        "shipped_cells",
-        name="ship_cells",
-    )
-    types = (_types(name) for name in configured.shipped_types())
-    return sum((*(_training(name) for name in names), *types), Pipeline([gathered, *joined, shipped]))
+        Node(
+            ship_cells, ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"], "shipped_cells",
+            name="ship_cells",
+        ),
+    ]  # fmt: skip
+    detectors = [_training(name, entry.get("start_from")) for name, entry in trainings.items()]
+    return sum((*detectors, *map(_types, configured.shipped_types())), Pipeline(ending))
 
 
-def _training(name: str) -> Pipeline:
+def _training(name: str, start_from: str | None) -> Pipeline:
+    """Training and judging; one that goes on from another takes that one's model."""
+    inputs = {
+        "shipped_pictures": "shipped_pictures", "recipe": "params:recipe", "training": "params:training",
+        "pictures": "params:pictures", "work_folder": "work_folder", **({"start": "start"} if start_from else {}),
+    }  # fmt: skip
     template = Pipeline(
         [
+            Node(train, inputs, ["model", "history", "run_id"], name="train"),
             Node(
-                train, ["shipped_pictures", "params:recipe", "params:left_out", "params:pictures", "work_folder"],
-                ["model", "history", "run_id"], name="train",
-            ),
-            Node(
-                judge_cells, ["model", "shipped_pictures", "params:judging", "run_id"],
-                ["scores", "scales"], name="judge",
+                judge_cells, ["model", "shipped_pictures", "params:judging", "run_id"], ["scores", "scales"],
+                name="judge",
             ),
         ]
     )  # fmt: skip
     return Pipeline(
         template,
         namespace=name,
-        inputs={"shipped_pictures": "shipped_pictures"},
+        inputs={"shipped_pictures": "shipped_pictures", **({"start": f"{start_from}.model"} if start_from else {})},
         parameters={
             "params:recipe": "params:shipped.cells.recipe",
-            "params:left_out": f"params:shipped.cells.trainings.{name}",
+            "params:training": f"params:shipped.cells.trainings.{name}",
             "params:pictures": "params:shipped.pictures",
             "params:judging": "params:shipped.cells.judging",
         },
