@@ -9,9 +9,10 @@ ENV ?= base
 # Environments other than base have their results in data/<environment> (src/blood_kedro/environments.py).
 OTHERS := $(filter-out base local,$(notdir $(patsubst %/,%,$(wildcard conf/*/))))
 RAW ?= data/01_raw
-CELL_PX ?= 36
-REGIMEN ?= regimen_2
+CELL_PX ?=
+REGIMEN ?= shipped
 ACCEPT_LARGE ?= false
+COMMA := ,
 UV_VERSION := 0.13.8
 
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -24,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz viz-site mlflow report count detect app data bench simulator transfer study pack docs dist lock clean
+.PHONY: help install run real test lint types format viz viz-site mlflow report count detect app data bench simulator transfer study train-shipped pack docs dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,11 +59,11 @@ mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
 
-count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>, ENV=<whose models>)
+count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>, else measured; ENV=<whose models>)
 	@test -n "$(IMAGES)" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
-	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES)),sam_counting.inputs.own.cell_px=$(CELL_PX)'
+	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES))$(if $(CELL_PX),$(COMMA)sam_counting.inputs.own.measure_scale=false$(COMMA)sam_counting.inputs.own.cell_px=$(CELL_PX))'
 
-detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen>, ENV=<whose models>)
+detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen> in place of the shipped detector, ENV=<whose models>)
 	@test -n "$(IMAGES)" || { echo "say which: make detect IMAGES=<image or folder>"; exit 2; }
 	$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params='detection.input=$(abspath $(IMAGES)),detection.regimen=$(REGIMEN)'
 
@@ -88,6 +89,9 @@ study: $(STAMP) ## every shipped regimen with one small budget and three seeds, 
 	test -f data/laptop/05_model_input/unified/coco_val.json || BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop \
 		--pipelines=ingestion,standardization,merging
 	$(BIN)/python benchmarks/study.py
+
+train-shipped: $(STAMP) ## train the models that come with the project again; goes on where it stopped (RAW=<folder of the public sets>)
+	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --pipelines=shipped_models
 
 pack: $(STAMP) ## data and regimens for a machine without this project: make pack REGIMENS="regimen_1" ENV=laptop, into build/pack
 	$(BIN)/python scripts/pack_detector.py build/pack $(REGIMENS) --env=$(ENV)

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from blood_kedro.configured import SHIPPED
 from blood_kedro.environments import config_loader, name_of, results_root
 from blood_kedro.library.core.errors import BloodKedroError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import CONFIG, ModelBundle, load_bundle
@@ -28,6 +29,7 @@ from blood_kedro.library.core.records import describe_model, place, read_record
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.detection.options import OwnImages
+from blood_kedro.library.shipped.bundle import describe_shipped
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -60,9 +62,9 @@ def models_folder(root: Path) -> Path:
 
 
 def detectors(root: Path, values: dict[str, Any]) -> list[str]:
-    """Regimens whose detector was trained in this environment."""
+    """The detector that comes with the project, then the regimens whose detector was trained in this environment."""
     folder = models_folder(root)
-    return [name for name in values["regimens"] if (folder / name / CONFIG).is_file()]
+    return [SHIPPED, *(name for name in values["regimens"] if (folder / name / CONFIG).is_file())]
 
 
 def models(root: Path, values: dict[str, Any]) -> list[str]:
@@ -71,7 +73,8 @@ def models(root: Path, values: dict[str, Any]) -> list[str]:
     names = [values["sam_counting"]["inputs"]["own"].get("classifier"), *detectors(root, values)]
     trained = [name for name in names if name and (folder / name / CONFIG).is_file()]
     said = [describe_model(name, read_record(place(folder / name, is_model=True))) for name in trained]
-    return said or [f"No model has been trained in environment {environment} yet (looked in {folder})."]
+    others = said or [f"No other model has been trained in environment {environment} yet (looked in {folder})."]
+    return [describe_shipped("cells"), *others]
 
 
 def look(
@@ -149,11 +152,16 @@ def _detected(
     from blood_kedro.library.detection.own import detect_images
     from blood_kedro.library.imaging.large import pixels_of
     from blood_kedro.library.reporting.own_images import shown
+    from blood_kedro.library.shipped.own import find_cells
 
-    bundle = _model(root, str(detector))
-    found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
+    if detector == SHIPPED:
+        found, used = find_cells([image], None, score, work, rejects), describe_shipped("cells")
+    else:
+        bundle = _model(root, str(detector))
+        found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
+        used = describe_model(str(detector), bundle.record)
     ((name, file),) = found.files.items()
-    return shown(name, pixels_of(file)), found.cells, found.counts, [describe_model(str(detector), bundle.record)]
+    return shown(name, pixels_of(file)), found.cells, found.counts, [used]
 
 
 def _model(root: Path, name: str) -> ModelBundle:

@@ -16,6 +16,9 @@ from typing import Any
 
 from blood_kedro.library.core.errors import ConfigurationError
 
+# The name that stands for the detector that comes with the project.
+SHIPPED = "shipped"
+
 _parameters: dict[str, Any] | None = None
 
 
@@ -164,9 +167,10 @@ def detects_own_images() -> bool:
     return bool((_current().get("detection") or {}).get("input"))
 
 
-def own_detector() -> str:
-    """The regimen whose detector looks at a user's own images."""
-    return str(_current()["detection"]["regimen"])
+def own_detector() -> str | None:
+    """The regimen whose detector looks at a user's own images; None is the one that comes with the project."""
+    name = str(_current()["detection"]["regimen"])
+    return None if name == SHIPPED else name
 
 
 def counts_own_smear() -> bool:
@@ -198,6 +202,16 @@ def _with_source(section: str) -> list[str]:
     entries = counting().get(section) or {}
     names = _enabled(section, counting())
     return [name for name in names if not entries[name].get("source") or entries[name]["source"] in _enabled("sources")]
+
+
+def shipped_cell_trainings() -> dict[str, dict[str, Any]]:
+    """Trainings of the shipped cell detector by name; the one on all laboratories is `cells_all`."""
+    return dict(((_current().get("shipped") or {}).get("cells") or {}).get("trainings") or {})
+
+
+def shipped_types() -> list[str]:
+    """Names of the shipped classifiers of cells."""
+    return list(_current().get("shipped_types") or {})
 
 
 def scored_split() -> str:

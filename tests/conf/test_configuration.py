@@ -167,7 +167,7 @@ def test_every_entry_of_counting_is_valid(environment: str) -> None:
     for name, entry in section["inputs"].items():
         made_input = SmearInput(**entry)
         assert made_input.name == name
-        assert made_input.classifier in section["classifiers"]
+        assert made_input.classifier in {None, *section["classifiers"]}
     configured.set_from(configured.complete(parameters))
     assert "own" not in configured.counting_inputs()
     assert set(configured.kind_classifiers()) <= set(section["classifiers"])
@@ -206,7 +206,8 @@ def test_a_smear_of_ones_own_is_counted_alone_and_nothing_is_trained() -> None:
     assert configured.counting_inputs() == ["own"]
     assert configured.counts_own_smear()
     own = SmearInput(**made["sam_counting"]["inputs"]["own"])
-    assert (own.path, own.enabled, own.classifier) == ("/smears/mine.tif", True, "cell_kinds")
+    assert (own.path, own.enabled, own.classifier) == ("/smears/mine.tif", True, None)
+    assert (own.segmenter, own.measure_scale) == ("shipped", True), "a fresh clone has nothing else"
     assert configured.complete(made) == made
 
 

@@ -170,7 +170,9 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
 
     folder = copy_project(tmp_path / "project")
     field = next((demo / "data/01_raw/synthetic/images").glob("*.png"))
-    own = ("--pipeline=sam_counting", f"--params=sam_counting.input={field},sam_counting.inputs.own.cell_px=38")
+    settings = ("cell_px=38", "measure_scale=false", "segmenter=watershed", "classifier=cell_kinds")
+    values = ",".join(f"sam_counting.inputs.own.{setting}" for setting in settings)
+    own = ("--pipeline=sam_counting", f"--params=sam_counting.input={field},{values}")
     failed = kedro_run(folder, *own, check=False)
     assert failed.returncode != 0
     assert "there is no trained model" in failed.stderr + failed.stdout

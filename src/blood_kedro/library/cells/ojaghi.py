@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.cells.crop import crop_square, touches_border
+from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.cells import Cell
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import read_rgb
+from blood_kedro.library.imaging.read import read_grey, read_rgb
 
 HOW_TO_GET = "git clone https://github.com/Abhi21298/Thesis-Blood-Smears and point raw_root's ojaghi/ at it"
 # facts-data.md, section 5: no labelled mask has 300 px^2 or less; platelets, debris and slivers do. A single red cell
@@ -26,6 +27,7 @@ MIN_AREA_PX2, MAX_AREA_PX2 = 300, 2200
 _INSIDE_SHARE, _SAME_IOU = 0.8, 0.8
 # A cell of one piece fills its convex outline; SAM's leftovers between cells do not.
 _MIN_FILL = 0.6
+_CUT = "the border of the tile cuts the cell"
 
 
 def tiles(folder: Path) -> list[Path]:
@@ -42,24 +44,8 @@ def tiles(folder: Path) -> list[Path]:
 
 def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects: Rejects) -> Iterator[Cell]:
     """Single red cells of a tile with their masks; everything else is a reject with its reason."""
-    shown = image.relative_to(folder)
-    paths = sorted((folder / "Mask_sub_folders" / image.stem).glob("*.png"), key=lambda p: (len(p.stem), p.stem))
-    if not paths:
-        rejects.add(shown, "image", "dropped", "tile without masks")
-        return
     rgb = read_rgb(image)
-    masks, rows = [], []
-    for path in paths:
-        try:
-            mask = np.asarray(read_rgb(path)[..., 0] > 127, np.bool_)
-        except BadInputError as error:
-            rejects.add(path.relative_to(folder), "cell", "dropped", error.what)
-            continue
-        if mask.shape != rgb.shape[:2]:
-            rejects.add(path.relative_to(folder), "cell", "dropped", f"mask of {mask.shape}, tile of {rgb.shape[:2]}")
-            continue
-        masks.append(mask)
-        rows.append(path)
+    masks, rows = _masks(folder, image, rgb.shape[:2], rejects)
     smear = "HS2" if image.stem.startswith("HS2") else "HS1"
     for mask, path, reason in zip(masks, rows, _reasons(masks), strict=True):
         if reason is not None:
@@ -77,6 +63,48 @@ def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects
                 "shape": None, "x_px": centre[0], "y_px": centre[1], "mask_origin": "sam",
             },
         )  # fmt: skip
+
+
+def boxes_of_tile(folder: Path, image: Path, rejects: Rejects) -> tuple[Boxes, Boxes]:
+    """Boxes `(N, 4)` xyxy px of the red cells of a tile, cut ones too, and of what is neither a cell nor background.
+
+    The second are clusters that SAM did not take apart.
+    """
+    masks, _ = _masks(folder, image, read_rgb(image).shape[:2], rejects)
+    cells, unclear = [], []
+    for mask, reason in zip(masks, _reasons(masks), strict=True):
+        if reason is None or reason == _CUT:
+            cells.append(_box(mask))
+        elif reason.startswith("cluster") and reason.endswith(" 0 other masks inside"):
+            unclear.append(_box(mask))
+    return np.array(cells, np.float64).reshape(-1, 4), np.array(unclear, np.float64).reshape(-1, 4)
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    y, x = np.nonzero(mask)
+    return int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
+
+
+def _masks(
+    folder: Path, image: Path, shape: tuple[int, ...], rejects: Rejects
+) -> tuple[list[npt.NDArray[np.bool_]], list[Path]]:
+    """Masks of a tile with the size of the tile, and their files."""
+    paths = sorted((folder / "Mask_sub_folders" / image.stem).glob("*.png"), key=lambda p: (len(p.stem), p.stem))
+    if not paths:
+        rejects.add(image.relative_to(folder), "image", "dropped", "tile without masks")
+    masks, rows = [], []
+    for path in paths:
+        try:
+            mask = np.asarray(read_grey(path) > 127, np.bool_)
+        except BadInputError as error:
+            rejects.add(path.relative_to(folder), "cell", "dropped", error.what)
+            continue
+        if mask.shape != shape:
+            rejects.add(path.relative_to(folder), "cell", "dropped", f"mask of {mask.shape}, tile of {shape}")
+            continue
+        masks.append(mask)
+        rows.append(path)
+    return masks, rows
 
 
 def _reasons(masks: list[npt.NDArray[np.bool_]]) -> list[str | None]:
@@ -110,7 +138,7 @@ def _reason(mask: npt.NDArray[np.bool_], area: int, parts: int, *, twin: bool, a
         (parts >= 2 or area > MAX_AREA_PX2, f"cluster: area {area} px^2, {parts} other masks inside"),
         (twin, "the same cell as an earlier mask"),
         (around, "part of a cell that has a mask of its own"),
-        (touches_border(mask), "the border of the tile cuts the cell"),
+        (touches_border(mask), _CUT),
         (area < _MIN_FILL * box, f"fills {area / box:.2f} of its box: no cell of one piece"),
     )
     return next((text for wrong, text in checks if wrong), None)

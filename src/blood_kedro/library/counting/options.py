@@ -22,12 +22,13 @@ class Segmentation(_Frozen):
     """From a tile to masks.
 
     `segmenter`: `watershed` needs nothing, `precomputed` the folder `masks` with one sub-folder per tile, `unet` a
-    folder `model` of rbc_morphology, `sam` a checkpoint. `cell_px` is the usual diameter of a red cell in the image:
+    folder `model` of rbc_morphology, `sam` a checkpoint, `shipped` takes the detector that comes with the project.
+    `cell_px` is the usual diameter of a red cell in the image:
     all areas are measured by it. `filter_rule: published` is paper 004's own. `min_platelet`: spots from so much of a
     red cell on are shown to the classifier; what it does not call a platelet is dropped below `filter.min_area`.
     """
 
-    segmenter: Literal["watershed", "precomputed", "unet", "sam"] = "watershed"
+    segmenter: Literal["watershed", "precomputed", "unet", "sam", "shipped"] = "watershed"
     masks: str | None = None
     model: str | None = None
     unet_view: Literal["cells", "fields"] = Field(
@@ -58,7 +59,8 @@ class Segmentation(_Frozen):
 class SmearInput(Segmentation):
     """What is counted, and how.
 
-    `source`: images of a source of this project, whose labelled cells are then the reference; or `path`: an image, a
+    `measure_scale`: `cell_px` is measured on the smears by the shipped detector. `source`: images of a source of this
+    project, whose labelled cells are then the reference; or `path`: an image, a
     folder of images (each a smear), or a folder of tiles named `[<smear>_]<column>_<row>`. `reference_masks`: masks as
     for `precomputed`, which the found ones are compared with. `write_masks` leaves label images, coloured masks and
     contours behind. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells and
@@ -75,6 +77,7 @@ class SmearInput(Segmentation):
     enabled: bool = True
     source: str | None = None
     path: str | None = None
+    measure_scale: bool = False
     reference_masks: str | None = None
     counted_by_hand: dict[str, dict[Kind, int]] = {}
     write_masks: bool = True

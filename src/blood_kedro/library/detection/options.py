@@ -195,13 +195,20 @@ class Pretraining(_Frozen):
 class OwnImages(_Frozen):
     """What a user wants to have looked at.
 
-    `input` is an image or a folder of images, `regimen` the name of the trained detector. An image with a side above
-    `tiled_above_px` is cut into overlapping tiles of `tile_px`: cells should take the share of a tile that they take of
-    a training image.
+    `input` is an image or a folder of images, `regimen` the name of the trained detector, or `shipped` for the one that
+    comes with the project. Cells below `score_threshold` are left out; None takes the shipped model's own thresholds,
+    and 0.5 for a trained one. `cell_px` is the width of a red cell in the images, for the shipped model; None finds it
+    from each. A trained one sees an image with a side above `tiled_above_px` in overlapping tiles of `tile_px`: cells
+    should take the share of a tile that they take of a training image.
     """
 
     input: str | None = None
-    regimen: str = "regimen_2"
-    score_threshold: float = Field(0.5, ge=0, le=1)
+    regimen: str = "shipped"
+    score_threshold: float | None = Field(None, ge=0, le=1)
+    cell_px: float | None = Field(None, gt=0)
     tile_px: int = Field(640, gt=31)
     tiled_above_px: int = Field(2000, gt=31)
+
+    def least_score(self) -> float:
+        """Of a trained detector's cells."""
+        return 0.5 if self.score_threshold is None else self.score_threshold

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
@@ -16,6 +18,16 @@ from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
 
 CELL_COLUMNS = ["image", "cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Cells of one picture: `boxes (N, 4)` xyxy px of it, N labels and scores; `facts` stand beside its counts."""
+
+    boxes: npt.NDArray[np.float64]
+    labels: list[str]
+    scores: npt.NDArray[np.float64]
+    facts: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Found:
 def detect_images(
     bundle: ModelBundle, paths: Sequence[Path], options: OwnImages, work_folder: Path, rejects: Rejects
 ) -> Found:
-    """Find the cells of images; files that cannot be read go to rejects.
+    """Find the cells of images with a detector that was trained here; files that cannot be read go to rejects.
 
     Raises:
         SourceNotFoundError: there is no readable image.
@@ -41,6 +53,29 @@ def detect_images(
 
     network, classes = load_detector(bundle), bundle.config["classes"]
     prepare = preprocessing(bundle.config["regimen"]["augmentation"])
+
+    def look(pixels: npt.NDArray[np.uint8]) -> Seen:
+        found = detect_image(network, pixels, prepare, options.tile_px, options.tiled_above_px)
+        sure = found.scores >= options.least_score()
+        return Seen(found.boxes[sure], [classes[int(k) - 1] for k in found.labels[sure]], found.scores[sure])
+
+    return look_at(look, paths, work_folder, rejects)
+
+
+def look_at(
+    look: Callable[[npt.NDArray[np.uint8]], Seen], paths: Sequence[Path], work_folder: Path, rejects: Rejects
+) -> Found:
+    """Find the cells of images; files that cannot be read go to rejects.
+
+    Args:
+        look: finds the cells of one picture `(H, W, 3) uint8`, which may be mapped.
+        paths: images, or folders of them.
+        work_folder: for large images, which are unpacked once.
+        rejects: what could not be read.
+
+    Raises:
+        SourceNotFoundError: there is no readable image.
+    """
     rows: list[list[object]] = []
     counts, files = [], {}
     listed = image_files(paths)
@@ -51,17 +86,15 @@ def detect_images(
         except BadInputError as error:
             rejects.add(file, "image", "dropped", error.what)
             continue
-        found = detect_image(network, pixels, prepare, options.tile_px, options.tiled_above_px)
-        sure = found.scores >= options.score_threshold
-        labels = [classes[int(k) - 1] for k in found.labels[sure]]
+        seen = look(pixels)
         for cell, (box, label, score) in enumerate(
-            zip(found.boxes[sure].tolist(), labels, found.scores[sure].tolist(), strict=True), start=1
+            zip(seen.boxes.tolist(), seen.labels, seen.scores.tolist(), strict=True), start=1
         ):
             rows.append([name, cell, label, score, *box])
-        kinds = pd.Series([coarse(label) for label in labels], dtype=object)
+        kinds = [coarse(label) for label in seen.labels]
         counts.append(
             {"image": name, "width_px": pixels.shape[1], "height_px": pixels.shape[0],
-             **{kind: int((kinds == kind).sum()) for kind in COARSE}}
+             **{kind: kinds.count(kind) for kind in COARSE}, **seen.facts}
         )  # fmt: skip
         files[name] = ready
     if not files:

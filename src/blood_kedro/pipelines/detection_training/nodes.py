@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
@@ -18,6 +18,9 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.detection.options import OwnImages, Pretraining, Regimen
+
+if TYPE_CHECKING:
+    from blood_kedro.library.detection.own import Found
 
 logger = logging.getLogger(__name__)
 
@@ -189,8 +192,6 @@ def detect_own_images(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     """Look at a user's own images with a trained detector: cells, counts, rejects, and a page with overlays."""
     from blood_kedro.library.detection.own import detect_images
-    from blood_kedro.library.imaging.large import pixels_of
-    from blood_kedro.library.reporting.own_images import PAGE, shown, write_own_report
 
     rejects = Rejects("own")
     found = detect_images(model, [Path(str(detection.input))], detection, work_folder, rejects)
@@ -198,10 +199,40 @@ def detect_own_images(
     logger.info("%s", used)
     notes = [
         used,
-        f"Found by {detection.regimen} ({model.config['weights_origin']}), scores from {detection.score_threshold:g}.",
+        f"Found by {detection.regimen} ({model.config['weights_origin']}), scores from {detection.least_score():g}.",
         f"It knows: {', '.join(model.config['classes']).replace('_', ' ')}. On a microscope or stain that it was not "
         "trained on, look at the overlays before you use a number.",
     ]
+    return _reported(found, notes, rejects, report_folder)
+
+
+def detect_with_shipped(
+    detection: OwnImages, work_folder: Path, report_folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
+    """The same with the detector that comes with the project, which needs no training here and no hint of scale."""
+    from blood_kedro.library.shipped.bundle import describe_shipped
+    from blood_kedro.library.shipped.own import find_cells
+
+    rejects = Rejects("own")
+    found = find_cells(
+        [Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects
+    )  # fmt: skip
+    how = "measured on each image" if detection.cell_px is None else "as given"
+    logger.info("%s", describe_shipped("cells"))
+    notes = [
+        f"{describe_shipped('cells')} What it finds and what it does not: docs/model_cards.md.",
+        f"cell_px: width of a red cell in px of the image, {how}; where it looks wrong, say it: "
+        "--params=detection.cell_px=<px>. Look at the overlays before you use a number.",
+    ]
+    return _reported(found, notes, rejects, report_folder)
+
+
+def _reported(
+    found: Found, notes: list[str], rejects: Rejects, report_folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
+    from blood_kedro.library.imaging.large import pixels_of
+    from blood_kedro.library.reporting.own_images import PAGE, shown, write_own_report
+
     table = conform(RejectsSchema, rejects.rows)
     pictures = (shown(name, pixels_of(file)) for name, file in found.files.items())
     page = write_own_report(report_folder, "Cells detected", pictures, found.cells, found.counts, notes, table) / PAGE

@@ -8,6 +8,7 @@ from blood_kedro import configured
 from blood_kedro.pipelines.detection_training.nodes import (
     cells_to_paste,
     detect_own_images,
+    detect_with_shipped,
     draw,
     predict,
     pretrain,
@@ -96,9 +97,11 @@ def _regimen(name: str) -> Pipeline:
 
 
 def _own_images() -> Pipeline:
+    regimen = configured.own_detector()
+    model = [] if regimen is None else [f"{regimen}.model"]
     node = Node(
-        detect_own_images,
-        [f"{configured.own_detector()}.model", "params:detection", "own_images_work", "own_detection_folder"],
+        detect_with_shipped if regimen is None else detect_own_images,
+        [*model, "params:detection", "own_images_work", "own_detection_folder"],
         ["own_detection_cells", "own_detection_counts", "own_detection_rejects", "own_detection_report"],
         name="detect_own_images",
         tags=["inference"],

@@ -36,6 +36,10 @@ def segmenter(options: Segmentation) -> Segment:
         return lambda _name, rgb, _rejects: model(rgb)
     if options.segmenter == "unet":
         return _Unet(_existing(options.model, "run rbc_morphology first, or choose segmenter: watershed"), options)
+    if options.segmenter == "shipped":
+        from blood_kedro.library.shipped.segment import ShippedSegmenter
+
+        return ShippedSegmenter(options.cell_px)
     if options.segmenter == "precomputed":
         return Precomputed(_existing(options.masks, "correct masks, or choose segmenter: watershed"))
     return Watershed(options)

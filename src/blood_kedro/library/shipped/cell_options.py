@@ -1,0 +1,74 @@
+"""Settings of the shipped cell detector: the pictures that it learns from, and how."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blood_kedro.library.shipped.augment import Jitter
+
+CLASSES = ("rbc", "wbc", "platelet")
+
+
+class PictureOptions(BaseModel):
+    """Labelled pictures of several laboratories at one width of a red cell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell_px: float = Field(32, ge=16, le=64, description="width of a usual red cell in the pictures that networks see")
+    # Pictures of TXL-PBC come from three laboratories that their size tells apart (facts-data.md, section 6).
+    txl_laboratories: dict[str, str] = {
+        "640x480": "bccd", "416x416": "bccd", "360x363": "pbc", "366x369": "pbc", "575x575": "raabin",
+    }  # fmt: skip
+    # Squares of 416 px are 640x480 pictures squeezed to a square: learnt from, never judged by.
+    squeezed: tuple[str, ...] = ("416x416",)
+    chula_cell_px: float = 38
+    chula_class_size_px: dict[str, float] = {}
+    chula_min_points: int = Field(30, ge=1, description="a Chula field with fewer labelled cells says little")
+    chula_complete: float = Field(0.15, description="judged by: fields with at most this share of cells unlabelled")
+
+
+class CellRecipe(BaseModel):
+    """How the cell detector is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: Literal["imagenet", "none"] = "imagenet"
+    channels: int = Field(64, ge=8)
+    frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the backbone that stay as they are")
+    window_px: int = Field(224, ge=64, multiple_of=32)
+    batch: int = Field(2, ge=1)
+    steps: int = Field(500, ge=1)
+    lr: float = Field(8e-4, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    warmup: float = Field(0.06, ge=0, le=1, description="share of the steps")
+    box_weight: float = Field(5, gt=0, description="of the loss of boxes, beside that of middles")
+    clip: float = Field(5, gt=0)
+    ema: float = Field(0.99, ge=0, lt=1)
+    zoom: float = Field(0.25, ge=0, lt=1, description="pictures are made smaller or larger by up to this factor")
+    jitter: Jitter | None = Jitter()
+    # How often windows are taken from each laboratory, relative to each other.
+    laboratories: dict[str, float] = {"bccd": 1.0, "pbc": 1.0, "raabin": 1.0, "chula": 1.0, "ojaghi": 0.7}
+    seed: int = 0
+    checkpoint_every: int = Field(50, ge=1)
+
+
+class CellTraining(BaseModel):
+    """One training: laboratories that it leaves out, and, if it goes on from another, that one's name and its steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    left_out: tuple[str, ...] = ()
+    start_from: str | None = None
+    steps: int | None = Field(None, ge=1, description="None: those of the recipe")
+
+
+class CellJudging(BaseModel):
+    """How the cell detector is judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(150, ge=1, description="pictures of each laboratory, chosen by chance, the same for every model")
+    draws: int = Field(2000, ge=0, description="bootstrap over groups")
+    seed: int = 0

@@ -1,0 +1,100 @@
+"""A shipped classifier at work: from a picture and boxes to a type and its probabilities for each cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from blood_kedro.library.core.boxes import Boxes
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.shipped.augment import recoloured
+from blood_kedro.library.shipped.bundle import fill
+from blood_kedro.library.shipped.stains import change_to_standard
+from blood_kedro.library.shipped.type_network import CellTypeNet
+from blood_kedro.library.shipped.type_options import View
+from blood_kedro.library.shipped.type_scores import softened
+from blood_kedro.library.shipped.type_training import log_probabilities
+from blood_kedro.library.shipped.views import cut_view
+
+RgbImage = npt.NDArray[np.uint8]
+UNSURE = "other"
+
+
+@dataclass(frozen=True)
+class CellClassifier:
+    """Types of cells in pictures of any magnification.
+
+    `temperature` calibrates the probabilities; a cell whose likeliest type has less than `threshold` is `other`.
+    """
+
+    network: CellTypeNet
+    classes: tuple[str, ...]
+    view: View
+    views: int
+    temperature: float
+    threshold: float
+    config: dict[str, Any]
+
+    def predict(self, rgb: RgbImage, boxes: Boxes, cell_px: float) -> pd.DataFrame:
+        """One row per box: `type`, `sureness` (probability of the likeliest type, 0..1), and `p_<class>` of each class.
+
+        Args:
+            rgb: `(H, W, 3) uint8`.
+            boxes: `(N, 4)`, xyxy px of `rgb`, half-open.
+            cell_px: width of a usual red cell in `rgb`; the shipped model `scale` finds it.
+
+        Raises:
+            BadInputError: the picture is no 8-bit RGB, boxes have another shape, or `cell_px` is no width.
+        """
+        _check(rgb, boxes, cell_px)
+        logs = softened(self.logs(rgb, boxes, cell_px), self.temperature)
+        table = pd.DataFrame(np.exp(logs), columns=[f"p_{name}" for name in self.classes])
+        sureness = np.exp(logs.max(axis=1, initial=-np.inf))
+        named = np.array(self.classes, object)[logs.argmax(axis=1)] if len(boxes) else np.array([], object)
+        table.insert(0, "sureness", sureness)
+        table.insert(0, "type", np.where(sureness < self.threshold, UNSURE, named))
+        return table
+
+    def logs(self, rgb: RgbImage, boxes: Boxes, cell_px: float) -> npt.NDArray[np.float64]:
+        """Log-probabilities `(N, C)` before temperature; arguments as of `predict`."""
+        if not len(boxes):
+            return np.zeros((0, len(self.classes)))
+        centres = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)], axis=1)
+        crops = [self._crop(rgb, centre, cell_px) for centre in centres]
+        return log_probabilities(self.network, np.stack(crops), self.views)
+
+    def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
+        crop = cut_view(rgb, (float(centre[0]), float(centre[1])), cell_px, self.view)
+        change = change_to_standard(rgb, centre[None], cell_px, self.view.stain)
+        return crop if change is None else recoloured(crop, change)
+
+
+def classifier_of(bundle: ModelBundle) -> CellClassifier:
+    """The classifier of a bundle, ready to predict, its half-precision weights as float32.
+
+    Raises:
+        DataContractError: the weights do not fit.
+    """
+    config = bundle.config
+    network = CellTypeNet(len(config["classes"]))
+    fill(network, bundle, str(config["model"]))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return CellClassifier(
+        network, tuple(config["classes"]), View(**config["recipe"]["view"]), int(config["views"]),
+        float(config["temperature"]), float(config["threshold"]), config,
+    )  # fmt: skip
+
+
+def _check(rgb: RgbImage, boxes: Boxes, cell_px: float) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise BadInputError("a picture must be 8-bit RGB", got=f"{rgb.dtype} {rgb.shape}", expected="uint8 (H, W, 3)")
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise BadInputError("boxes must be xyxy", got=str(boxes.shape), expected="(N, 4)")
+    if not 4 <= cell_px <= 2000:
+        raise BadInputError("width of a red cell in px cannot be meant", got=str(cell_px), expected="4 to 2000")

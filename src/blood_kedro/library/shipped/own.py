@@ -1,0 +1,66 @@
+"""The shipped cell detector on images that somebody brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.smear import Smear
+from blood_kedro.library.detection.own import Found, Seen, look_at
+from blood_kedro.library.imaging.read import RgbImage
+from blood_kedro.library.shipped.load import load
+
+# So many tiles tell the scale of a folder.
+_MOST_TILES = 9
+
+
+def find_cells(
+    paths: Sequence[Path], cell_px: float | None, score: float | None, work_folder: Path, rejects: Rejects
+) -> Found:
+    """Cells of images, by the model that comes with the project.
+
+    Counts have two columns more: `cell_px`, the width of a red cell that each image was read at, and
+    `scale_confidence` in 0..1, which is 1 where the width was given.
+
+    Args:
+        paths: images, or folders of them.
+        cell_px: width of a red cell, px of the images; None finds it from each.
+        score: cells that are less sure are left out; None takes the model's own thresholds.
+        work_folder: for large images, which are unpacked once.
+        rejects: what could not be read.
+
+    Raises:
+        SourceNotFoundError: there is no readable image.
+    """
+    cells = load("cells")
+
+    def look(rgb: RgbImage) -> Seen:
+        scale = None if cell_px is not None else cells.scale(rgb)
+        width = cell_px if scale is None else scale.cell_px
+        found = cells.predict(rgb, width, score)
+        facts = {"cell_px": round(found.cell_px, 1), "scale_confidence": 1.0 if scale is None else scale.confidence}
+        return Seen(found.boxes, found.labels, found.scores, facts)
+
+    return look_at(look, paths, work_folder, rejects)
+
+
+def measured_width(smears: Sequence[Smear]) -> float:
+    """Width of a red cell, px, by some tiles of smears of one magnification: the median of the answers.
+
+    Raises:
+        BadInputError: no tile shows a red cell.
+    """
+    scale = load("scale")
+    places = [(smear, place) for smear in smears for place in smear.grid.places]
+    chosen = places[:: max(1, len(places) // _MOST_TILES)][:_MOST_TILES]
+    widths = [scale.predict(smear.read(place)).cell_px for smear, place in chosen]
+    if np.isnan(widths).all():
+        raise BadInputError(
+            "no red cell is found to measure the scale by", where=smears[0].name,
+            remedy="say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
+        )  # fmt: skip
+    return float(np.nanmedian(widths))

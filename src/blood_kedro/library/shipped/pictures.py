@@ -1,0 +1,259 @@
+"""Labelled pictures of every laboratory, brought to one width of a red cell.
+
+Each source is taken as its labels allow: TXL-PBC has boxes of nearly every cell; Chula has points, from which boxes are
+measured; the tiles of Ojaghi et al. have masks. What a source does not label is known per class (`known`), and cells
+that show without a label are regions that count for nothing (`ignore`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
+from blood_kedro.library.core.boxes import Boxes, area
+from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.hashing import fingerprint
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.taxonomy import coarse
+from blood_kedro.library.imaging.read import RgbImage, read_rgb
+from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
+from blood_kedro.library.merging.options import DuplicateOptions
+from blood_kedro.library.merging.thumbnails import Thumbnail, make_thumbnails
+from blood_kedro.library.merging.turned import turned_copies
+from blood_kedro.library.shipped.cell_options import CLASSES, PictureOptions
+from blood_kedro.library.sources.bccd import Bccd
+from blood_kedro.library.sources.chula import Chula
+from blood_kedro.library.sources.options import SourceOptions
+from blood_kedro.library.sources.yolo import YoloFolder
+from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes
+from blood_kedro.library.standardization.options import SourceBoxes
+
+_ALL = (True, True, True)
+# A box that comes nearer to the border of its picture than this may be a cell that is cut.
+_EDGE_PX = 2
+# Pictures judged by the incomplete labels of their own source are a laboratory of their own.
+_OWN = "_own"
+# In larger sets, only overlaps of about a fifth of the frame and more are found.
+_DUPLICATES = DuplicateOptions(exhaustive_limit=250)
+_PAIR = ["image_a", "image_b"]
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """A picture at the networks' scale with its cells.
+
+    `boxes (N, 4)` and `ignore (K, 4)` are xyxy px of `pixels (H, W, 3) uint8`; `labels (N,)` number `CLASSES` from 0;
+    `known` says which classes are labelled wherever they show; `zoom` is px of `pixels` per px of the file. Pictures
+    that are not `judged` are only learnt from; those of `official_test` are never learnt from.
+    """
+
+    image_id: str
+    laboratory: str
+    group_id: str
+    pixels: RgbImage
+    boxes: Boxes
+    labels: npt.NDArray[np.int64]
+    ignore: Boxes
+    known: tuple[bool, bool, bool]
+    zoom: float
+    judged: bool
+    official_test: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture as its source has it, boxes in px of the file."""
+
+    path: Path
+    source: str
+    laboratory: str
+    boxes: Boxes
+    labels: npt.NDArray[np.int64]
+    ignore: Boxes
+    known: tuple[bool, bool, bool]
+    judged: bool = True
+    official_test: bool = False
+    scale_of: str = ""  # pictures that share one magnification
+
+
+def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[LabelledPicture]:
+    """Every labelled picture of the sources under `raw_root`, in a fixed order.
+
+    Raises:
+        SourceNotFoundError: none of them is there.
+    """
+    readers = {"txl_pbc": _txl, "bccd": _bccd, "chula": _chula, "ojaghi": _ojaghi}
+    found = [
+        each for name, read in readers.items() if (raw_root / name).is_dir()
+        for each in read(raw_root / name, options, rejects)
+    ]  # fmt: skip
+    if not found:
+        raise SourceNotFoundError(
+            "no labelled pictures to train the shipped models on", where=str(raw_root),
+            expected="txl_pbc/, chula/, ojaghi/ or bccd/", remedy="make data, or set RAW to the folder of the sets",
+        )  # fmt: skip
+    groups, tested = _groups(found)
+    zooms = {key: options.cell_px / width for key, width in _widths(found).items()}
+    return [
+        _scaled(each, raw_root, group, zooms[each.scale_of], official_test=test)
+        for each, group, test in zip(found, groups, tested, strict=True)
+        if each.scale_of in zooms
+    ]
+
+
+def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+    names = {"WBC": "wbc", "RBC": "rbc", "Platelets": "platelet", "PC": "platelet"}
+    adapter = YoloFolder(SourceOptions(name="txl_pbc", adapter="yolo", labels=names))
+    for image in adapter.scan(folder, rejects):
+        height, width = read_rgb(folder / image.path).shape[:2]
+        size = f"{width}x{height}"
+        laboratory = options.txl_laboratories.get(size)
+        if laboratory is None:
+            rejects.add(image.path, "image", "dropped", f"no laboratory is known for pictures of {size} px")
+            continue
+        boxes = np.array([label.box_xyxy_px for label in image.labels], np.float64).reshape(-1, 4)
+        labels = np.array([CLASSES.index(names[label.label_raw]) for label in image.labels], np.int64)
+        boxes, labels = _without_twins(boxes, labels)
+        judged = size not in options.squeezed
+        yield _Found(
+            folder / image.path, "txl_pbc", laboratory, boxes, labels, np.zeros((0, 4)), _ALL, judged, scale_of=size
+        )
+
+
+def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, npt.NDArray[np.int64]]:
+    """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs of TXL-PBC, facts-data.md, section 6)."""
+    from blood_kedro.library.core.boxes import iou
+
+    twin = np.triu(iou(boxes, boxes) > 0.9, k=1).any(axis=0)
+    return boxes[~twin], labels[~twin]
+
+
+def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+    """Pictures of the official test list, judged by their own labels; never learnt from, and nothing near them is."""
+    for image in Bccd().scan(folder, rejects):
+        if image.official_split != "test":
+            continue
+        boxes = np.array([label.box_xyxy_px for label in image.labels], np.float64).reshape(-1, 4)
+        labels = np.array([CLASSES.index(coarse(Bccd.labels[label.label_raw])) for label in image.labels], np.int64)
+        sound = area(boxes) > 0
+        yield _Found(
+            folder / image.path, "bccd", f"bccd{_OWN}", boxes[sound], labels[sound], np.zeros((0, 4)), _ALL,
+            official_test=True, scale_of="640x480",
+        )  # fmt: skip
+
+
+def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+    settings = SourceBoxes(cell_px=options.chula_cell_px, class_size_px=options.chula_class_size_px)
+    for image in Chula().scan(folder, rejects):
+        if len(image.labels) < options.chula_min_points:
+            continue
+        points = [
+            LabelBox(f"{image.path.stem}#{label.row}", label.label_raw, "rbc", label.box_xyxy_px, "point")
+            for label in image.labels if label.box_xyxy_px is not None
+        ]  # fmt: skip
+        made = fitted_boxes(points, read_rgb(folder / image.path), settings)
+        boxes = np.array([each.box_xyxy_px for each in made], np.float64).reshape(-1, 4)
+        free = np.array([each.ignore for each in made], np.bool_)
+        complete = free.mean() <= options.chula_complete
+        yield _Found(
+            folder / image.path, "chula", "chula", boxes[~free], np.zeros((~free).sum(), np.int64), boxes[free],
+            (True, False, False), judged=bool(complete), scale_of="chula",
+        )  # fmt: skip
+
+
+def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+    for path in tiles(folder):
+        boxes, ignore = boxes_of_tile(folder, path, rejects)
+        labels = np.zeros(len(boxes), np.int64)
+        yield _Found(path, "ojaghi", "ojaghi", boxes, labels, ignore, (True, False, False), scale_of="ojaghi")
+
+
+def _widths(found: list[_Found]) -> dict[str, float]:
+    """Median width of a whole red cell of each magnification, px: square root of the box's area."""
+    widths: dict[str, list[float]] = {}
+    for each in found:
+        if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
+            continue
+        height, width = cv2.imread(str(each.path)).shape[:2]
+        low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
+        inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
+        whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
+        widths.setdefault(each.scale_of, []).extend(np.sqrt(area(whole)))
+    return {key: float(np.median(values)) for key, values in widths.items() if values}
+
+
+def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
+    """Group of each picture, and whether its group holds a picture of BCCD's official test list.
+
+    Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
+    """
+    sizes = [cv2.imread(str(each.path)).shape[1::-1] for each in found]
+    thumbnails = make_thumbnails([each.path for each in found], sizes)
+    ids = [f"{each.source}/{each.path.stem}" for each in found]
+    pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]
+    for mine in _alike([each.laboratory.removesuffix(_OWN) for each in found]):
+        copies = turned_copies([thumbnails[k] for k in mine], _DUPLICATES.turned_similarity)
+        pairs.append(pd.DataFrame([(ids[mine[i]], ids[mine[j]]) for i, j, _ in copies], columns=_PAIR))
+    groups = duplicate_groups(ids, pd.concat(pairs, ignore_index=True), [_smear(each) for each in found])
+    tested = {group for group, each in zip(groups, found, strict=True) if each.official_test}
+    return groups, [group in tested for group in groups]
+
+
+def _alike(names: list[str]) -> list[list[int]]:
+    """Places of equal names."""
+    return [[k for k, name in enumerate(names) if name == each] for each in sorted(set(names))]
+
+
+def _pairs(ids: list[str], thumbnails: list[Thumbnail], mine: list[int]) -> pd.DataFrame:
+    chosen = [ids[k] for k in mine]
+    found = find_duplicates(chosen, ["one"] * len(mine), [thumbnails[k] for k in mine], _DUPLICATES)
+    return found[_PAIR]
+
+
+def _smear(found: _Found) -> str | None:
+    if found.source != "ojaghi":
+        return None
+    return "ojaghi/HS2" if found.path.stem.startswith("HS2") else "ojaghi/HS1"
+
+
+def _scaled(found: _Found, root: Path, group: str, zoom: float, *, official_test: bool) -> LabelledPicture:
+    rgb = read_rgb(found.path)
+    size = (max(1, round(rgb.shape[1] * zoom)), max(1, round(rgb.shape[0] * zoom)))
+    how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    factor = np.array([size[0] / rgb.shape[1], size[1] / rgb.shape[0]] * 2)
+    return LabelledPicture(
+        image_id=found.path.relative_to(root).with_suffix("").as_posix(),
+        laboratory=found.laboratory,
+        group_id=group,
+        pixels=np.asarray(cv2.resize(rgb, size, interpolation=how), np.uint8),
+        boxes=found.boxes * factor,
+        labels=found.labels,
+        ignore=found.ignore * factor,
+        known=found.known,
+        zoom=zoom,
+        judged=found.judged,
+        official_test=official_test,
+    )
+
+
+def learnt_from(pictures: list[LabelledPicture], left_out: frozenset[str]) -> list[LabelledPicture]:
+    """Pictures to train on where laboratories are left out: none of theirs, none of BCCD's official test."""
+    return [
+        each for each in pictures
+        if not each.laboratory.endswith(_OWN) and each.laboratory not in left_out
+        and not each.official_test
+    ]  # fmt: skip
+
+
+def fingerprint_of(pictures: list[LabelledPicture]) -> str:
+    """Of the pictures and their labels."""
+    return fingerprint(
+        [[p.image_id, p.group_id, p.pixels.shape, p.boxes.round(2).tolist(), p.labels.tolist()] for p in pictures]
+    )

@@ -1,0 +1,66 @@
+"""The shipped cell detector as a segmenter of counting: a box says that there is a cell, stain says where it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.pieces import Piece, piece
+from blood_kedro.library.imaging.read import RgbImage
+from blood_kedro.library.imaging.segmentation import BoolMask, foreground, split_instances
+from blood_kedro.library.shipped.cells import Cells
+from blood_kedro.library.shipped.load import load
+
+# A mask that fills less of its box is not the cell's: the cell is too pale, or the stain runs into a neighbour.
+_LEAST_FILL = 0.4
+
+
+@dataclass(frozen=True)
+class ShippedSegmenter:
+    """Masks of the cells of a tile. It loads its model where it is called: in a worker process, not before.
+
+    Args:
+        cell_px: width of a red cell, px of the tile.
+    """
+
+    cell_px: float
+
+    @cached_property
+    def _cells(self) -> Cells:
+        cells: Cells = load("cells")
+        return cells
+
+    def __call__(self, _name: str, rgb: RgbImage, _rejects: Rejects) -> list[Piece]:
+        """One mask for each cell found: what is stained in its box, split from its neighbours; else an ellipse."""
+        found = self._cells.predict(rgb, self.cell_px)
+        if not len(found):
+            return []
+        middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        labels = split_instances(foreground(rgb, self.cell_px), self.cell_px, middles)
+        made = [
+            _mask(labels == number, box, float(score))
+            for number, (box, score) in enumerate(zip(found.boxes, found.scores, strict=True), start=1)
+        ]
+        return [each for each in made if each is not None]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model."""
+        return {"cell_px": self.cell_px}
+
+
+def _mask(region: BoolMask, box: np.ndarray[Any, np.dtype[np.float64]], score: float) -> Piece | None:
+    height, width = region.shape
+    x0, y0, x1, y1 = (round(float(v)) for v in box)
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    inside = region[y0:y1, x0:x1]
+    if inside.mean() < _LEAST_FILL:
+        yy, xx = np.mgrid[y0:y1, x0:x1] + 0.5
+        middle_x, middle_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        inside = ((xx - middle_x) / (box[2] - box[0])) ** 2 + ((yy - middle_y) / (box[3] - box[1])) ** 2 < 0.25
+    return piece(np.asarray(inside, np.bool_), x0, y0, score)

@@ -1,0 +1,73 @@
+"""The network of the shipped classifiers: EfficientNet-Lite0 of images in 0..1, its first stages left as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.training import packaged_weights
+
+if TYPE_CHECKING:
+    from blood_kedro.library.shipped.type_options import TypeRecipe
+
+
+class CellTypeNet(nn.Module):
+    """Logits `(N, classes)` of `(N, 3, S, S) float32` images in 0..1.
+
+    Args:
+        classes: their number.
+        dropout: before the last layer.
+        drop_path: of whole blocks.
+    """
+
+    def __init__(self, classes: int, dropout: float = 0.0, drop_path: float = 0.0) -> None:
+        import timm
+
+        super().__init__()
+        self.body: nn.Module = timm.create_model(
+            packaged_weights.TIMM_NAME, num_classes=classes, drop_rate=dropout, drop_path_rate=drop_path
+        )
+        self._frozen: list[nn.Module] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        (mean, *_), (deviation, *_) = packaged_weights.NORMALIZATION  # the same in all channels
+        logits: Tensor = self.body((images - mean) / deviation)
+        return logits
+
+    def freeze(self, stages: int) -> None:
+        """Leave the stem and the first stages as they are, statistics of batch norm included; 0 freezes nothing."""
+        if stages == 0:
+            return
+        body = self.body
+        self._frozen = [body.conv_stem, body.bn1, *list(body.blocks)[:stages]]  # type: ignore[list-item, arg-type]
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> CellTypeNet:
+        """As torch's, but frozen stages never learn statistics."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+
+def first_network(classes: int, recipe: TypeRecipe) -> CellTypeNet:
+    """A network at the start of its training, its head silent.
+
+    Raises:
+        WeightsNotFoundError: the package of ImageNet weights is not installed.
+    """
+    network = CellTypeNet(classes, recipe.dropout, recipe.drop_path)
+    if recipe.weights == "imagenet":
+        own = network.body.state_dict()
+        given = {n: v for n, v in packaged_weights.efficientnet_lite0().items() if own[n].shape == v.shape}
+        network.body.load_state_dict(given, strict=False)
+        network.freeze(recipe.frozen_stages)
+    # A head of usual size starts at a loss far above that of guessing, and its first steps spoil the body.
+    nn.init.zeros_(network.body.classifier.weight)  # type: ignore[union-attr, arg-type]
+    nn.init.zeros_(network.body.classifier.bias)  # type: ignore[union-attr, arg-type]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,243 @@
+"""Train a shipped classifier of cells and judge it: at home on groups kept out, and on laboratories it never saw."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.hashing import table_fingerprint
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.shipped.attribution import IMAGENET, SETS
+from blood_kedro.library.shipped.bundle import bundle_of
+from blood_kedro.library.shipped.eight_shapes import SINGLE_SHAPES, as_eight, shape_of
+from blood_kedro.library.shipped.type_cells import CropSet, bccd_white_cells, chula_cells, pbc_cells
+from blood_kedro.library.shipped.type_network import CellTypeNet
+from blood_kedro.library.shipped.type_options import TypeModel, View
+from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
+from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types, log_probabilities
+from blood_kedro.library.shipped.views import plain_view
+from blood_kedro.library.training.splits import split_groups
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+OnStep = Callable[[dict[str, float]], None]
+
+_READERS: dict[str, Callable[[Path, View, Rejects], CropSet]] = {
+    "chula": chula_cells, "pbc": pbc_cells, "bccd": bccd_white_cells,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A trained classifier, its answers on cells that it did not learn from, and what they are worth.
+
+    `answers` has a row per cell of the validation and test parts: `cell_id, part, type, answer, sureness`.
+    """
+
+    bundle: ModelBundle
+    answers: pd.DataFrame
+    report: dict[str, Any]
+
+
+def gather_types(raw_root: Path, options: TypeModel, rejects: Rejects) -> CropSet:
+    """Cells of all sources of a classifier.
+
+    Raises:
+        SourceNotFoundError: a source is missing.
+    """
+    parts = [_READERS[name](raw_root / name, options.recipe.view, rejects) for name in options.sources]
+    table = pd.concat([part.table for part in parts], ignore_index=True)
+    return CropSet(np.concatenate([part.crops for part in parts]), table)
+
+
+def parents(classes: Sequence[str]) -> dict[str, str]:
+    """The class of the taxonomy above each class."""
+    return {name: above for name in classes if (above := taxonomy.PARENT.get(name)) is not None}
+
+
+def meant_classes(types: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which classes each label allows, `(N, C)`: itself, what it is a kind of, and all kinds of it.
+
+    Raises:
+        ConfigurationError: a label allows none of the classes.
+    """
+    allowed = {t: [taxonomy.is_a(t, c) or taxonomy.is_a(c, t) for c in classes] for t in set(types)}
+    homeless = sorted(t for t, row in allowed.items() if not any(row))
+    if homeless:
+        raise ConfigurationError("cells have types that are none of the classes", got=", ".join(homeless))
+    return np.array([allowed[t] for t in types], np.bool_)
+
+
+def train_and_judge(cells: CropSet, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None) -> Judged:
+    """Train on most groups, calibrate on some, judge on the rest.
+
+    Args:
+        cells: of all sources.
+        options: of the classifier.
+        work_folder: for checkpoints.
+        on_step: called with rows of the history.
+
+    Raises:
+        ConfigurationError: there are too few groups, or labels without a class.
+    """
+    train, val, test = parts_of(cells.table, options)
+    meant = meant_classes(cells.table["type"].tolist(), options.classes)
+    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step)
+    raw = {name: _answers(trained, cells, rows, options) for name, rows in (("val", val), ("test", test))}
+    temperature = best_temperature(raw["val"], meant[val])
+    logs = {name: softened(each, temperature) for name, each in raw.items()}
+    right = meant[val][np.arange(len(val)), logs["val"].argmax(axis=1)]
+    threshold = threshold_for(right, np.exp(logs["val"].max(axis=1)), options.answered_accuracy)
+    report: dict[str, Any] = {
+        "cells": {"train": len(train), "val": len(val), "test": len(test)},
+        "groups": {n: int(cells.table["group_id"].iloc[r].nunique()) for n, r in (("train", train), ("val", val))},
+        "cpu_s": trained.cpu_s,
+        "test": judged_by_laboratory(logs["test"], cells.table.iloc[test], options),
+        "answered_at_threshold": _at_threshold(logs["test"], meant[test], threshold),
+    }
+    if "chula" in options.sources:
+        report["eight_shapes"] = _eight_figures(logs["test"], cells.table.iloc[test], options)
+    rows = {"val": val, "test": test}
+    answers = pd.concat([_answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
+    config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
+    network = trained_network(trained, options)
+    return Judged(bundle_of(network, {**config, "cpu_s": trained.cpu_s, "figures": report}), answers, report)
+
+
+def judge_left_out(
+    cells: CropSet, options: TypeModel, laboratory: str, work_folder: Path, on_step: OnStep = lambda _: None
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
+
+    Only cells of these classes are learnt from. The temperature comes from the validation groups of the others.
+    Arguments as of `train_and_judge`.
+    """
+    own = (cells.table["laboratory"] == laboratory).to_numpy()
+    labels, groups = _labels_and_groups(cells.table)
+    asked = np.array([taxonomy.roll_up(t, options.five) is not None for t in cells.table["type"]])
+    train, val = split_groups(np.flatnonzero(~own & asked), labels, groups, options.val_share, options.seed)
+    meant = meant_classes(cells.table["type"].tolist(), options.classes)
+    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step)
+    raw = _answers(trained, cells, val, options)
+    temperature = best_temperature(raw, meant[val])
+    table = cells.table[own]
+    logs = softened(_answers(trained, cells, np.flatnonzero(own), options), temperature)
+    report = {
+        "laboratory": laboratory, "learnt_from": len(train), "cpu_s": trained.cpu_s, "temperature": temperature,
+        **five_figures(logs, table, options),
+    }  # fmt: skip
+    among = rolled_up(logs, options.classes, options.five, parents(options.classes))
+    return report, _answer_rows(table, among, options.five, laboratory)
+
+
+def five_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
+    """Figures over the classes that all laboratories name, of the cells that have one of them."""
+    return _figures_over(logs, table, options, options.five)
+
+
+def _figures_over(logs: Floats, table: pd.DataFrame, options: TypeModel, view: Sequence[str]) -> dict[str, Any]:
+    """Figures of the cells that have a class of a view, among the classes of that view."""
+    types = [taxonomy.roll_up(t, view) for t in table["type"]]
+    known = np.array([t is not None for t in types])
+    truth = np.array([view.index(t) for t in types if t is not None], np.int64)
+    seen = rolled_up(logs[known], options.classes, view, parents(options.classes))
+    groups = table["group_id"].to_numpy()[known]
+    return figures(truth, seen, groups, view, resamples=options.resamples, seed=options.seed)
+
+
+def parts_of(table: pd.DataFrame, options: TypeModel) -> tuple[Rows, Rows, Rows]:
+    """Rows to learn from, to calibrate on and to judge by; groups stay whole and classes are spread evenly."""
+    labels, groups = _labels_and_groups(table)
+    rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
+    share = options.val_share / (1 - options.test_share)
+    train, val = split_groups(rest, labels, groups, share, options.seed + 1)
+    return train, val, test
+
+
+def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Rows]:
+    labels = (table["laboratory"] + "/" + table["type"]).to_numpy(object)
+    return labels, np.asarray(pd.factorize(table["group_id"])[0], np.int64)
+
+
+def _answers(trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel) -> Floats:
+    seen = plain_view(cells.crops[rows], options.recipe.view)
+    return log_probabilities(trained_network(trained, options), seen, options.views)
+
+
+def trained_network(trained: TrainedTypes, options: TypeModel) -> CellTypeNet:
+    """The network with its averaged weights."""
+    network = CellTypeNet(len(options.classes))
+    network.load_state_dict(trained.weights)
+    return network
+
+
+def judged_by_laboratory(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
+    """Figures of each laboratory over the classes of its labels, kinds of a class counted as that class."""
+    made = {}
+    for laboratory in sorted(table["laboratory"].unique()):
+        own = (table["laboratory"] == laboratory).to_numpy()
+        # A laboratory that says neutrophil is not asked for bands.
+        view = whole_types(options.classes)
+        labels = {taxonomy.roll_up(t, view) for t in table["type"][own]}
+        named = [name for name in view if name in labels]
+        made[laboratory] = _figures_over(logs[own], table[own], options, named)
+    return made
+
+
+def whole_types(classes: Sequence[str]) -> list[str]:
+    """Classes without their kinds: bands and segmented ones are neutrophils; shapes of red cells stay apart."""
+    return list(
+        dict.fromkeys(
+            name if taxonomy.PARENT[name] in (None, "wbc", "rbc") else str(taxonomy.PARENT[name]) for name in classes
+        )
+    )
+
+
+def _eight_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
+    truth = np.array([SINGLE_SHAPES.index(shape_of(t)) for t in table["type"]], np.int64)
+    seen, groups = as_eight(logs, options.classes), table["group_id"].to_numpy()
+    return figures(truth, seen, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)
+
+
+def _at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -> dict[str, float]:
+    answered = np.exp(logs.max(axis=1)) >= threshold
+    right = meant[np.arange(len(meant)), logs.argmax(axis=1)]
+    accuracy = float(right[answered].mean()) if answered.any() else float("nan")
+    return {"threshold": threshold, "share_answered": float(answered.mean()), "accuracy": accuracy}
+
+
+def _answer_rows(table: pd.DataFrame, logs: Floats, classes: Sequence[str], part: str) -> pd.DataFrame:
+    named = np.array(classes, object)[logs.argmax(axis=1)]
+    kept = table[["cell_id", "image_id", "group_id", "type", "x_px", "y_px"]]
+    return kept.assign(part=part, answer=named, sureness=np.exp(logs.max(axis=1)))
+
+
+def bundle_config(
+    learnt: pd.DataFrame, first_crops: npt.NDArray[np.uint8], options: TypeModel, temperature: float, threshold: float
+) -> dict[str, Any]:
+    """What a model says of itself: classes, recipe, data, calibration, attribution."""
+    return {
+        "model": options.name,
+        "classes": list(options.classes),
+        "recipe": options.recipe.model_dump(mode="json"),
+        "cell_px": options.recipe.view.cell_px,
+        "views": options.views,
+        "temperature": temperature,
+        "threshold": threshold,
+        "learnt_from": sorted(learnt["image_id"].unique()),
+        "data": [*(SETS[name] for name in options.sources), IMAGENET],
+        "data_fingerprint": table_fingerprint(learnt),
+        "first_pixels": hashlib.sha256(np.ascontiguousarray(first_crops).tobytes()).hexdigest()[:16],
+        "cells_by_type": {str(k): int(v) for k, v in learnt["type"].value_counts().sort_index().items()},
+        "command": "make train-shipped RAW=<folder of the public sets>",
+    }

@@ -1,0 +1,220 @@
+"""Training of a shipped classifier: fixed in length, resumable, its averaged weights kept.
+
+Nothing is chosen by the validation cells while it runs: the averaged weights of the last step are the result.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.core.errors import TrainingDivergedError
+from blood_kedro.library.core.hashing import fingerprint, seed_for
+from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
+from blood_kedro.library.shipped.type_options import TypeRecipe
+from blood_kedro.library.shipped.views import training_view
+
+logger = logging.getLogger(__name__)
+
+Crops = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Cells to learn from.
+
+    `crops (N, S, S, 3) uint8` have margins; `meant (N, C) bool` says which classes a label allows (a neutrophil may be
+    band or segmented); `rows` are those that are trained on.
+    """
+
+    crops: Crops
+    meant: npt.NDArray[np.bool_]
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class TrainedTypes:
+    """Averaged weights by layer name, loss by step, and the CPU seconds that it took."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, float]]
+    cpu_s: float
+
+
+def fit_types(
+    lessons: Lessons,
+    recipe: TypeRecipe,
+    work_folder: Path,
+    on_step: Callable[[dict[str, float]], None] = lambda _: None,
+) -> TrainedTypes:
+    """Train for the steps of the recipe.
+
+    A run that was killed continues from its last checkpoint when it is called again with the same arguments.
+
+    Args:
+        lessons: what to learn.
+        recipe: how.
+        work_folder: keeps the checkpoint; removed at the end.
+        on_step: called with each row of the history.
+
+    Raises:
+        TrainingDivergedError: the loss is no number any more.
+        WeightsNotFoundError: ImageNet weights are not installed.
+    """
+    state = _State.start(lessons, recipe, work_folder)
+    chances = sampling_chances(lessons, recipe.balance)
+    while state.step < recipe.steps:
+        start = time.process_time()
+        loss = _train_step(state, lessons, chances, recipe)
+        state.cpu_s += time.process_time() - start
+        state.step += 1
+        if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
+            row = {"step": float(state.step), "loss": loss, "cpu_s": state.cpu_s}
+            state.history.append(row)
+            on_step(row)
+            logger.info("step %d of %d, loss %.3f, %.0f CPU s", state.step, recipe.steps, loss, state.cpu_s)
+            state.save()
+    shutil.rmtree(work_folder, ignore_errors=True)
+    return TrainedTypes(state.average, state.history, state.cpu_s)
+
+
+def sampling_chances(lessons: Lessons, balance: float) -> npt.NDArray[np.float64]:
+    """Chance of each training row to be drawn, sum 1: rarer labels oftener, as `balance` says."""
+    _, kind, counts = np.unique(lessons.meant[lessons.rows], axis=0, return_inverse=True, return_counts=True)
+    chances = counts[kind.ravel()].astype(float) ** -balance
+    return np.asarray(chances / chances.sum(), np.float64)
+
+
+def allowed_loss(logits: Tensor, meant: Tensor, smoothing: float) -> Tensor:
+    """Mean of minus the log of the probability that the allowed classes have together, smoothed over all classes."""
+    logs = logits.log_softmax(dim=1)
+    allowed = torch.logsumexp(logs.masked_fill(~meant, -torch.inf), dim=1)
+    return -((1 - smoothing) * allowed + smoothing * logs.mean(dim=1)).mean()
+
+
+class _State:
+    """All that changes while a network learns."""
+
+    def __init__(self, network: CellTypeNet, recipe: TypeRecipe, file: Path) -> None:
+        self.network, self.file = network, file
+        groups: list[dict[str, Any]] = [{"params": [], "weight_decay": d} for d in (recipe.weight_decay, 0.0)]
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                groups[parameter.ndim < 2]["params"].append(parameter)
+        self.optimizer = torch.optim.AdamW(groups, recipe.lr)
+        self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self.step, self.cpu_s = 0, 0.0
+        self.history: list[dict[str, float]] = []
+
+    @classmethod
+    def start(cls, lessons: Lessons, recipe: TypeRecipe, folder: Path) -> _State:
+        torch.manual_seed(seed_for(recipe.seed, "network"))
+        kept = recipe.model_dump(mode="json", exclude={"checkpoint_every"})
+        name = fingerprint([kept, lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
+        state = cls(first_network(lessons.meant.shape[1], recipe), recipe, folder / f"{name}.pt")
+        if state.file.is_file():
+            state._load()
+            logger.info("training continues from step %d", state.step)
+        return state
+
+    def _load(self) -> None:
+        saved = torch.load(self.file, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average, self.history = saved["average"], saved["history"]
+        self.step, self.cpu_s = saved["step"], saved["cpu_s"]
+
+    def save(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.file.with_suffix(".part")
+        torch.save(
+            {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
+             "history": self.history, "step": self.step, "cpu_s": self.cpu_s}, temporary,
+        )  # fmt: skip
+        temporary.replace(self.file)
+
+
+def _train_step(state: _State, lessons: Lessons, chances: npt.NDArray[np.float64], recipe: TypeRecipe) -> float:
+    for group in state.optimizer.param_groups:
+        group["lr"] = recipe.lr * rate(state.step, recipe)
+    rng = np.random.default_rng(seed_for(recipe.seed, "step", state.step))
+    torch.manual_seed(seed_for(recipe.seed, "step", state.step))  # of dropout; the same after a resumed run
+    rows = rng.choice(lessons.rows, recipe.batch, p=chances)
+    seen = np.stack([training_view(lessons.crops[row], rng, recipe) for row in rows])
+    state.network.train()
+    loss = allowed_loss(state.network(as_images(seen)), torch.from_numpy(lessons.meant[rows]), recipe.smoothing)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingDivergedError(
+            "the loss is no number any more", where=f"step {state.step}", got=str(value), remedy="lower lr"
+        )
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
+    state.optimizer.step()
+    _average(state, min(recipe.ema, (1 + state.step) / (10 + state.step)))
+    return value
+
+
+def rate(step: int, recipe: TypeRecipe) -> float:
+    """The learning rate of a step as a share of the highest: a short rise, then a cosine to zero."""
+    rise = max(1, round(recipe.warmup * recipe.steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, recipe.steps - rise)))
+
+
+def _average(state: _State, decay: float) -> None:
+    with torch.no_grad():
+        for name, value in state.network.state_dict().items():
+            mean = state.average[name]
+            if value.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+def as_images(crops: Crops) -> Tensor:
+    """Crops `(N, S, S, 3) uint8` as `(N, 3, S, S) float32` in 0..1, channels last."""
+    images = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def log_probabilities(network: nn.Module, crops: Crops, views: int = 1, batch: int = 128) -> npt.NDArray[np.float64]:
+    """Mean log-probabilities over views of each cell: as it is, mirrored, and turned by right angles.
+
+    Args:
+        network: of images in 0..1.
+        crops: `(N, S, S, 3) uint8` without margins.
+        views: 1, 2, 4 or 8 orientations.
+        batch: cells at a time.
+
+    Returns:
+        `(N, C)`, rows whose exponentials sum to one.
+    """
+    network.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(crops), batch):
+            images = as_images(crops[start : start + batch])
+            turned = [_orientation(images, k).contiguous(memory_format=torch.channels_last) for k in range(views)]
+            parts.append(torch.stack([network(each).log_softmax(1) for each in turned]).mean(0).log_softmax(1))
+    return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros((0, 0))
+
+
+def _orientation(images: Tensor, k: int) -> Tensor:
+    """One of the eight orientations of a square: mirrored if odd, and turned by a right angle for every two."""
+    mirrored = images.flip(3) if k % 2 else images
+    return mirrored.rot90((0, 2, 1, 3)[k // 2], (2, 3))

@@ -1,0 +1,90 @@
+"""Nodes of the shipped cell detector: they adapt the catalog and MLflow to `library/shipped`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from blood_kedro import tracking
+from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining, PictureOptions
+
+if TYPE_CHECKING:
+    from blood_kedro.library.shipped.pictures import LabelledPicture
+
+
+def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[LabelledPicture], pd.DataFrame]:
+    """Labelled pictures of every laboratory at one width of a red cell."""
+    from blood_kedro.library.shipped.pictures import gather
+
+    rejects = Rejects("shipped")
+    return gather(raw_root, pictures, rejects), conform(RejectsSchema, rejects.rows)
+
+
+def train(
+    shipped_pictures: list[LabelledPicture], recipe: CellRecipe, training: CellTraining, pictures: PictureOptions,
+    work_folder: Path, start: ModelBundle | None = None,
+) -> tuple[ModelBundle, pd.DataFrame, str]:  # fmt: skip
+    """Train the detector without some laboratories, in an MLflow child run of its own."""
+    from blood_kedro.library.core.plain import to_plain
+    from blood_kedro.library.shipped.bundle import bundle_of
+    from blood_kedro.library.shipped.cell_scores import counting_thresholds, some_of_each
+    from blood_kedro.library.shipped.pictures import fingerprint_of, learnt_from
+    from blood_kedro.library.shipped.train_cells import train_cells
+
+    left_out = list(training.left_out)
+    recipe = recipe.model_copy(update={"steps": training.steps or recipe.steps})
+    mine = learnt_from(shipped_pictures, frozenset(left_out))
+    name = f"cells without {', '.join(left_out)}" if left_out else "cells"
+    with tracking.child_run(name, "cells") as run_id:
+        tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(mine)})
+        tracking.log_data("labelled pictures", fingerprint_of(mine), "training")
+        network, history = train_cells(
+            mine,
+            recipe,
+            work_folder / "training.pt",
+            lambda step, row: tracking.log_metrics(row, step=step),
+            None if start is None else start.weights,
+        )
+    config = {
+        "model": "cells", "classes": list(CLASSES), "cell_px": pictures.cell_px, "recipe": to_plain(recipe),
+        "left_out": left_out, "start_from": training.start_from, "pictures": len(mine),
+        "data_fingerprint": fingerprint_of(mine),
+        "thresholds": counting_thresholds(network, some_of_each(mine)), "cpu_s": history[-1]["cpu_s"],
+        "command": "make train-shipped RAW=<folder of the public sets>",
+    }  # fmt: skip
+    return bundle_of(network, config), pd.DataFrame(history), run_id
+
+
+def judge_cells(
+    model: ModelBundle, shipped_pictures: list[LabelledPicture], judging: CellJudging, run_id: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the tables: on the laboratories that were left out; the final model on BCCD's official test list."""
+    from blood_kedro.library.shipped.cell_scores import score_laboratories
+    from blood_kedro.library.shipped.cells import network_of
+
+    scores, scales = score_laboratories(network_of(model), shipped_pictures, model.config, judging)
+    with tracking.reopened(run_id):
+        tracking.log_metrics(
+            {f"{r['laboratory']}_{r['class']}_{r['scale']}_ap_50": r["ap_50"] for r in scores.to_dict("records")}
+        )
+    return scores, scales
+
+
+def join_scores(*parts: pd.DataFrame) -> pd.DataFrame:
+    """One table of all trainings."""
+    return pd.concat(parts, ignore_index=True)
+
+
+def ship_cells(model: ModelBundle, scores: pd.DataFrame, scales: pd.DataFrame) -> ModelBundle:
+    """The model trained on all, with the figures of those that were left out and where the pictures come from."""
+    from blood_kedro.library.shipped.attribution import CELLS
+
+    figures = {"scores": scores.to_dict("records"), "scales": scales.to_dict("records")}
+    config: dict[str, Any] = {**model.config, "figures": figures, "data": CELLS}
+    return ModelBundle(model.weights, config)

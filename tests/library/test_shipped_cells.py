@@ -1,0 +1,286 @@
+"""The shipped cell detector: what it is taught, how its answers are read, judged, stored and loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from blood_kedro.library.core.errors import (
+    BadInputError,
+    ConfigurationError,
+    DataContractError,
+    UnsafeFileError,
+)
+from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, save_bundle
+from blood_kedro.library.detection.tiled import Detections
+from blood_kedro.library.shipped.bundle import bundle_of, load_shipped
+from blood_kedro.library.shipped.cell_detector import AtScale, detect_at, without_parts
+from blood_kedro.library.shipped.cell_loss import around, cell_loss, goal_of
+from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
+from blood_kedro.library.shipped.cell_windows import Windows
+from blood_kedro.library.shipped.cells import Cells
+from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
+from blood_kedro.library.shipped.fold import fold_norms
+from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge
+from blood_kedro.library.shipped.load import load
+from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
+from blood_kedro.library.shipped.scale import find_scale
+from blood_kedro.library.shipped.train_cells import train_cells
+
+BOXES = np.array([[8.0, 12.0, 40.0, 44.0], [60.0, 20.0, 72.0, 34.0]])
+LABELS = np.array([0, 2])
+NOTHING = np.zeros((0, 4))
+SMALL = CellRecipe(
+    weights="none", channels=8, window_px=64, batch=1, steps=4, checkpoint_every=2, warmup=0.25, frozen_stages=0
+)
+
+
+def picture(laboratory: str = "here", *, known: tuple[bool, bool, bool] = (True, True, True)) -> LabelledPicture:
+    """Two cells, darker than the ground."""
+    pixels = np.full((80, 96, 3), 220, np.uint8)
+    for x0, y0, x1, y1 in BOXES.astype(int):
+        pixels[y0:y1, x0:x1] = 90
+    return LabelledPicture(
+        f"{laboratory}/1", laboratory, "g", pixels, BOXES, LABELS, NOTHING, known, 1.0, judged=True, official_test=False
+    )
+
+
+class Disks(nn.Module):
+    """Stands for a trained network: a red cell wherever the picture is dark, as wide as it was trained for."""
+
+    def __init__(self, width_px: float = 32) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.width_px = width_px
+
+    def forward(self, pictures: Tensor) -> Maps:
+        from scipy import ndimage
+
+        n, _, height, width = pictures.shape
+        middles = torch.full((n, 3, height // STRIDE, width // STRIDE), -9.0)
+        sides = torch.full((n, 3, 4, height // STRIDE, width // STRIDE), self.width_px / 2)
+        for k, one in enumerate(pictures):
+            labels, count = ndimage.label((one.mean(0) < 0.6).numpy())
+            for window in ndimage.find_objects(labels, max_label=count):
+                y, x = (int((s.start + s.stop) / 2 / STRIDE) for s in window)
+                high, wide = (s.stop - s.start for s in window)
+                # The surest where cells come at the width that it knows.
+                middles[k, 0, y, x] = 3 - 6 * abs(float(np.log2(wide / self.width_px)))
+                sides[k, 0, :, y, x] = torch.tensor([wide / 2, high / 2, wide / 2, high / 2])
+        return Maps(middles, sides)
+
+
+def disks(width_px: int, pitch_px: int, side: int) -> np.ndarray:
+    """A field of dark disks."""
+    yy, xx = np.mgrid[:side, :side]
+    centre = pitch_px // 2
+    dark = np.hypot(yy % pitch_px - centre, xx % pitch_px - centre) < width_px / 2
+    return np.where(dark[..., None], 90, 220).repeat(3, axis=2).astype(np.uint8)
+
+
+def test_a_cell_is_taught_where_it_is() -> None:
+    goal = goal_of(BOXES, LABELS, NOTHING, (True, True, True), (80, 96))
+    assert goal.middles.sum() == 2
+    assert goal.middles[0, 6, 6] == goal.bells[0, 6, 6] == 1  # middle at 24, 28 px
+    assert goal.weight[0].sum() == pytest.approx(1)
+    assert goal.weight[2].sum() == pytest.approx(1)
+    assert not goal.bells[1].any()
+    assert (goal.boxes[0][:, goal.weight[0] > 0] == BOXES[0][:, None]).all()
+
+
+def test_what_is_not_labelled_counts_for_nothing() -> None:
+    region = np.array([[40.0, 40.0, 80.0, 60.0]])
+    goal = goal_of(BOXES, LABELS, region, (True, False, True), (80, 96))
+    assert not goal.counted[1].any()
+    assert not goal.counted[0, 10:15, 11:20].any()
+    assert goal.counted[0, 6, 6] == 1
+
+
+def test_the_right_answer_costs_least() -> None:
+    goal = goal_of(BOXES, LABELS, NOTHING, (True, True, True), (80, 96))
+    right = torch.from_numpy(np.where(goal.middles > 0, 8.0, -8.0).astype(np.float32))[None]
+    places = around(torch.zeros(1, 3, 4, 20, 24))[0]
+    wanted = torch.from_numpy(goal.boxes)
+    exact = torch.cat([places[:, :2] - wanted[:, :2], wanted[:, 2:] - places[:, 2:]], 1)[None]
+    good = cell_loss(Maps(right, exact), [goal])
+    bad = cell_loss(Maps(-right, exact + 20), [goal])
+    assert all(float(value) < 0.01 for value in good)
+    assert all(float(value) > 1 for value in bad)
+
+
+def test_boxes_come_back_in_px_of_the_picture() -> None:
+    found = AtScale(Disks(), zoom=0.5)([torch.from_numpy(disks(64, 100, 300)).permute(2, 0, 1) / 255])[0]
+    assert len(found["boxes"]) == 9
+    widths = (found["boxes"][:, 2] - found["boxes"][:, 0]).numpy()
+    assert widths == pytest.approx(64, abs=8)
+    middles = (found["boxes"][:, :2] + found["boxes"][:, 2:]).numpy() / 2
+    assert sorted(middles.round(-1).tolist())[0] == pytest.approx([50, 50], abs=10)
+
+
+def test_a_large_picture_is_read_tile_by_tile_and_counted_once() -> None:
+    rgb = disks(32, 50, 1600)
+    assert len(detect_at(Disks(), rgb, 1.0).scores) == 32**2
+
+
+def test_the_scale_is_found_without_a_hint() -> None:
+    for width in (22, 40, 90):
+        found = find_scale(Disks(), disks(width, round(width * 1.6), 480), 32)
+        assert found.cell_px == pytest.approx(width, rel=0.1), width
+        assert 0 < found.confidence <= 1
+    nothing = find_scale(Disks(), np.full((200, 200, 3), 220, np.uint8), 32)
+    assert np.isnan(nothing.cell_px)
+    assert nothing.confidence == 0
+
+
+def test_a_lobe_is_no_cell_of_its_own() -> None:
+    boxes = np.array([[0.0, 0, 100, 100], [10, 10, 40, 40], [95, 95, 130, 130], [2, 2, 98, 98]])
+    kept = without_parts(Detections(boxes, np.array([2, 1, 1, 1]), np.array([0.9, 0.8, 0.7, 0.6])))
+    assert kept.boxes.tolist() == boxes[[0, 2]].tolist()
+
+
+def test_average_precision_and_counts_of_known_answers() -> None:
+    truth = picture()
+    perfect = Detections(BOXES, LABELS + 1, np.array([0.9, 0.8]))
+    red = judge(truth, perfect, "rbc", 0.5)
+    assert (red.cells, red.counted, red.whole) == (1, 1, 1)
+    assert average_precision([red]) == pytest.approx(1)
+    twice = Detections(np.array([BOXES[0], BOXES[0] + 3]), np.array([1, 1]), np.array([0.9, 0.8]))
+    doubled = judge(truth, twice, "rbc", 0.5)
+    assert doubled.right.tolist() == [True, False]
+    assert (doubled.counted, doubled.whole) == (2, 0)
+    half = Judged("g", np.array([0.9]), np.array([True]), 2, 1, 1)
+    assert average_precision([half]) == pytest.approx(51 / 101)
+    assert np.isnan(average_precision([Judged("g", np.zeros(0), np.zeros(0, bool), 0, 0, 0)]))
+
+
+def test_intervals_are_over_groups() -> None:
+    good, bad = (Judged("", np.array([0.9]), np.array([right]), 1, 1, 1) for right in (True, False))
+    one_group = [Judged("a", *vars_of(good)), Judged("a", *vars_of(bad))]
+    low, high = interval(one_group, average_precision, 50, 0)
+    assert low == high
+    low, high = interval([Judged("a", *vars_of(good)), Judged("b", *vars_of(bad))], average_precision, 50, 0)
+    assert (low, high) == (0, 1)
+
+
+def vars_of(each: Judged) -> tuple:
+    return each.scores, each.right, each.cells, each.counted, each.whole
+
+
+def test_windows_depend_on_the_step_alone_and_carry_their_boxes() -> None:
+    recipe = SMALL.model_copy(update={"jitter": None, "zoom": 0.0})
+    pixels, goals = Windows([picture()], recipe).batch(3)
+    again, _ = Windows([picture()], recipe).batch(3)
+    other, _ = Windows([picture()], recipe).batch(4)
+    assert (pixels == again).all()
+    assert (pixels != other).any()
+    for step in range(12):
+        pixels, goals = Windows([picture()], recipe).batch(step)
+        for _, y, x in np.argwhere(goals[0].middles > 0):
+            assert (pixels[0][y * STRIDE + 1, x * STRIDE + 1] == 90).all(), step
+
+
+def test_an_official_test_picture_and_a_left_out_laboratory_are_never_learnt_from() -> None:
+    from dataclasses import replace
+
+    pictures = [picture("a"), picture("b"), replace(picture("a"), official_test=True), picture("bccd_own")]
+    assert [each.laboratory for each in learnt_from(pictures, frozenset("b"))] == ["a"]
+
+
+def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, _row: dict[str, float]) -> None:
+        if step == 2:
+            raise KilledError
+
+    whole, history = train_cells([picture()], SMALL, tmp_path / "a.pt")
+    with pytest.raises(KilledError):
+        train_cells([picture()], SMALL, tmp_path / "b.pt", kill)
+    resumed, again = train_cells([picture()], SMALL, tmp_path / "b.pt")
+    assert [row["step"] for row in history] == [row["step"] for row in again] == [2, 4]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    config = {
+        "classes": list(CLASSES), "cell_px": 32, "recipe": {"channels": 8}, "thresholds": dict.fromkeys(CLASSES, 0.3)
+    }  # fmt: skip
+    save_bundle(bundle_of(CentreNet(3, 8), config), folder / "cells")
+    return folder
+
+
+def test_a_shipped_model_comes_back_in_half_precision(shipped: Path) -> None:
+    cells = load("cells", shipped)
+    found = cells.predict(disks(32, 50, 128), cell_px=32)
+    assert list(found.table().columns) == ["label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+    assert set(found.counts()) == set(CLASSES)
+    assert load_shipped("cells", shipped).weights["merge.0.weight"].dtype == torch.float16
+    assert load("scale", shipped).predict(np.full((90, 90, 3), 220, np.uint8)).confidence <= 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [("unknown", ConfigurationError), ("weights", UnsafeFileError), ("nan", DataContractError),
+     ("layer", DataContractError), ("classes", DataContractError)],
+)  # fmt: skip
+def test_a_model_that_is_not_what_was_shipped_is_refused(
+    shipped: Path, tmp_path: Path, broken: str, error: type[Exception]
+) -> None:
+    bundle = load_shipped("cells", shipped)
+    network, config = CentreNet(3, 8), dict(bundle.config)
+    network.load_state_dict({key: value.to(network.state_dict()[key].dtype) for key, value in bundle.weights.items()})
+    if broken == "nan":
+        network.middle.bias.data[:] = float("nan")
+    if broken == "classes":
+        config["classes"] = ["wbc", "rbc", "platelet"]
+    made = bundle_of(network, config)
+    if broken == "layer":
+        made = bundle_of(nn.Linear(2, 2), config)
+    save_bundle(made, tmp_path / "cells")
+    if broken == "weights":
+        data = bytearray((tmp_path / "cells" / WEIGHTS).read_bytes())
+        data[-1] ^= 1
+        (tmp_path / "cells" / WEIGHTS).write_bytes(bytes(data))
+    with pytest.raises(error):
+        load("nobody" if broken == "unknown" else "cells", tmp_path)
+
+
+def test_folded_norms_change_no_answer() -> None:
+    torch.manual_seed(0)
+    network = CentreNet(3, 8).eval()
+    for name, buffer in network.named_buffers():
+        if "running" in name or name.endswith((".bn1.weight", ".bn2.bias")):
+            buffer.uniform_(0.5, 1.5)
+    pictures = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        before = network(pictures)
+        fold_norms(network)
+        after = network(pictures)
+    assert not any(type(module).__name__ == "FrozenBatchNormAct2d" for module in network.modules())
+    assert torch.allclose(before.middles, after.middles, atol=1e-4)
+    assert torch.allclose(before.sides, after.sides, rtol=1e-4)
+
+
+def test_what_is_no_picture_is_refused(shipped: Path) -> None:
+    cells = Cells(ModelBundle(load_shipped("cells", shipped).weights, load_shipped("cells", shipped).config))
+    for wrong in (np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((0, 10, 3), np.uint8)):
+        with pytest.raises(BadInputError):
+            cells.predict(wrong)
+    with pytest.raises(ConfigurationError):
+        cells.predict(np.zeros((64, 64, 3), np.uint8), cell_px=-1)
+
+
+def test_the_config_says_what_the_weights_are(shipped: Path) -> None:
+    config = json.loads((shipped / "cells" / "config.json").read_text())
+    assert len(config["weights_sha256"]) == 64
+    assert config["commit"]
