@@ -26,7 +26,7 @@ from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.cells import Cells
 from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
 from blood_kedro.library.shipped.fold import fold_norms
-from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge
+from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge, precision_of
 from blood_kedro.library.shipped.load import load
 from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
 from blood_kedro.library.shipped.scale import find_scale
@@ -161,10 +161,10 @@ def test_average_precision_and_counts_of_known_answers() -> None:
 def test_intervals_are_over_groups() -> None:
     good, bad = (Judged("", np.array([0.9]), np.array([right]), 1, 1, 1) for right in (True, False))
     one_group = [Judged("a", *vars_of(good)), Judged("a", *vars_of(bad))]
-    low, high = interval(one_group, average_precision, 50, 0)
+    low, high = interval(one_group, precision_of(one_group), 50, 0)
     assert low == high
-    low, high = interval([Judged("a", *vars_of(good)), Judged("b", *vars_of(bad))], average_precision, 50, 0)
-    assert (low, high) == (0, 1)
+    two_groups = [Judged("a", *vars_of(good)), Judged("b", *vars_of(bad))]
+    assert interval(two_groups, precision_of(two_groups), 50, 0) == (0, 1)
 
 
 def vars_of(each: Judged) -> tuple:

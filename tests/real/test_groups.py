@@ -191,7 +191,8 @@ def test_field_segmentation(shared_data: Path) -> None:
             "image_id": [f"ojaghi/{name}" for name in tiles],
             "tile_group": [f"ojaghi/{groups[name]}" for name in tiles],
             "group_id": ["ojaghi/HS2" if name.startswith("HS2") else "ojaghi/HS1" for name in tiles],
-            "label": "rbc", "shape": None,
+            "label": "rbc", "shape": None, "slide": ["HS2" if name.startswith("HS2") else "HS1" for name in tiles],
+            "scanner": None,
         }
     )  # fmt: skip
     run = segmentation_split(table, Segmenter(source="x", test_groups=("ojaghi/HS1",)))

@@ -13,7 +13,7 @@ from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.cell_detector import detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging
 from blood_kedro.library.shipped.centre_net import CentreNet
-from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge
+from blood_kedro.library.shipped.judge import Judged, average_precision, count_error_of, interval, judge, precision_of
 from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
 
@@ -118,8 +118,8 @@ def _detect(network: CentreNet, picture: LabelledPicture, cell_px: float, hint: 
 
 
 def _row(judged: list[Judged], draws: int, seed: int) -> dict[str, object]:
-    ap_low, ap_high = interval(judged, average_precision, draws, seed)
-    error_low, error_high = interval(judged, _count_error, draws, seed)
+    ap_low, ap_high = interval(judged, precision_of(judged), draws, seed)
+    error_low, error_high = interval(judged, count_error_of(judged), draws, seed)
     cells = sum(each.cells for each in judged)
     return {
         "pictures": len(judged),
@@ -138,9 +138,7 @@ def _row(judged: list[Judged], draws: int, seed: int) -> dict[str, object]:
 
 
 def _count_error(judged: Sequence[Judged]) -> float:
-    """Mean absolute error of a picture's count, as a share of the mean count."""
-    cells = sum(each.cells for each in judged)
-    return sum(abs(each.counted - each.cells) for each in judged) / cells if cells else float("nan")
+    return count_error_of(judged)(np.ones(len(judged)))
 
 
 def scale_row(widths: Sequence[float], groups: int) -> dict[str, object]:

@@ -72,42 +72,56 @@ def _whole(truth: Boxes, boxes: Boxes, labels: npt.NDArray[np.int64], number: in
     return count
 
 
+# Of pictures and how often each is taken: a figure.
+Measure = Callable[[npt.NDArray[np.float64]], float]
+
+
 def average_precision(judged: Sequence[Judged]) -> float:
     """AP at IoU 0.5 by COCO's rule (101 points); NaN without a cell."""
-    return float(_average_precision(judged, np.ones(len(judged))))
+    return precision_of(judged)(np.ones(len(judged)))
 
 
-def _average_precision(judged: Sequence[Judged], weight: npt.NDArray[np.float64]) -> float:
-    cells = float(sum(w * each.cells for w, each in zip(weight, judged, strict=True)))
-    if cells == 0:
-        return float("nan")
+def precision_of(judged: Sequence[Judged]) -> Measure:
+    """Average precision of pictures that are taken as often as a weight says; sorted once for all weights."""
+    cells = np.array([each.cells for each in judged], np.float64)
     scores = np.concatenate([each.scores for each in judged])
-    right = np.concatenate([each.right for each in judged])
-    w = np.repeat(weight, [len(each.scores) for each in judged])
     order = np.argsort(-scores, kind="stable")
-    return _area(np.cumsum((w * right)[order]), np.cumsum(w[order]), cells)
+    right = np.concatenate([each.right for each in judged])[order]
+    owner = np.repeat(np.arange(len(judged)), [len(each.scores) for each in judged])[order]
+
+    def measure(weight: npt.NDArray[np.float64]) -> float:
+        total = float(weight @ cells)
+        if total == 0:
+            return float("nan")
+        hits, shown = np.cumsum(weight[owner] * right), np.cumsum(weight[owner])
+        precision = np.maximum.accumulate((hits / np.maximum(shown, 1e-9))[::-1])[::-1]
+        at = np.searchsorted(hits / total, _RECALLS - 1e-12)
+        return float(np.append(precision, 0)[at].mean())
+
+    return measure
 
 
-def _area(hits: npt.NDArray[np.float64], shown: npt.NDArray[np.float64], cells: float) -> float:
-    precision = np.maximum.accumulate((hits / np.maximum(shown, 1e-9))[::-1])[::-1]
-    at = np.searchsorted(hits / cells, _RECALLS - 1e-12)
-    return float(np.where(at < len(precision), np.append(precision, 0)[at], 0).mean())
+def count_error_of(judged: Sequence[Judged]) -> Measure:
+    """Mean absolute error of a picture's count, as a share of the mean count; NaN without a cell."""
+    cells = np.array([each.cells for each in judged], np.float64)
+    off = np.abs(np.array([each.counted for each in judged], np.float64) - cells)
+
+    def measure(weight: npt.NDArray[np.float64]) -> float:
+        total = float(weight @ cells)
+        return float(weight @ off) / total if total else float("nan")
+
+    return measure
 
 
-def interval(
-    judged: Sequence[Judged], measure: Callable[[Sequence[Judged]], float], draws: int, seed: int
-) -> tuple[float, float]:
+def interval(judged: Sequence[Judged], measure: Measure, draws: int, seed: int) -> tuple[float, float]:
     """95% percentile interval of a measure over resampled groups; NaN where no draw has a value."""
-    groups: dict[str, list[Judged]] = {}
-    for each in judged:
-        groups.setdefault(each.group_id, []).append(each)
-    members, rng = list(groups.values()), np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        drawn = rng.integers(0, len(members), len(members)) if members else []
-        values.append(measure([each for k in drawn for each in members[k]]))
-    defined = [value for value in values if np.isfinite(value)]
-    if not defined:
+    names = {name: k for k, name in enumerate(dict.fromkeys(each.group_id for each in judged))}
+    group = np.array([names[each.group_id] for each in judged])
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws).astype(np.float64)
+    values = np.array([measure(times[group]) for times in drawn])
+    values = values[np.isfinite(values)]
+    if not len(values):
         return float("nan"), float("nan")
-    low, high = np.percentile(defined, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
