@@ -77,8 +77,8 @@ def stain_change(rng: np.random.Generator, jitter: Jitter) -> npt.NDArray[np.flo
 
 def recoloured(rgb: RgbImage, change: npt.NDArray[np.float32]) -> RgbImage:
     """A picture `(H, W, 3) uint8` after a change of its absorbance, `(3, 4) float32` of R, G, B, and 1."""
-    absorbed = cv2.transform(absorbance(rgb), change)
-    cv2.multiply(absorbed, -1.0, dst=absorbed)
+    absorbed = np.asarray(cv2.transform(absorbance(rgb), change), np.float32)
+    np.negative(absorbed, out=absorbed)
     cv2.exp(absorbed, dst=absorbed)
     return np.asarray(cv2.convertScaleAbs(absorbed, alpha=_LIGHT), np.uint8)  # rounds and stops at 255
 
@@ -108,5 +108,5 @@ def compressed(rgb: RgbImage, quality: int) -> RgbImage:
     Red and blue change places for OpenCV, which expects blue first, and back.
     """
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    read = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    read = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)

@@ -12,7 +12,7 @@ from itertools import chain
 
 import timm
 import torch
-from timm.utils.model import freeze_batch_norm_2d
+from timm.utils.model import freeze_batch_norm_2d  # type: ignore[attr-defined]  # timm names no exports
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -61,12 +61,12 @@ class CentreNet(nn.Module):
 
     def _start(self) -> None:
         for layer in chain(self.lateral, self.merge, (self.middle_tower, self.side_tower)):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         for layer in (self.middle, self.side):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.middle.bias, _PRIOR)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.middle.bias, _PRIOR)  # type: ignore[arg-type]
 
     def forward(self, pictures: Tensor) -> Maps:
         """Maps of `(N, 3, H, W) float32` pictures in 0..1, H and W multiples of `MULTIPLE`."""

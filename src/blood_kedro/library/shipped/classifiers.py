@@ -84,7 +84,7 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
     config = bundle.config
     network = CellTypeNet(len(config["classes"]))
     fill(network, bundle, str(config["model"]))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     return CellClassifier(
         network, tuple(config["classes"]), View(**config["recipe"]["view"]), int(config["views"]),
         float(config["temperature"]), float(config["threshold"]), config,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from blood_kedro.library.core.boxes import Boxes, covered_share, iou
 from blood_kedro.library.detection.tiled import Detections
+from blood_kedro.library.evaluation.resampling import IMAGES, Floats, intervals, numbered
 from blood_kedro.library.shipped.cell_options import CLASSES
 from blood_kedro.library.shipped.pictures import LabelledPicture
 
@@ -114,14 +115,14 @@ def count_error_of(judged: Sequence[Judged]) -> Measure:
 
 
 def interval(judged: Sequence[Judged], measure: Measure, draws: int, seed: int) -> tuple[float, float]:
-    """95% percentile interval of a measure over resampled groups; NaN where no draw has a value."""
-    names = {name: k for k, name in enumerate(dict.fromkeys(each.group_id for each in judged))}
-    group = np.array([names[each.group_id] for each in judged])
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws).astype(np.float64)
-    values = np.array([measure(times[group]) for times in drawn])
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    """95% interval of a measure over groups of pictures (`evaluation.resampling`); NaN twice where there is none."""
+    group, count = numbered([each.group_id for each in judged])
+
+    def statistic(weights: Floats) -> Floats:
+        return np.array([[measure(times[group])] for times in weights], np.float64)
+
+    made = intervals(
+        statistic, ("value",), count, unit=IMAGES, resamples=draws, seed=seed, within={"value": (0.0, np.inf)}
+    )
+    low, high = (float("nan") if limit is None else limit for limit in made.limits["value"])
+    return low, high

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 
 from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area
@@ -175,13 +176,19 @@ def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterato
         yield _Found(path, "ojaghi", "ojaghi", boxes, labels, ignore, (True, False, False), scale_of="ojaghi")
 
 
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height, px, as the file says."""
+    with Image.open(path) as image:
+        return image.size
+
+
 def _widths(found: list[_Found]) -> dict[str, float]:
     """Median width of a whole red cell of each magnification, px: square root of the box's area."""
     widths: dict[str, list[float]] = {}
     for each in found:
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
-        height, width = cv2.imread(str(each.path)).shape[:2]
+        width, height = _size(each.path)
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
         inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
         whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
@@ -194,7 +201,7 @@ def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
 
     Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
     """
-    sizes = [cv2.imread(str(each.path)).shape[1::-1] for each in found]
+    sizes = [_size(each.path) for each in found]
     thumbnails = make_thumbnails([each.path for each in found], sizes)
     ids = [f"{each.source}/{each.path.stem}" for each in found]
     pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]

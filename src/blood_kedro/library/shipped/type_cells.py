@@ -126,7 +126,8 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
             "types of BCCD's white cells are missing", where=str(folder / TYPES_FILE),
             remedy="take the labels of github.com/dhruvp/wbc-classification as columns image, types",
         )  # fmt: skip
-    types = dict(pd.read_csv(folder / TYPES_FILE)[["image", "types"]].itertuples(index=False))
+    table = pd.read_csv(folder / TYPES_FILE)
+    types = dict(zip(table["image"], table["types"], strict=True))
     images = list(Bccd().scan(folder, rejects))
     groups = field_groups(folder, images)
     crops, rows = [], []

@@ -70,4 +70,4 @@ def first_network(classes: int, recipe: TypeRecipe) -> CellTypeNet:
     # A head of usual size starts at a loss far above that of guessing, and its first steps spoil the body.
     nn.init.zeros_(network.body.classifier.weight)  # type: ignore[union-attr, arg-type]
     nn.init.zeros_(network.body.classifier.bias)  # type: ignore[union-attr, arg-type]
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)

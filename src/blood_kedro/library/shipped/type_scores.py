@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-from blood_kedro.library.evaluation.classification import abstention, classification_measures, group_interval
+from blood_kedro.library.evaluation.classification import (
+    RunAnswers,
+    abstention,
+    classification_measures,
+    group_intervals,
+)
+from blood_kedro.library.evaluation.resampling import IMAGES
 
 Floats = npt.NDArray[np.float64]
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -88,10 +94,11 @@ def figures(
         seed: of the bootstrap.
     """
     probabilities = np.exp(logs)
-    found = probabilities.argmax(axis=1)
+    answers = RunAnswers(truth, probabilities.argmax(axis=1), groups)
+    made = group_intervals([answers], len(classes), unit=IMAGES, resamples=resamples, seed=seed)
     return {
         **classification_measures(truth, probabilities, classes),
         "groups": len(np.unique(groups)),
-        "intervals": group_interval(truth, [found], groups, len(classes), resamples, seed),
+        "intervals": made.limits,
         "answered": dict(zip(map(str, SHARES), abstention(truth, probabilities, SHARES), strict=True)),
     }

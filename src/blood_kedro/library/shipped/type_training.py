@@ -161,7 +161,7 @@ def _train_step(state: _State, lessons: Lessons, chances: npt.NDArray[np.float64
             "the loss is no number any more", where=f"step {state.step}", got=str(value), remedy="lower lr"
         )
     state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
     state.optimizer.step()
     _average(state, min(recipe.ema, (1 + state.step) / (10 + state.step)))
