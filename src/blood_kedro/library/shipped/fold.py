@@ -30,6 +30,6 @@ def fold_norms(network: nn.Module) -> None:
 def _folded(conv: nn.Module, norm: nn.Module) -> nn.Module:
     """Change the weights of a convolution, and return what is left of the norm: its activation."""
     factor = norm.weight * (norm.running_var + norm.eps).rsqrt()  # type: ignore[operator]
-    conv.weight.mul_(factor.view(-1, 1, 1, 1))  # type: ignore[operator, union-attr]
-    conv.bias = nn.Parameter(norm.bias - norm.running_mean * factor)  # type: ignore[operator, assignment]
+    conv.weight.mul_(factor.view(-1, 1, 1, 1))  # type: ignore[operator]
+    conv.bias = nn.Parameter(norm.bias - norm.running_mean * factor)  # type: ignore[operator]
     return norm.act  # type: ignore[return-value]

@@ -181,7 +181,7 @@ def _widths(found: list[_Found]) -> dict[str, float]:
     for each in found:
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
-        height, width = cv2.imread(str(each.path)).shape[:2]
+        height, width = read_rgb(each.path).shape[:2]
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
         inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
         whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
@@ -194,7 +194,8 @@ def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
 
     Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
     """
-    sizes = [cv2.imread(str(each.path)).shape[1::-1] for each in found]
+    shapes = [read_rgb(each.path).shape for each in found]
+    sizes = [(shape[1], shape[0]) for shape in shapes]
     thumbnails = make_thumbnails([each.path for each in found], sizes)
     ids = [f"{each.source}/{each.path.stem}" for each in found]
     pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]
