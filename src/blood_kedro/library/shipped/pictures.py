@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 
 from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area
@@ -176,19 +175,13 @@ def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterato
         yield _Found(path, "ojaghi", "ojaghi", boxes, labels, ignore, (True, False, False), scale_of="ojaghi")
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height, px, as the file says."""
-    with Image.open(path) as image:
-        return image.size
-
-
 def _widths(found: list[_Found]) -> dict[str, float]:
     """Median width of a whole red cell of each magnification, px: square root of the box's area."""
     widths: dict[str, list[float]] = {}
     for each in found:
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
-        width, height = _size(each.path)
+        height, width = read_rgb(each.path).shape[:2]
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
         inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
         whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
@@ -201,7 +194,8 @@ def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
 
     Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
     """
-    sizes = [_size(each.path) for each in found]
+    shapes = [read_rgb(each.path).shape for each in found]
+    sizes = [(shape[1], shape[0]) for shape in shapes]
     thumbnails = make_thumbnails([each.path for each in found], sizes)
     ids = [f"{each.source}/{each.path.stem}" for each in found]
     pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]
