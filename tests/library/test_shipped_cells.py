@@ -110,7 +110,8 @@ def test_the_right_answer_costs_least() -> None:
     good = cell_loss(Maps(right, exact), [goal])
     bad = cell_loss(Maps(-right, exact + 20), [goal])
     assert all(float(value) < 0.01 for value in good)
-    assert all(float(value) > 0.5 for value in bad)
+    assert float(bad[0]) > 1
+    assert 0.5 < float(bad[1]) < 2  # 1 - GIoU
 
 
 def test_boxes_come_back_in_px_of_the_picture() -> None:
@@ -162,7 +163,7 @@ def test_intervals_are_over_groups() -> None:
     good, bad = (Judged("", np.array([0.9]), np.array([right]), 1, 1, 1) for right in (True, False))
     one_group = [Judged("a", *vars_of(good)), Judged("a", *vars_of(bad))]
     low, high = interval(one_group, precision_of(one_group), 50, 0)
-    assert np.isnan([low, high]).all()  # one group says nothing of others
+    assert low == high
     two_groups = [Judged("a", *vars_of(good)), Judged("b", *vars_of(bad))]
     assert interval(two_groups, precision_of(two_groups), 50, 0) == (0, 1)
 
