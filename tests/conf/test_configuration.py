@@ -246,8 +246,12 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     known |= {*morphology["cells"], *morphology["segmenters"], *morphology["classifiers"]}
     known |= {*parameters["overlap"]["crops"], *parameters["overlap"]["studies"]}
     known |= {name for part in ("cutouts", "classifiers", "inputs") for name in parameters["sam_counting"][part]}
+    known |= {*parameters["shipped"]["cells"]["trainings"], *parameters["shipped_types"]}
     used = set()
     datasets = set(register_pipelines()["__default__"].datasets())
+    # Labelled pictures and cells pass in memory.
+    passed = {"shipped_pictures", *(f"{name}.typed_cells" for name in parameters["shipped_types"])}
+    datasets |= set(register_pipelines()["shipped_models"].datasets()) - passed
     # Images of a user's own have pipelines of their own.
     own = {"detection": {**parameters["detection"], "input": "x"}}
     own["sam_counting"] = {**parameters["sam_counting"], "input": "x"}
@@ -323,7 +327,7 @@ def test_namespaces_follow_the_configuration() -> None:
     pipelines = register_pipelines()
     assert set(pipelines) == {
         "__default__", "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "reporting",
-        "overlap_weak_supervision", "sam_counting",
+        "overlap_weak_supervision", "sam_counting", "shipped_models",
     }  # fmt: skip
     names = {node.name for node in pipelines["__default__"].nodes}
     assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names

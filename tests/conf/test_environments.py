@@ -22,7 +22,10 @@ def paths(project: Path, environment: str | None) -> dict[str, str]:
     catalog = config_loader(project, environment)["catalog"]
     found = {name: str(entry["filepath"]) for name, entry in catalog.items() if not name.startswith("_")}
     return {
-        name: path for name, path in found.items() if name != "{source}.target_folder" and "{source}.raw" not in name
+        name: path
+        for name, path in found.items()
+        # Raw data are shared, and models that come with the project lie in the package.
+        if name not in ("{source}.target_folder", "raw_root") and "{source}.raw" not in name and "src/" not in path
     }
 
 
@@ -81,8 +84,10 @@ def test_the_app_takes_models_of_its_environment_alone(project: Path, monkeypatc
     )
     monkeypatch.setenv("KEDRO_ENV", "laptop")
     values = app.parameters(project)
-    assert app.detectors(project, values) == []
-    assert "No model has been trained in environment laptop yet" in app.models(project, values)[0]
+    assert app.detectors(project, values) == ["shipped"]
+    shipped, others = app.models(project, values)
+    assert "comes with the project" in shipped
+    assert "No other model has been trained in environment laptop yet" in others
     monkeypatch.delenv("KEDRO_ENV")
-    assert app.detectors(project, values) == ["regimen_2"]
-    assert "on generated smears only (75 pictures). This is the demo" in app.models(project, values)[0]
+    assert app.detectors(project, values) == ["shipped", "regimen_2"]
+    assert "on generated smears only (75 pictures). This is the demo" in app.models(project, values)[1]
