@@ -239,7 +239,7 @@ def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path:
     options = TypeModel(
         name="white_cells", sources=("pbc",), classes=("band_neutrophil", "segmented_neutrophil", "monocyte"),
         five=("neutrophil", "monocyte"), views=1, resamples=5,
-        recipe=TypeRecipe(view=SMALL, steps=15, batch=16, ema=0.5, jitter=Jitter(grey_share=0, mixing=0.03)),
+        recipe=TypeRecipe(view=SMALL, steps=45, batch=16, ema=0.5, jitter=Jitter(grey_share=0, mixing=0.03)),
     )  # fmt: skip
     judged = train_and_judge(typed_cells(), options, tmp_path / "all")
     assert judged.report["test"]["one"]["accuracy"] > 0.8
