@@ -127,7 +127,7 @@ def test_a_smear_is_dropped_into_the_app(demo: Path, app_folder: Path) -> None:
         seen.page.click("#look")
         seen.page.wait_for_selector("#overlay img", timeout=120_000)
         seen.page.get_by_text("fit_for_counting").first.wait_for()
-        seen.page.locator("#used").get_by_text("on generated smears only").wait_for()
+        seen.page.locator("#used").get_by_text("comes with the project").wait_for()
         seen.page.get_by_label("find and classify cells").check()
         seen.page.click("#look")
         seen.page.get_by_text("width_px").first.wait_for(timeout=120_000)

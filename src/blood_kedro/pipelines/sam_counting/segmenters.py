@@ -13,6 +13,7 @@ import numpy.typing as npt
 from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.records import describe_model, place, read_record
 from blood_kedro.library.counting.options import Segmentation, SmearInput
+from blood_kedro.library.shipped.bundle import describe_shipped
 
 if TYPE_CHECKING:
     from blood_kedro.library.core.model_bundle import ModelBundle
@@ -50,6 +51,8 @@ def models_used(options: SmearInput, classifier: ModelBundle | None) -> list[str
     used = []
     if classifier is not None:
         used.append(describe_model(str(options.classifier), classifier.record))
+    if options.segmenter == "shipped":
+        used.append(describe_shipped("cells"))
     if options.segmenter == "unet":
         folder = Path(str(options.model))
         used.append(describe_model(folder.name, read_record(place(folder, is_model=True))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -13,9 +13,7 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining, PictureOptions
-
-if TYPE_CHECKING:
-    from blood_kedro.library.shipped.pictures import LabelledPicture
+from blood_kedro.library.shipped.pictures import LabelledPicture  # Kedro reads the annotations of nodes
 
 
 def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[LabelledPicture], pd.DataFrame]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -12,10 +12,8 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.shipped.type_cells import CropSet  # Kedro reads the annotations of nodes
 from blood_kedro.library.shipped.type_options import TypeModel
-
-if TYPE_CHECKING:
-    from blood_kedro.library.shipped.type_cells import CropSet
 
 
 def gather_types(raw_root: Path, options: TypeModel) -> tuple[CropSet, pd.DataFrame]:
