@@ -203,7 +203,7 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
     folder = tmp_path / "project"
     shutil.copytree(demo, folder)
     first = summary_of(demo)["regimens"]["regimen_1"]["mlflow_run_id"]
-    recipe = {
+    recipe: dict[str, Any] = {
         "enabled": True, "epochs": 1, "batch_size": 2, "seed": 5, "augmentation": ["flip", "zoom"],
         "network": {
             "backbone": "resnet18_fpn", "norm": "group", "input_px": 192, "anchor_sizes_px": [8, 16, 32, 64, 128],
@@ -211,12 +211,15 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
             "fpn_channels": 128,
         },
     }  # fmt: skip
+    # It goes on from the demo's detector, so it has the demo's network; the other machine's is smaller.
+    same = {**recipe["network"], "backbone": "efficientnet_lite0_fpn", "norm": "batch"}
+    start = {"kind": "checkpoint", "mlflow_run": first}
     overlay: dict[str, Any] = {
         "evaluation": {"resamples": 5},
         "regimens": {
             "regimen_1": {"epochs": 1, "seeds": [1, 2]},
             "regimen_2": {"enabled": False},
-            "continued": {**recipe, "name": "continued", "initialization": {"kind": "checkpoint", "mlflow_run": first}},
+            "continued": {**recipe, "name": "continued", "network": same, "initialization": start},
             "elsewhere": {**recipe, "name": "elsewhere"},
         },
     }
