@@ -36,7 +36,7 @@ def kedro_run(
 ) -> subprocess.CompletedProcess[str]:
     variables = environment() | ({} if raw is None else {"BLOOD_KEDRO_RAW": str(raw)})
     done = subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=800, env=variables, check=False
+        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=1500, env=variables, check=False
     )
     assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done

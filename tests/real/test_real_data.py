@@ -160,6 +160,7 @@ def test_turned_and_recoloured_copies_of_bccd_are_told_from_other_images(shared_
     assert originals[0] > 0.9
 
 
+@pytest.mark.timeout(1600)  # every pipeline on every source: minutes on two quiet cores, more on busy ones
 def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) -> None:
     """All pipelines with all sources, cut to a few images each."""
     folder = copy_project(tmp_path / "project")
