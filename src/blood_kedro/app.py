@@ -74,7 +74,7 @@ def models(root: Path, values: dict[str, Any]) -> list[str]:
     trained = [name for name in names if name and (folder / name / CONFIG).is_file()]
     said = [describe_model(name, read_record(place(folder / name, is_model=True))) for name in trained]
     others = said or [f"No other model has been trained in environment {environment} yet (looked in {folder})."]
-    return [describe_shipped("cells"), *others]
+    return [describe_shipped(), *others]
 
 
 def look(
@@ -155,7 +155,7 @@ def _detected(
     from blood_kedro.library.shipped.own import find_cells
 
     if detector == SHIPPED:
-        found, used = find_cells([image], None, score, work, rejects), describe_shipped("cells")
+        found, used = find_cells([image], None, score, work, rejects), describe_shipped()
     else:
         bundle = _model(root, str(detector))
         found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)

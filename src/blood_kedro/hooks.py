@@ -17,8 +17,9 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
-from blood_kedro import configured, git
+from blood_kedro import configured
 from blood_kedro.environments import name_of
+from blood_kedro.library.core.git import commit_of
 from blood_kedro.tracking import TAGS
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class RunRecord:
         record: dict[str, Any] = {
             "env": self._environment,
             "started": time.time(),
-            "git_commit": git.commit_of(self._project),
+            "git_commit": commit_of(self._project),
             "mlflow_run_id": run.info.run_id if run else None,
             "versions": {name: version(name) for name in _REPORTED},
             "python": sys.version.split()[0],

@@ -16,10 +16,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline.node import Node
 
-from blood_kedro import git
 from blood_kedro.datasets.folder import ModelBundleDataset
 from blood_kedro.environments import name_of
 from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.git import commit_of
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.records import (
@@ -56,7 +56,7 @@ class ResultRecords:
         project = Path(str(context.project_path))
         self._environment = name_of(context.env)
         self._root = (project / context.config_loader["globals"]["results_root"]).absolute()
-        self._commit = git.commit_of(project)
+        self._commit = commit_of(project)
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:

@@ -285,3 +285,25 @@ def test_the_config_says_what_the_weights_are(shipped: Path) -> None:
     config = json.loads((shipped / "cells" / "config.json").read_text())
     assert len(config["weights_sha256"]) == 64
     assert config["commit"]
+
+
+@pytest.mark.parametrize(("widths", "wanted"), [([36.0, 38.0, float("nan")], 37.0), ([36.0, 75.0], None), ([], None)])
+def test_images_of_several_magnifications_are_not_counted_at_one(
+    monkeypatch: pytest.MonkeyPatch, widths: list[float], wanted: float | None
+) -> None:
+    from types import SimpleNamespace
+
+    from blood_kedro.library.shipped import own
+
+    smears = [
+        SimpleNamespace(name=f"smear_{k}", grid=SimpleNamespace(places=[k]), read=lambda _place, width=width: width)
+        for k, width in enumerate(widths or [float("nan")])
+    ]
+    answers = SimpleNamespace(predict=lambda width: SimpleNamespace(cell_px=width))
+    monkeypatch.setattr(own, "load", lambda _name: answers)
+    if wanted is None:
+        words = r"36 px wide in smear_0, 75 px in smear_1" if widths else "no red cell"
+        with pytest.raises(BadInputError, match=words):
+            own.measured_width(smears)  # type: ignore[arg-type]
+    else:
+        assert own.measured_width(smears) == wanted  # type: ignore[arg-type]

@@ -7,12 +7,12 @@ fingerprint of the data, the figures, where the pictures come from, and the dige
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, UnsafeFileError
+from blood_kedro.library.core.git import commit_of
 from blood_kedro.library.core.hashing import sha256_of_file
 from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, load_bundle, load_config
 
@@ -42,19 +42,7 @@ def bundle_of(network: nn.Module, config: dict[str, Any]) -> ModelBundle:
         for name, value in network.state_dict().items()
     }
     digest = hashlib.sha256(save(weights)).hexdigest()
-    return ModelBundle(weights, {**config, "commit": _commit(), DIGEST: digest})
-
-
-def _commit() -> str:
-    """Commit of the code that trained, or `unknown` outside a checkout."""
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"],  # noqa: S607
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
+    return ModelBundle(weights, {**config, "commit": commit_of(Path(__file__).parent), DIGEST: digest})
 
 
 def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
@@ -86,15 +74,15 @@ def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
     return load_bundle(home / name)
 
 
-def describe_shipped(name: str) -> str:
-    """What a shipped model was trained on, in a sentence.
+def describe_shipped() -> str:
+    """What the shipped detector was trained on, in a sentence.
 
     Raises:
         DataContractError: it is not installed.
     """
-    config = load_config(models_folder() / name)
+    config = load_config(models_folder() / "cells")
     sets = ", ".join(source["set"] for source in config["data"] if source["holds"].startswith(("pictures", "boxes")))
-    return f"Model {name} comes with the project; trained on {config['pictures']:,} real pictures: {sets}."
+    return f"Model cells comes with the project; trained on {config['pictures']:,} real pictures: {sets}."
 
 
 def fill(network: nn.Module, bundle: ModelBundle, name: str) -> None:

@@ -16,6 +16,8 @@ from blood_kedro.library.shipped.load import load
 
 # So many tiles tell the scale of a folder.
 _MOST_TILES = 9
+# Widths that differ by more than this are of several magnifications, and one of them would be wrong for the others.
+_ONE_SCALE = 1.5
 
 
 def find_cells(
@@ -52,15 +54,23 @@ def measured_width(smears: Sequence[Smear]) -> float:
     """Width of a red cell, px, by some tiles of smears of one magnification: the median of the answers.
 
     Raises:
-        BadInputError: no tile shows a red cell.
+        BadInputError: no tile shows a red cell, or the smears are of several magnifications.
     """
     scale = load("scale")
     places = [(smear, place) for smear in smears for place in smear.grid.places]
     chosen = places[:: max(1, len(places) // _MOST_TILES)][:_MOST_TILES]
     widths = [scale.predict(smear.read(place)).cell_px for smear, place in chosen]
+    names = [smear.name for smear, _ in chosen]
     if np.isnan(widths).all():
         raise BadInputError(
             "no red cell is found to measure the scale by", where=smears[0].name,
             remedy="say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
+        )  # fmt: skip
+    low, high = int(np.nanargmin(widths)), int(np.nanargmax(widths))
+    if widths[high] > _ONE_SCALE * widths[low]:
+        raise BadInputError(
+            "these images seem to be of several magnifications, and are counted at one", where=names[high],
+            got=f"red cells {widths[low]:.0f} px wide in {names[low]}, {widths[high]:.0f} px in {names[high]}",
+            remedy="count them apart, or say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
         )  # fmt: skip
     return float(np.nanmedian(widths))

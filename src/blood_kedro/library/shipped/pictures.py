@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
-from blood_kedro.library.core.boxes import Boxes, area
+from blood_kedro.library.core.boxes import Boxes, area, iou
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.rejects import Rejects
@@ -99,8 +99,9 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
             "no labelled pictures to train the shipped models on", where=str(raw_root),
             expected="txl_pbc/, chula/, ojaghi/ or bccd/", remedy="make data, or set RAW to the folder of the sets",
         )  # fmt: skip
-    groups, tested = _groups(found)
-    zooms = {key: options.cell_px / width for key, width in _widths(found).items()}
+    sizes = [_size(each.path) for each in found]
+    groups, tested = _groups(found, sizes)
+    zooms = {key: options.cell_px / width for key, width in _widths(found, sizes).items()}
     return [
         _scaled(each, raw_root, group, zooms[each.scale_of], official_test=test)
         for each, group, test in zip(found, groups, tested, strict=True)
@@ -112,7 +113,7 @@ def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_F
     names = {"WBC": "wbc", "RBC": "rbc", "Platelets": "platelet", "PC": "platelet"}
     adapter = YoloFolder(SourceOptions(name="txl_pbc", adapter="yolo", labels=names))
     for image in adapter.scan(folder, rejects):
-        height, width = read_rgb(folder / image.path).shape[:2]
+        width, height = _size(folder / image.path)
         size = f"{width}x{height}"
         laboratory = options.txl_laboratories.get(size)
         if laboratory is None:
@@ -129,8 +130,6 @@ def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_F
 
 def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, npt.NDArray[np.int64]]:
     """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs of TXL-PBC, facts-data.md, section 6)."""
-    from blood_kedro.library.core.boxes import iou
-
     twin = np.triu(iou(boxes, boxes) > 0.9, k=1).any(axis=0)
     return boxes[~twin], labels[~twin]
 
@@ -175,13 +174,18 @@ def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterato
         yield _Found(path, "ojaghi", "ojaghi", boxes, labels, ignore, (True, False, False), scale_of="ojaghi")
 
 
-def _widths(found: list[_Found]) -> dict[str, float]:
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, px."""
+    height, width = read_rgb(path).shape[:2]
+    return width, height
+
+
+def _widths(found: list[_Found], sizes: list[tuple[int, int]]) -> dict[str, float]:
     """Median width of a whole red cell of each magnification, px: square root of the box's area."""
     widths: dict[str, list[float]] = {}
-    for each in found:
+    for each, (width, height) in zip(found, sizes, strict=True):
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
-        height, width = read_rgb(each.path).shape[:2]
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
         inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
         whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
@@ -189,13 +193,11 @@ def _widths(found: list[_Found]) -> dict[str, float]:
     return {key: float(np.median(values)) for key, values in widths.items() if values}
 
 
-def _groups(found: list[_Found]) -> tuple[list[str], list[bool]]:
+def _groups(found: list[_Found], sizes: list[tuple[int, int]]) -> tuple[list[str], list[bool]]:
     """Group of each picture, and whether its group holds a picture of BCCD's official test list.
 
     Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
     """
-    shapes = [read_rgb(each.path).shape for each in found]
-    sizes = [(shape[1], shape[0]) for shape in shapes]
     thumbnails = make_thumbnails([each.path for each in found], sizes)
     ids = [f"{each.source}/{each.path.stem}" for each in found]
     pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]

@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.imaging.read import RgbImage
-from blood_kedro.library.imaging.segmentation import BoolMask, foreground, split_instances
+from blood_kedro.library.imaging.segmentation import foreground, split_instances
 from blood_kedro.library.shipped.cells import Cells
 from blood_kedro.library.shipped.load import load
 
@@ -42,7 +43,7 @@ class ShippedSegmenter:
         middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
         labels = split_instances(foreground(rgb, self.cell_px), self.cell_px, middles)
         made = [
-            _mask(labels == number, box, float(score))
+            _mask(labels, number, box, float(score))
             for number, (box, score) in enumerate(zip(found.boxes, found.scores, strict=True), start=1)
         ]
         return [each for each in made if each is not None]
@@ -52,13 +53,15 @@ class ShippedSegmenter:
         return {"cell_px": self.cell_px}
 
 
-def _mask(region: BoolMask, box: np.ndarray[Any, np.dtype[np.float64]], score: float) -> Piece | None:
-    height, width = region.shape
+def _mask(
+    labels: npt.NDArray[np.integer[Any]], number: int, box: npt.NDArray[np.float64], score: float
+) -> Piece | None:
+    height, width = labels.shape
     x0, y0, x1, y1 = (round(float(v)) for v in box)
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     if x1 <= x0 or y1 <= y0:
         return None
-    inside = region[y0:y1, x0:x1]
+    inside = labels[y0:y1, x0:x1] == number
     if inside.mean() < _LEAST_FILL:
         yy, xx = np.mgrid[y0:y1, x0:x1] + 0.5
         middle_x, middle_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

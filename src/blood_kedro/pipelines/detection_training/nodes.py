@@ -218,9 +218,9 @@ def detect_with_shipped(
         [Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects
     )  # fmt: skip
     how = "measured on each image" if detection.cell_px is None else "as given"
-    logger.info("%s", describe_shipped("cells"))
+    logger.info("%s", describe_shipped())
     notes = [
-        f"{describe_shipped('cells')} What it finds and what it does not: docs/model_cards.md.",
+        f"{describe_shipped()} What it finds and what it does not: docs/model_cards.md.",
         f"cell_px: width of a red cell in px of the image, {how}; where it looks wrong, say it: "
         "--params=detection.cell_px=<px>. Look at the overlays before you use a number.",
     ]

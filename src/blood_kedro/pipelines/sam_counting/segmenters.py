@@ -52,7 +52,7 @@ def models_used(options: SmearInput, classifier: ModelBundle | None) -> list[str
     if classifier is not None:
         used.append(describe_model(str(options.classifier), classifier.record))
     if options.segmenter == "shipped":
-        used.append(describe_shipped("cells"))
+        used.append(describe_shipped())
     if options.segmenter == "unet":
         folder = Path(str(options.model))
         used.append(describe_model(folder.name, read_record(place(folder, is_model=True))))
