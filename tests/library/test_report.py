@@ -14,7 +14,7 @@ from blood_kedro.library.core.records import Data, Record
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
 from blood_kedro.library.evaluation.errors import error_analysis
 from blood_kedro.library.reporting import published, published_003
-from blood_kedro.library.reporting.page import notes_in
+from blood_kedro.library.reporting.filters import notes_in
 from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_report
 from tests.fixtures.corpora import tiny_corpus, tiny_regimen
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -18,6 +16,7 @@ from blood_kedro.library.core.taxonomy import PAPER_000
 from blood_kedro.library.evaluation.errors import KINDS
 from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
+from blood_kedro.library.reporting.filters import FILTERS
 from blood_kedro.library.reporting.results import Results
 
 METRIC_NAMES = {
@@ -48,10 +47,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         loader=PackageLoader("blood_kedro.library.reporting", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {
-        "signed": _signed, "p_value": _p_value, "notes": notes_in, "basis": _basis, "counted": _counted,
-        "number": _number, "png": _png, "besides": _besides, "percent": _percent, "confusion_csv": _confusion_csv
-    }  # fmt: skip
+    environment.filters |= FILTERS
     shown = {name: parts for name, parts in results.regimens.items() if {"metrics", "history"} <= set(parts)}
     return environment.get_template("report.html.j2").render(
         summary=summary,
@@ -289,87 +285,3 @@ def _measured_on(results: Results) -> list[dict[str, Any]]:
         }
         for dataset, record in sorted(measured.items())
     ]  # fmt: skip
-
-
-def _besides(regimen: dict[str, Any]) -> str:
-    """What a regimen does that plain Faster R-CNN does not, in words."""
-    parts = {
-        f"without {regimen['leave_out']}": regimen["leave_out"],
-        f"{regimen['sampler']} sampling": regimen["sampler"] != "uniform",
-        f"{regimen['head_loss']} loss": regimen["head_loss"] != "cross_entropy",
-        "ignore regions": regimen["ignore_regions"],
-        regimen["label_space"]: regimen["label_space"] != "merged",
-        "copy-paste": regimen["copy_paste"],
-        "fitted anchors": regimen["network"]["anchors"] == "fitted",
-        f"seed {regimen['seed']}": regimen["study"],
-    }
-    return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
-
-
-# What parts of a split lack is told as notes are.
-_NOTES = ("notes", "missing", "missing_from_parts")
-
-
-def notes_in(result: Any) -> list[str]:  # noqa: ANN401 - JSON-like
-    """Every note that a result holds under one of `_NOTES`, at any depth, each once."""
-    parts = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
-    own = [note for key in _NOTES for note in result.get(key) or ()] if isinstance(result, dict) else []
-    found = [note for note in own if isinstance(note, str)]
-    return list(dict.fromkeys([*found, *(note for part in parts for note in notes_in(part))]))
-
-
-def _basis(metrics: dict[str, Any], unit: str) -> str:
-    """What intervals were drawn over, and how many of it where the result says so."""
-    said = metrics.get("interval_basis") or {}
-    number = said.get("groups")
-    return str(said.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
-
-
-def _counted(totals: dict[str, Any]) -> dict[str, Any]:
-    """Red cells by hand and the accuracy of the count (paper 004, section 4.2), where there is a reference."""
-    found: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
-    counted = 0.0
-    if "rbc" in totals.get("by_hand", {}):
-        counted, found["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
-        found["what"] = "counted by hand"
-    elif "errors" in totals:
-        counted, found["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
-        found["what"] = "labelled"
-    elif "agreement" in totals:
-        counted = sum(each["count"] for each in totals["agreement"].values())
-        found["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
-        found["what"] = "masks, white cells among them"
-    if found["by_hand"]:
-        found["accuracy"] = 1 - abs(counted - found["by_hand"]) / found["by_hand"]
-    return found
-
-
-def _signed(value: float | None) -> str:
-    """A difference with its sign, or a dash where it is undefined."""
-    return "–" if value is None else f"{value:+.4f}"
-
-
-def _p_value(value: float | None) -> str:
-    """A p-value, or a dash where there is none."""
-    return "–" if value is None or math.isnan(value) else f"{value:.2E}"
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    """A figure, or a dash where it is undefined."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None, digits: int = 2) -> str:
-    """A share in per cent, or a dash where it is undefined."""
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
-
-
-def _confusion_csv(matrix: list[list[float]], classes: list[str]) -> str:
-    """Address of a confusion matrix as CSV: rows are labelled, columns found."""
-    table = pd.DataFrame(matrix, columns=classes)
-    table.insert(0, "labelled", classes)
-    return interactive.data_address(table)
-
-
-def _png(content: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -1,0 +1,102 @@
+"""How the report's pages say things: filters of its templates."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import pandas as pd
+
+from blood_kedro.library.reporting import interactive
+
+
+def besides(regimen: dict[str, Any]) -> str:
+    """What a regimen does that plain Faster R-CNN does not, in words."""
+    parts = {
+        f"without {regimen['leave_out']}": regimen["leave_out"],
+        f"{regimen['sampler']} sampling": regimen["sampler"] != "uniform",
+        f"{regimen['head_loss']} loss": regimen["head_loss"] != "cross_entropy",
+        "ignore regions": regimen["ignore_regions"],
+        regimen["label_space"]: regimen["label_space"] != "merged",
+        "copy-paste": regimen["copy_paste"],
+        "fitted anchors": regimen["network"]["anchors"] == "fitted",
+        f"seed {regimen['seed']}": regimen["study"],
+    }
+    return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
+
+
+# What parts of a split lack is told as notes are.
+_NOTES = ("notes", "missing", "missing_from_parts")
+
+
+def notes_in(result: Any) -> list[str]:  # noqa: ANN401 - JSON-like
+    """Every note that a result holds under one of `_NOTES`, at any depth, each once."""
+    parts = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
+    own = [note for key in _NOTES for note in result.get(key) or ()] if isinstance(result, dict) else []
+    found = [note for note in own if isinstance(note, str)]
+    return list(dict.fromkeys([*found, *(note for part in parts for note in notes_in(part))]))
+
+
+def basis(metrics: dict[str, Any], unit: str) -> str:
+    """What intervals were drawn over, and how many of it where the result says so."""
+    said = metrics.get("interval_basis") or {}
+    number = said.get("groups")
+    return str(said.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
+
+
+def counted(totals: dict[str, Any]) -> dict[str, Any]:
+    """Red cells by hand and the accuracy of the count (paper 004, section 4.2), where there is a reference."""
+    found: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
+    cells = 0.0
+    if "rbc" in totals.get("by_hand", {}):
+        cells, found["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
+        found["what"] = "counted by hand"
+    elif "errors" in totals:
+        cells, found["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
+        found["what"] = "labelled"
+    elif "agreement" in totals:
+        cells = sum(each["count"] for each in totals["agreement"].values())
+        found["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
+        found["what"] = "masks, white cells among them"
+    if found["by_hand"]:
+        found["accuracy"] = 1 - abs(cells - found["by_hand"]) / found["by_hand"]
+    return found
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign, or a dash where it is undefined."""
+    return "–" if value is None else f"{value:+.4f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value, or a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2E}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure, or a dash where it is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share in per cent, or a dash where it is undefined."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
+
+
+def confusion_csv(matrix: list[list[float]], classes: list[str]) -> str:
+    """Address of a confusion matrix as CSV: rows are labelled, columns found."""
+    table = pd.DataFrame(matrix, columns=classes)
+    table.insert(0, "labelled", classes)
+    return interactive.data_address(table)
+
+
+def png(content: bytes) -> str:
+    """Address of a PNG picture that holds the picture itself."""
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+FILTERS = {
+    "signed": signed, "p_value": p_value, "notes": notes_in, "basis": basis, "counted": counted, "number": number,
+    "png": png, "besides": besides, "percent": percent, "confusion_csv": confusion_csv,
+}  # fmt: skip
