@@ -96,7 +96,7 @@ def look(
         image: file that was dropped in.
         task: `COUNT` or `DETECT`.
         detector: regimen, for `DETECT`.
-        cell_px: how wide a red cell is in the image, for `COUNT`.
+        cell_px: how wide a red cell is in the image, px; 0 measures it where the shipped detector looks.
         score: least score of a detection.
         kept: folder that the files go to.
 
@@ -110,7 +110,7 @@ def look(
         picture, cells, counts, used = (
             _counted(root, values, image, cell_px, work, rejects)
             if task == COUNT
-            else _detected(root, image, detector, score, work, rejects)
+            else _detected(root, image, detector, cell_px, score, work, rejects)
         )
         table = pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"])
         for line in used:
@@ -132,13 +132,17 @@ def _counted(
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears, reduced
     from blood_kedro.library.reporting.own_images import MOST_PX, Picture
+    from blood_kedro.library.shipped.own import at_measured_scale
     from blood_kedro.pipelines.sam_counting.segmenters import models_used, segmenter
 
-    own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "cell_px": cell_px, "write_masks": False}
+    own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "write_masks": False}
+    if cell_px:
+        own |= {"cell_px": cell_px, "measure_scale": False}
     options = SmearInput.model_validate(own)
     classifier = None if options.classifier is None else _model(root, options.classifier)
     namer: Namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
     smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
+    options = at_measured_scale(options, smears)
     made = count_all(smears, options, segmenter(options), namer, work, work, rejects)
     cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
     counts = made.counts.rename(columns={"smear": "image"})
@@ -147,7 +151,7 @@ def _counted(
 
 
 def _detected(
-    root: Path, image: Path, detector: str | None, score: float, work: Path, rejects: Rejects
+    root: Path, image: Path, detector: str | None, cell_px: float, score: float, work: Path, rejects: Rejects
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
     from blood_kedro.library.detection.own import detect_images
     from blood_kedro.library.imaging.large import pixels_of
@@ -155,7 +159,7 @@ def _detected(
     from blood_kedro.library.shipped.own import find_cells
 
     if detector == SHIPPED:
-        found, used = find_cells([image], None, score, work, rejects), describe_shipped()
+        found, used = find_cells([image], cell_px or None, score, work, rejects), describe_shipped()
     else:
         bundle = _model(root, str(detector))
         found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
@@ -180,7 +184,6 @@ def build(root: Path) -> gr.Blocks:
 
     values = parameters(root)
     known = detectors(root, values)
-    own = values["sam_counting"]["inputs"]["own"]
     folder = tempfile.TemporaryDirectory(prefix="blood-kedro-app-")  # gone when the page is
 
     def answer(file: str | None, task: str, detector: str | None, cell_px: float, score: float) -> tuple[Any, ...]:
@@ -202,8 +205,8 @@ def build(root: Path) -> gr.Blocks:
             with gr.Column(scale=1):
                 file = gr.File(label="image (PNG, JPEG, TIFF, BMP)", file_types=["image", ".tif", ".tiff"])
                 task = gr.Radio([COUNT, DETECT], value=COUNT, label="what to do")
-                cell_px = gr.Slider(8, 200, value=own["cell_px"], step=1, label="width of a red cell, px (counting)")
-                detector = gr.Dropdown(known, value=known[-1] if known else None, label="detector")
+                cell_px = gr.Slider(0, 200, value=0, step=1, label="width of a red cell, px (0: measured)")
+                detector = gr.Dropdown(known, value=known[0], label="detector")
                 score = gr.Slider(0, 1, value=0.5, step=0.05, label="least score (detector)")
                 button = gr.Button("Look", variant="primary", elem_id="look")
                 files = gr.Files(label="files")

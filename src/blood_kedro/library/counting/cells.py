@@ -114,6 +114,7 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
         **{f"rbc_{rule_name}": total for rule_name, total in totals.items()},
         "debris": int(debris.sum()),
         "single_cell_area_px2": mode,
+        "cell_px": float(options.cell_px),  # as given, or as measured on the input
         **_overlap(cells, options),
         "tiles": len(grid.places),
         "failed_tiles": int((masks.log["error"] != "").sum()),

@@ -9,6 +9,7 @@ import numpy as np
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.imaging.read import RgbImage
@@ -48,6 +49,15 @@ def find_cells(
         return Seen(found.boxes, found.labels, found.scores, facts)
 
     return look_at(look, paths, work_folder, rejects)
+
+
+def at_measured_scale(options: SmearInput, smears: Sequence[Smear]) -> SmearInput:
+    """The settings of an input at the width of a red cell that its smears have, where `measure_scale` asks for it.
+
+    Raises:
+        BadInputError: see `measured_width`.
+    """
+    return options.model_copy(update={"cell_px": measured_width(smears)}) if options.measure_scale else options
 
 
 def measured_width(smears: Sequence[Smear]) -> float:

@@ -94,7 +94,7 @@ def count_smears(
     from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears
-    from blood_kedro.library.shipped.own import measured_width
+    from blood_kedro.library.shipped.own import at_measured_scale
 
     rejects = Rejects(options.name)
     unet = load_config(Path(str(options.model))) if options.segmenter == "unet" else None
@@ -104,8 +104,7 @@ def count_smears(
         judges = held_out(image_index, groups, models, f"sam_counting.inputs.{options.name}")
     paths = _paths(options, raw_folder, image_index)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
-    if options.measure_scale:
-        options = options.model_copy(update={"cell_px": measured_width(smears)})
+    options = at_measured_scale(options, smears)
     namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
