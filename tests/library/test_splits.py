@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from blood_kedro.library.morphology.options import Segmenter
+from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.training.splits import missing_from_parts
 
 
@@ -24,3 +27,18 @@ def test_nothing_is_said_where_every_part_has_everything(caplog: pytest.LogCaptu
     labels = np.array(["a", "b", "a", "b"], object)
     assert missing_from_parts(labels, {"train": np.array([0, 1]), "test": np.array([2, 3])}, "scanner", "x") == []
     assert not caplog.records
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_part_of_a_segmenter_has_every_scanner(seed: int) -> None:
+    """Twenty slides through four scanners: by shapes alone, some part lacks a scanner."""
+    slides = [f"slide_{k:03d}" for k in range(20) for _ in range(8)]
+    table = pd.DataFrame(
+        {
+            "slide": slides, "group_id": slides, "image_id": slides, "tile_group": None, "label": "rbc",
+            "shape": ["ovalocyte", "teardrop"] * 80, "scanner": [f"scanner_{int(s[-3:]) % 4}" for s in slides],
+        }
+    )  # fmt: skip
+    run = segmentation_split(table, Segmenter(source="x", seed=seed))
+    assert run.missing == ()
+    assert all(table["scanner"].iloc[rows].nunique() == 4 for rows in (run.train, run.val, run.test))

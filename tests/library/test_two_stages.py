@@ -79,7 +79,7 @@ def test_the_papers_test_slides_can_be_named(table: pd.DataFrame) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_no_run_tests_on_a_slide_that_the_segmenter_learnt_from(table: pd.DataFrame, seed: int) -> None:
     first = stage(table, seed=seed)
-    assert len(first.learnt) == 20
+    assert 18 <= len(first.learnt) <= 20
     made = runs(table, small(repeats=5, seed=seed + 1, masks_from="unet", masks="predicted"), first)
     assert len(made) == 10
     for run in made:

@@ -141,6 +141,8 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
         ConfigurationError: there are too few groups, or no group has such a name.
     """
     labels = table["shape"].fillna(table["label"]).fillna("").to_numpy()
+    # A slide has one scanner: shapes alone would leave it to chance which scanners a part gets.
+    strata = (labels + "|" + table["scanner"].fillna("").astype(object)).to_numpy(object)
     groups, where = pd.factorize(table["group_id"])[0], f"segmenter {options.name}: test_groups"
     val_share = options.val_share / (1 - options.test_share)
     if options.test_groups:
@@ -149,8 +151,8 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
             logger.warning("%s: few slides are left, so their tiles are dealt to training and validation", where)
             groups = pd.factorize(table["tile_group"].fillna(table["image_id"]))[0]
     else:
-        rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
-    train, val = split_groups(rest, labels, groups, val_share, options.seed + 1)
+        rest, test = split_groups(np.arange(len(table)), strata, groups, options.test_share, options.seed)
+    train, val = split_groups(rest, strata, groups, val_share, options.seed + 1)
     return _with_missing(Run("1", train, val, test), table, labels, f"segmenter {options.name}")
 
 
