@@ -29,7 +29,7 @@ from blood_kedro.library.detection.fit import fit, without_source
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
-from blood_kedro.library.evaluation.resampling import excludes_zero, paired_difference
+from blood_kedro.library.evaluation.resampling import excludes_zero, paired_difference, with_limits
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.training_set import training_and_held_out
@@ -189,11 +189,11 @@ def shown(
     found = paired_difference(mean_of(theirs), mean_of(ours), name)
     if found is None:
         return "–"
-    sign, (value, (low, high)) = "" if others is None else "+", found
+    value, limits = found
     spread = np.std([a[name] - b[name] for a, b in zip(ours, theirs, strict=True)], ddof=1) if len(ours) > 1 else np.nan
     around = "" if np.isnan(spread) else f" ± {spread:.3f}"
-    text = f"{value:{sign}.3f}{around} [{low:{sign}.3f}, {high:{sign}.3f}]"
-    return f"**{text}**" if others is not None and excludes_zero([low, high]) else text
+    text = with_limits(value, limits, signed=others is not None, spread=around)
+    return f"**{text}**" if others is not None and excludes_zero(limits) else text
 
 
 def nothing(metrics: dict[str, Any], name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from blood_kedro.library.evaluation.resampling import (
     numbered,
     resampled,
     sums_by_group,
+    with_limits,
 )
 from blood_kedro.library.evaluation.significance import corrected_test, two_sample_test
 from blood_kedro.library.evaluation.views import with_ignores, with_judged
@@ -57,6 +58,13 @@ def test_what_an_interval_rests_on_is_said() -> None:
     assert interval(0.5, draws, np.zeros(0)) == ([pytest.approx(0.205), pytest.approx(0.395)], "basic")
     assert interval(0.5, np.full(9, np.nan), np.zeros(0)) == ([None, None], "none")
     assert [excludes_zero(x) for x in ([-1, 1], [0.1, 1], [-2, -1], [None, None])] == [False, True, True, False]
+
+
+def test_a_figure_without_an_interval_says_so() -> None:
+    assert with_limits(0.1234, [0.1, 0.15]) == "0.123 [0.100, 0.150]"
+    assert with_limits(0.1234, [0.1, 0.15], signed=True, spread=" ± 0.010") == "+0.123 ± 0.010 [+0.100, +0.150]"
+    assert with_limits(1.0, [None, None]) == "1.000 [–, –]"
+    assert with_limits(None, [None, None]) == "–"
 
 
 def test_cells_of_a_group_come_and_go_together() -> None:

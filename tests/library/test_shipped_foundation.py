@@ -40,7 +40,8 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_probe_tells_two_clouds_apart(method: str) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
-    cloud = (rng.normal(0, 1, (60, 8)) + 4 * labels[:, None]).astype(np.float32)
+    # apart in direction as well as in place: neighbours are by cosine
+    cloud = (rng.normal(0, 1, (60, 8)) + 4 * np.where(labels == 1, 1, -1)[:, None]).astype(np.float32)
     probabilities = probe(cloud[:40], labels[:40], cloud[40:], method)  # type: ignore[arg-type]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities.argmax(axis=1) == labels[40:]).all()

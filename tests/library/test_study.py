@@ -50,7 +50,8 @@ def training(recipe: Regimen, data: str, value: float) -> dict[str, Any]:
     return {
         "arm": recipe.name, "minutes": 3.0, **fine, "coarse": part, "by_source": {"bccd": part},
         "ap_50_per_class": dict.fromkeys(study.RARE, value), "objects_per_class": dict.fromkeys(study.RARE, 4),
-        "images": 7, "objects": 70, "ignore_regions": 0, "regimen": to_plain(recipe), "data_fingerprint": data,
+        "images": 7, "groups": 6, "objects": 70, "ignore_regions": 0, "regimen": to_plain(recipe),
+        "data_fingerprint": data,
     }  # fmt: skip
 
 
@@ -65,10 +66,11 @@ def test_mean_spread_over_seeds_and_interval_over_groups() -> None:
     assert study.shown(runs, None, "map_50", ()) == "0.310 ± 0.010 [0.291, 0.329]"
     assert study.shown(runs[:1], None, "map_50", ("coarse",)) == "0.300 [0.281, 0.319]"
     assert study.shown(runs, None, "map_75", ()) == "–"
-    # paired by seed and by draw: nothing is left of either spread
-    assert study.shown(runs, list(plain.values()), "map_50", ("by_source", "bccd")) == "+0.100 ± 0.000 [+0.100, +0.100]"
+    # paired by seed and by draw: nothing is left of either spread, and 0 is outside
+    difference = "**+0.100 ± 0.000 [+0.100, +0.100]**"
+    assert study.shown(runs, list(plain.values()), "map_50", ("by_source", "bccd")) == difference
     text = study.page({study.PLAIN: plain, "balanced": {seed: better[seed] for seed in (1, 2)}})
-    assert f"| balanced − {study.PLAIN} | 2 | +0.100 ± 0.000 [+0.100, +0.100]" in text
+    assert f"| balanced − {study.PLAIN} | 2 | {difference}" in text
     assert "balanced (2 of 3)" in text
     assert "focal (0 of 3)" in text
 

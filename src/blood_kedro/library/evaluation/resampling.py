@@ -177,6 +177,13 @@ def excludes_zero(limits: Limits) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
+def with_limits(value: float | None, limits: Limits, *, signed: bool = False, spread: str = "") -> str:
+    """A figure and its interval as text, `0.310 [0.291, 0.329]`; dashes where either is undefined."""
+    form = "+.3f" if signed else ".3f"
+    shown, low, high = ("–" if number is None else format(number, form) for number in (value, *limits))
+    return "–" if value is None else f"{shown}{spread} [{low}, {high}]"
+
+
 def numbered(groups: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], int]:
     """The number of the group of each row, `(N,)`, and how many groups there are."""
     names, numbers = np.unique(np.asarray(groups).astype(str), return_inverse=True)
