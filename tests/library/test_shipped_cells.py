@@ -107,8 +107,8 @@ def test_the_right_answer_costs_least() -> None:
     places = around(torch.zeros(1, 3, 4, 20, 24))[0]
     wanted = torch.from_numpy(goal.boxes)
     exact = torch.cat([places[:, :2] - wanted[:, :2], wanted[:, 2:] - places[:, 2:]], 1)[None]
-    good = cell_loss(Maps(right, exact), [goal])
-    bad = cell_loss(Maps(-right, exact + 20), [goal])
+    good = cell_loss(Maps(right, exact), [goal], (1, 4, 3))
+    bad = cell_loss(Maps(-right, exact + 20), [goal], (1, 4, 3))
     assert all(float(value) < 0.01 for value in good)
     assert float(bad[0]) > 1
     assert 0.5 < float(bad[1]) < 2  # 1 - GIoU

@@ -16,7 +16,16 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.shipped.augment import Jitter, recoloured
 from blood_kedro.library.shipped.classifiers import UNSURE, classifier_of
 from blood_kedro.library.shipped.eight_shapes import with_eight
-from blood_kedro.library.shipped.stains import STANDARD, change_to_standard, measure, standard_change, veiled
+from blood_kedro.library.shipped.stains import (
+    STANDARD,
+    Measure,
+    cleared,
+    in_standard_stain,
+    measure,
+    standard_change,
+    stray_light,
+    veiled,
+)
 from blood_kedro.library.shipped.type_cells import CropSet
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
@@ -76,8 +85,7 @@ def test_the_picture_of_another_laboratory_comes_out_alike() -> None:
     darker = np.array([[1.3, 0.15, 0, 0.1], [0.1, 0.8, 0.1, 0.05], [0, 0.1, 1.5, 0.2]], np.float32)
     other = recoloured(rgb, darker)
     assert np.abs(other.astype(int) - rgb).mean() > 15
-    changes = [change_to_standard(each, middle(each), 40, "two_stains") for each in (rgb, other)]
-    alike = [recoloured(p, c).astype(int) for p, c in zip((rgb, other), changes, strict=True) if c is not None]
+    alike = [in_standard_stain(each, each, middle(each), 40, "two_stains").astype(int) for each in (rgb, other)]
     for y, x in ((5, 5), (120, 120), (120, 148), (120, 206)):  # ground, nucleus, cytoplasm, red cell
         assert np.abs(alike[0][y, x] - alike[1][y, x]).max() <= 8
 
@@ -107,7 +115,22 @@ def test_stray_light_pales_deep_colours_but_leaves_ground_red_cells_and_nuclei()
 def test_a_picture_without_red_cells_keeps_its_colours() -> None:
     rgb = np.full((100, 100, 3), GROUND, np.uint8)
     assert measure(rgb, middle(rgb), 40) is None
-    assert change_to_standard(rgb, middle(rgb), 40, "two_stains") is None
+    for stain in ("two_stains", "clear_two_stains"):
+        assert in_standard_stain(rgb, rgb, middle(rgb), 40, stain) is rgb
+
+
+def test_stray_light_is_taken_out_again() -> None:
+    clear = Measure(np.array([0.02, 0.03, 0.04]), np.array([0.20, 0.30, 0.18]), np.array([1.28, 2.0, 0.42]))
+    assert stray_light(clear) < 0.03
+    rgb = np.round(255 * np.exp(-clear.ground - np.array([0 * clear.red_cell, clear.red_cell, clear.nucleus])))
+    ground = 255 * np.exp(-clear.ground)
+    for veil in (0.1, 0.2, 0.3):
+        misty = np.round((1 - veil) * rgb + veil * ground).astype(np.uint8)[None]
+        seen = [-np.log(misty[0, k] / ground) for k in (1, 2)]
+        picture, found = cleared(misty, Measure(clear.ground, *seen))
+        assert stray_light(Measure(clear.ground, *seen)) == pytest.approx(veil, abs=0.03)
+        assert np.abs(picture[0].astype(int) - rgb).max() <= 6
+        np.testing.assert_allclose(found.nucleus, clear.nucleus, atol=0.3)
 
 
 def test_the_loss_counts_all_that_a_label_allows() -> None:
@@ -239,7 +262,9 @@ def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path:
     options = TypeModel(
         name="white_cells", sources=("pbc",), classes=("band_neutrophil", "segmented_neutrophil", "monocyte"),
         five=("neutrophil", "monocyte"), views=1, resamples=5,
-        recipe=TypeRecipe(view=SMALL, steps=45, batch=16, ema=0.5, jitter=Jitter(grey_share=0, mixing=0.03)),
+        # All stages frozen but the last: colours as far apart as these need no more.
+        recipe=TypeRecipe(view=SMALL, steps=30, batch=16, ema=0.5, frozen_stages=6, dropout=0, drop_path=0,
+                          jitter=Jitter(grey_share=0, mixing=0.03)),
     )  # fmt: skip
     judged = train_and_judge(typed_cells(), options, tmp_path / "all")
     assert judged.report["test"]["one"]["accuracy"] > 0.8

@@ -134,6 +134,8 @@ def _phase_peaks(
     best: list[npt.NDArray[np.float64]] = []
     for i in range(len(small) - 1):
         same_light = np.abs(backgrounds[i + 1 :] - backgrounds[i]).max(axis=1) < background_tolerance
+        if not same_light.any():
+            continue
         others = torch.from_numpy(np.flatnonzero(same_light) + i + 1).to(device)
         for part in others.split(1024):
             surface = torch.fft.irfft2(spectra[i][None] * spectra[part].conj(), s=frame).flatten(1)

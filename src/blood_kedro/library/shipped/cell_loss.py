@@ -83,13 +83,21 @@ def goal_of(
     return Goal(bells, counted, targets, weight, middles)
 
 
-def cell_loss(maps: Maps, goals: list[Goal]) -> tuple[Tensor, Tensor]:
-    """Loss of the middles (focal, CornerNet's equation 1) and of the boxes (GIoU), each per cell."""
+def cell_loss(maps: Maps, goals: list[Goal], class_weights: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Loss of the middles (focal, CornerNet's equation 1) and of the boxes (GIoU), each per cell.
+
+    Args:
+        maps: what the network says.
+        goals: what it should say, one for each picture.
+        class_weights: how much a cell of each class, and a place that is none, counts.
+    """
     bells, counted, boxes, weight, middles = (
         torch.from_numpy(np.stack([getattr(goal, name) for goal in goals]))
         for name in ("bells", "counted", "boxes", "weight", "middles")
     )
-    cells = middles.sum().clamp(min=1)
+    classes = torch.tensor(class_weights).view(1, -1, 1, 1)
+    weight = weight * classes
+    cells = (classes * middles).sum().clamp(min=1)
     chance = maps.middles.float().sigmoid().clamp(1e-4, 1 - 1e-4)
     hit = middles * (1 - chance) ** 2 * chance.log()
     miss = (1 - middles) * counted * (1 - bells) ** 4 * chance**2 * (1 - chance).log()
@@ -97,7 +105,7 @@ def cell_loss(maps: Maps, goals: list[Goal]) -> tuple[Tensor, Tensor]:
     found = around(maps.sides).permute(0, 1, 3, 4, 2)[where]
     wanted = boxes.permute(0, 1, 3, 4, 2)[where]
     box = (generalized_box_iou_loss(found, wanted) * weight[where]).sum()
-    return -(hit + miss).sum() / cells, box / cells
+    return -(classes * (hit + miss)).sum() / cells, box / cells
 
 
 def around(sides: Tensor) -> Tensor:

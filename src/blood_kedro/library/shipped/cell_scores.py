@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,32 +15,65 @@ from blood_kedro.library.shipped.cell_detector import detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging
 from blood_kedro.library.shipped.centre_net import CentreNet
 from blood_kedro.library.shipped.judge import Judged, average_precision, count_error_of, interval, judge, precision_of
-from blood_kedro.library.shipped.pictures import LabelledPicture
+from blood_kedro.library.shipped.pictures import OWN, LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
+from blood_kedro.library.training.splits import split_groups
 
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 Hint = Literal["laboratory", "none"]
 _HINTS: tuple[Hint, ...] = ("laboratory", "none")
 
 SCORE_COLUMNS = [
-    "trained_without", "laboratory", "scale", "class", "pictures", "groups", "cells",
+    "training", "laboratory", "unseen", "scale", "class", "pictures", "groups", "cells",
     "ap_50", "ap_50_low", "ap_50_high", "counted", "count_error", "count_error_low", "count_error_high",
     "exact", "whole",
 ]  # fmt: skip
-SCALE_COLUMNS = ["trained_without", "laboratory", "pictures", "groups", "answered", "within_10", "within_20", "median"]
+SCALE_COLUMNS = [
+    "training",
+    "laboratory",
+    "unseen",
+    "pictures",
+    "groups",
+    "answered",
+    "within_10",
+    "within_20",
+    "median",
+]
 
 
-def judged_pictures(pictures: Sequence[LabelledPicture], laboratory: str, limit: int) -> list[LabelledPicture]:
+@dataclass(frozen=True)
+class Parts:
+    """Pictures of a training: to learn from, to choose thresholds on, and to judge it by at home."""
+
+    train: list[LabelledPicture]
+    calibration: list[LabelledPicture]
+    test: list[LabelledPicture]
+
+
+def parts_of(pictures: Sequence[LabelledPicture], judging: CellJudging) -> Parts:
+    """Pictures dealt by group, each laboratory alike. Where one has too few groups for that, it is learnt from whole.
+
+    Pictures that are not judged (`LabelledPicture.judged`) are in no part but the first.
+    """
+    kept: dict[str, list[int]] = {"calibration": [], "test": []}
+    groups = np.unique([each.group_id for each in pictures], return_inverse=True)[1]
+    labels = np.array([each.laboratory for each in pictures], object)
+    for laboratory in sorted(set(labels)):
+        rest = np.flatnonzero(labels == laboratory)
+        for part, share in (("test", judging.test_share), ("calibration", judging.calibration_share)):
+            if len(np.unique(groups[rest])) >= 2 * round(1 / share):
+                rest, chosen = split_groups(rest, labels, groups, share, judging.seed)
+                kept[part] += chosen.tolist()
+    away = set(kept["calibration"]) | set(kept["test"])
+    calibration, test = ([pictures[k] for k in sorted(rows) if pictures[k].judged] for rows in kept.values())
+    return Parts([each for k, each in enumerate(pictures) if k not in away], calibration, test)
+
+
+def some_of(pictures: Sequence[LabelledPicture], laboratory: str, limit: int) -> list[LabelledPicture]:
     """Pictures of a laboratory that are judged; a random choice of `limit`, the same for every model, if more."""
     mine = [each for each in pictures if each.laboratory == laboratory and each.judged]
     chosen = np.sort(np.random.default_rng(1).permutation(len(mine))[:limit])
     return [mine[k] for k in chosen]
-
-
-def some_of_each(pictures: Sequence[LabelledPicture], limit: int = 15) -> list[LabelledPicture]:
-    """Up to `limit` completely labelled pictures of each laboratory."""
-    laboratories = sorted({each.laboratory for each in pictures})
-    return [each for name in laboratories for each in judged_pictures(pictures, name, limit)]
 
 
 def score_laboratories(
@@ -47,20 +81,23 @@ def score_laboratories(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables of a model: on the laboratories that it was trained without.
 
-    A model trained on all is judged on BCCD's official test list, by the labels of that (`bccd_own`: incomplete).
+    A model trained on all is judged at home: on the groups that were kept from it, and on BCCD's official test list by
+    the labels of that (`bccd_own`: incomplete).
 
     Args:
         network: the detector.
         pictures: all that there are.
-        config: of the model: `left_out`, `cell_px`, `thresholds`.
+        config: of the model: `name`, `left_out`, `cell_px`, `thresholds`, `test_pictures`.
         judging: settings.
     """
     scores, scales = [], []
-    for laboratory in config["left_out"] or ["bccd_own"]:
-        mine = judged_pictures(pictures, laboratory, judging.limit)
+    kept = set(config["test_pictures"])
+    home = [each for each in pictures if each.image_id in kept or each.laboratory.endswith(OWN)]
+    for laboratory in config["left_out"] or sorted({each.laboratory for each in home}):
+        mine = some_of(pictures if config["left_out"] else home, laboratory, judging.limit)
         if not mine:
             continue
-        facts = {"trained_without": "+".join(config["left_out"]) or "nothing", "laboratory": laboratory}
+        facts = {"training": config["name"], "laboratory": laboratory, "unseen": laboratory in config["left_out"]}
         for hint in _HINTS:
             rows, widths = score_cells(
                 network,
@@ -155,7 +192,7 @@ def scale_row(widths: Sequence[float], groups: int) -> dict[str, object]:
 def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture]) -> dict[str, float]:
     """Score from which each class is counted: where the errors of counts are least, each laboratory weighing the same.
 
-    To be found on pictures that the network was trained on, never on those that it is judged by.
+    To be found on groups of the laboratories that the network was trained on, neither learnt from nor judged by.
     """
     with torch.inference_mode():
         found = [detect_at(network, picture.pixels, 1.0) for picture in pictures]

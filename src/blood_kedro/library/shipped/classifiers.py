@@ -13,9 +13,8 @@ import torch
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.shipped.augment import recoloured
 from blood_kedro.library.shipped.bundle import fill
-from blood_kedro.library.shipped.stains import change_to_standard
+from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_network import CellTypeNet
 from blood_kedro.library.shipped.type_options import View
 from blood_kedro.library.shipped.type_scores import softened
@@ -71,8 +70,7 @@ class CellClassifier:
 
     def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
         crop = cut_view(rgb, (float(centre[0]), float(centre[1])), cell_px, self.view)
-        change = change_to_standard(rgb, centre[None], cell_px, self.view.stain)
-        return crop if change is None else recoloured(crop, change)
+        return in_standard_stain(crop, rgb, centre[None], cell_px, self.view.stain)
 
 
 def classifier_of(bundle: ModelBundle) -> CellClassifier:

@@ -39,7 +39,7 @@ _ALL = (True, True, True)
 # A box that comes nearer to the border of its picture than this may be a cell that is cut.
 _EDGE_PX = 2
 # Pictures judged by the incomplete labels of their own source are a laboratory of their own.
-_OWN = "_own"
+OWN = "_own"
 # In larger sets, only overlaps of about a fifth of the frame and more are found.
 _DUPLICATES = DuplicateOptions(exhaustive_limit=250)
 _PAIR = ["image_a", "image_b"]
@@ -143,7 +143,7 @@ def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[
         labels = np.array([CLASSES.index(coarse(Bccd.labels[label.label_raw])) for label in image.labels], np.int64)
         sound = area(boxes) > 0
         yield _Found(
-            folder / image.path, "bccd", f"bccd{_OWN}", boxes[sound], labels[sound], np.zeros((0, 4)), _ALL,
+            folder / image.path, "bccd", f"bccd{OWN}", boxes[sound], labels[sound], np.zeros((0, 4)), _ALL,
             official_test=True, scale_of="640x480",
         )  # fmt: skip
 
@@ -201,7 +201,7 @@ def _groups(found: list[_Found], sizes: list[tuple[int, int]]) -> tuple[list[str
     thumbnails = make_thumbnails([each.path for each in found], sizes)
     ids = [f"{each.source}/{each.path.stem}" for each in found]
     pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]
-    for mine in _alike([each.laboratory.removesuffix(_OWN) for each in found]):
+    for mine in _alike([each.laboratory.removesuffix(OWN) for each in found]):
         copies = turned_copies([thumbnails[k] for k in mine], _DUPLICATES.turned_similarity)
         pairs.append(pd.DataFrame([(ids[mine[i]], ids[mine[j]]) for i, j, _ in copies], columns=_PAIR))
     groups = duplicate_groups(ids, pd.concat(pairs, ignore_index=True), [_smear(each) for each in found])
@@ -250,7 +250,7 @@ def learnt_from(pictures: list[LabelledPicture], left_out: frozenset[str]) -> li
     """Pictures to train on where laboratories are left out: none of theirs, none of BCCD's official test."""
     return [
         each for each in pictures
-        if not each.laboratory.endswith(_OWN) and each.laboratory not in left_out
+        if not each.laboratory.endswith(OWN) and each.laboratory not in left_out
         and not each.official_test
     ]  # fmt: skip
 

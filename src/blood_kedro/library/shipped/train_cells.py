@@ -23,9 +23,8 @@ Report = Callable[[int, dict[str, float]], None]
 
 
 def train_cells(
-    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None,
-    start: dict[str, Tensor] | None = None,
-) -> tuple[CentreNet, list[dict[str, float]]]:  # fmt: skip
+    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None
+) -> tuple[CentreNet, list[dict[str, float]]]:
     """Train, or go on where a killed training stopped.
 
     Args:
@@ -33,7 +32,6 @@ def train_cells(
         recipe: settings.
         checkpoint: file that is written every `checkpoint_every` steps and read at the start.
         report: called with the step and its figures as often as a checkpoint is written.
-        start: weights of another training to go on from, in place of ImageNet's.
 
     Returns:
         The network with the running mean of its weights, and the history: `step`, `middle`, `box` (means of losses
@@ -44,8 +42,6 @@ def train_cells(
     """
     torch.manual_seed(seed_for(recipe.seed, "cells"))
     network = (imagenet_centre_net if recipe.weights == "imagenet" else CentreNet)(len(CLASSES), recipe.channels)
-    if start is not None:
-        network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in start.items()})
     network = network.to(memory_format=torch.channels_last)
     freeze_stages(network, recipe.frozen_stages if recipe.weights == "imagenet" else 0)
     learning = [p for p in network.parameters() if p.requires_grad]
@@ -83,7 +79,7 @@ def _step(
 ) -> tuple[float, float]:  # fmt: skip
     pixels, goals = windows.batch(step)
     maps = network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
-    middle, box = cell_loss(maps, goals)
+    middle, box = cell_loss(maps, goals, recipe.class_weights)
     loss = middle + recipe.box_weight * box
     if not torch.isfinite(loss):
         raise TrainingDivergedError(

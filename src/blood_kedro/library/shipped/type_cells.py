@@ -23,8 +23,7 @@ from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
 from blood_kedro.library.merging.thumbnails import make_thumbnails
-from blood_kedro.library.shipped.augment import recoloured
-from blood_kedro.library.shipped.stains import change_to_standard
+from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_options import View
 from blood_kedro.library.shipped.views import cut_view
 from blood_kedro.library.sources.base import RawImage
@@ -167,8 +166,7 @@ def red_cell_px(image: RawImage, rgb: RgbImage, usual_px: float) -> float:
 
 def _white_crop(rgb: RgbImage, centre: tuple[float, float], cell_px: float, view: View) -> RgbImage:
     crop = cut_view(rgb, centre, cell_px, view, margin=True)
-    change = change_to_standard(rgb, np.array([centre]), cell_px, view.stain)
-    return crop if change is None else recoloured(crop, change)
+    return in_standard_stain(crop, rgb, np.array([centre]), cell_px, view.stain)
 
 
 def field_groups(folder: Path, images: Sequence[RawImage]) -> list[str]:

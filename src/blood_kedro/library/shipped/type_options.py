@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro.library.shipped.augment import Jitter
 
-Stain = Literal["as_it_is", "red_cells", "two_stains"]
+Stain = Literal["as_it_is", "red_cells", "two_stains", "clear_two_stains"]
 
 
 class _Frozen(BaseModel):

@@ -25,35 +25,30 @@ def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[Labe
 
 
 def train(
-    shipped_pictures: list[LabelledPicture], recipe: CellRecipe, training: CellTraining, pictures: PictureOptions,
-    work_folder: Path, start: ModelBundle | None = None,
+    shipped_pictures: list[LabelledPicture], common: CellRecipe, training: CellTraining, pictures: PictureOptions,
+    judging: CellJudging, work_folder: Path,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:  # fmt: skip
     """Train the detector without some laboratories, in an MLflow child run of its own."""
     from blood_kedro.library.core.plain import to_plain
     from blood_kedro.library.shipped.bundle import bundle_of
-    from blood_kedro.library.shipped.cell_scores import counting_thresholds, some_of_each
+    from blood_kedro.library.shipped.cell_scores import counting_thresholds, parts_of
     from blood_kedro.library.shipped.pictures import fingerprint_of, learnt_from
     from blood_kedro.library.shipped.train_cells import train_cells
 
     left_out = list(training.left_out)
-    recipe = recipe.model_copy(update={"steps": training.steps or recipe.steps})
-    mine = learnt_from(shipped_pictures, frozenset(left_out))
-    name = f"cells without {', '.join(left_out)}" if left_out else "cells"
-    with tracking.child_run(name, "cells") as run_id:
-        tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(mine)})
-        tracking.log_data("labelled pictures", fingerprint_of(mine), "training")
+    recipe = training.recipe_of(common)
+    parts = parts_of(learnt_from(shipped_pictures, frozenset(left_out)), judging)
+    with tracking.child_run(training.name, "cells") as run_id:
+        tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(parts.train)})
+        tracking.log_data("labelled pictures", fingerprint_of(parts.train), "training")
         network, history = train_cells(
-            mine,
-            recipe,
-            work_folder / "training.pt",
-            lambda step, row: tracking.log_metrics(row, step=step),
-            None if start is None else start.weights,
+            parts.train, recipe, work_folder / "training.pt", lambda step, row: tracking.log_metrics(row, step=step)
         )
     config = {
-        "model": "cells", "classes": list(CLASSES), "cell_px": pictures.cell_px, "recipe": to_plain(recipe),
-        "left_out": left_out, "start_from": training.start_from, "pictures": len(mine),
-        "data_fingerprint": fingerprint_of(mine),
-        "thresholds": counting_thresholds(network, some_of_each(mine)), "cpu_s": history[-1]["cpu_s"],
+        "model": "cells", "name": training.name, "classes": list(CLASSES), "cell_px": pictures.cell_px,
+        "recipe": to_plain(recipe), "left_out": left_out, "pictures": len(parts.train),
+        "data_fingerprint": fingerprint_of(parts.train), "test_pictures": [each.image_id for each in parts.test],
+        "thresholds": counting_thresholds(network, parts.calibration), "cpu_s": history[-1]["cpu_s"],
         "command": "make train-shipped RAW=<folder of the public sets>",
     }  # fmt: skip
     return bundle_of(network, config), pd.DataFrame(history), run_id
@@ -62,7 +57,7 @@ def train(
 def judge_cells(
     model: ModelBundle, shipped_pictures: list[LabelledPicture], judging: CellJudging, run_id: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the tables: on the laboratories that were left out; the final model on BCCD's official test list."""
+    """Rows of the tables: on the laboratories that were left out; of the final model, on groups kept from it."""
     from blood_kedro.library.shipped.cell_scores import score_laboratories
     from blood_kedro.library.shipped.cells import network_of
 

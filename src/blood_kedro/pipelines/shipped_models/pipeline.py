@@ -26,16 +26,15 @@ def create_pipeline(**_: object) -> Pipeline:
             name="ship_cells",
         ),
     ]  # fmt: skip
-    detectors = [_training(name, entry.get("start_from")) for name, entry in trainings.items()]
+    detectors = map(_training, trainings)
     return sum((*detectors, *map(_types, configured.shipped_types())), Pipeline(ending))
 
 
-def _training(name: str, start_from: str | None) -> Pipeline:
-    """Training and judging; one that goes on from another takes that one's model."""
-    inputs = {
-        "shipped_pictures": "shipped_pictures", "recipe": "params:recipe", "training": "params:training",
-        "pictures": "params:pictures", "work_folder": "work_folder", **({"start": "start"} if start_from else {}),
-    }  # fmt: skip
+def _training(name: str) -> Pipeline:
+    """Training and judging."""
+    inputs = [
+        "shipped_pictures", "params:recipe", "params:training", "params:pictures", "params:judging", "work_folder",
+    ]  # fmt: skip
     template = Pipeline(
         [
             Node(train, inputs, ["model", "history", "run_id"], name="train"),
@@ -48,7 +47,7 @@ def _training(name: str, start_from: str | None) -> Pipeline:
     return Pipeline(
         template,
         namespace=name,
-        inputs={"shipped_pictures": "shipped_pictures", **({"start": f"{start_from}.model"} if start_from else {})},
+        inputs={"shipped_pictures"},
         parameters={
             "params:recipe": "params:shipped.cells.recipe",
             "params:training": f"params:shipped.cells.trainings.{name}",
