@@ -21,7 +21,8 @@ from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.bundle import bundle_of, load_shipped
 from blood_kedro.library.shipped.cell_detector import AtScale, detect_at, without_parts
 from blood_kedro.library.shipped.cell_loss import around, cell_loss, goal_of
-from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
+from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining
+from blood_kedro.library.shipped.cell_scores import parts_of, score_laboratories
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.cells import Cells
 from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
@@ -190,6 +191,57 @@ def test_an_official_test_picture_and_a_left_out_laboratory_are_never_learnt_fro
 
     pictures = [picture("a"), picture("b"), replace(picture("a"), official_test=True), picture("bccd_own")]
     assert [each.laboratory for each in learnt_from(pictures, frozenset("b"))] == ["a"]
+
+
+def test_groups_of_every_laboratory_are_kept_from_a_training_and_judge_it_at_home() -> None:
+    from dataclasses import replace
+
+    here = [
+        replace(picture(name), image_id=f"{name}/{k}", group_id=f"{name}/{k // 2}", judged=k % 5 > 0)
+        for name in ("a", "b") for k in range(60)
+    ]  # fmt: skip
+    few = [replace(picture("c"), image_id=f"c/{k}", group_id="c/0") for k in range(9)]
+    official = replace(picture("a_own"), image_id="a_own/1", group_id="a_own", official_test=True)
+    judging = CellJudging(draws=5, limit=4)
+    parts = parts_of([*here, *few], judging)
+    groups = [{each.group_id for each in part} for part in (parts.train, parts.calibration, parts.test)]
+    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    for part, share in ((parts.calibration, 0.1), (parts.test, 0.15)):
+        assert all(each.judged for each in part)
+        for name in ("a", "b"):
+            assert len({each.group_id for each in part if each.laboratory == name}) == pytest.approx(30 * share, abs=1)
+    assert sum(each.laboratory == "c" for each in parts.train) == 9  # too few groups to keep one
+    assert not any(each.judged for each in parts.train if each.group_id in groups[1] | groups[2])
+    config = {"name": "all", "left_out": [], "cell_px": 32, "thresholds": dict.fromkeys(CLASSES, 0.3)}
+    config["test_pictures"] = [each.image_id for each in parts.test]
+    scores, scales = score_laboratories(Disks(), [*here, *few, official], config, judging)  # type: ignore[arg-type]
+    assert set(scores["laboratory"]) == {"a", "b", "a_own"}
+    assert not scores["unseen"].any()
+    assert scores.groupby("laboratory")["pictures"].max().to_dict() == {"a": 4, "b": 4, "a_own": 1}
+    scores, scales = score_laboratories(
+        Disks(),
+        [*here, *few],
+        {**config, "left_out": ["b"], "test_pictures": []},
+        judging,  # type: ignore[arg-type]
+    )
+    assert scales["laboratory"].tolist() == ["b"]
+    assert scores["unseen"].all()
+
+
+def test_a_training_changes_what_it_says_of_the_recipe() -> None:
+    made = CellTraining(name="x", changes={"zoom": 0, "jitter": None}).recipe_of(SMALL)
+    assert made == SMALL.model_copy(update={"zoom": 0, "jitter": None})
+    with pytest.raises(ValueError, match="extra"):
+        CellTraining(name="x", changes={"zooom": 0}).recipe_of(SMALL)
+
+
+def test_a_cell_of_a_heavy_class_weighs_as_much_as_several_light_ones() -> None:
+    goal = goal_of(BOXES, LABELS, NOTHING, (True, True, True), (80, 96))
+    missed = torch.full((1, 3, 20, 24), -8.0)
+    missed[0, 0, 6, 6] = 8  # the red cell is found, the platelet is not
+    maps = Maps(missed, torch.full((1, 3, 4, 20, 24), 16.0))
+    equal, heavy = (float(cell_loss(maps, [goal], weights)[0]) for weights in ((1, 1, 1), (1, 4, 3)))
+    assert heavy / equal == pytest.approx(3 * 2 / 4, rel=0.01)  # 3 of 4 parts of the labels, 1 of 2 before
 
 
 def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:

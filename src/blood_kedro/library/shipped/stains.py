@@ -25,7 +25,7 @@ _WHITE_CELL = 2.0
 # A nucleus is looked for so far around the middle of a cell, in widths of a red cell, and fills at least this share.
 _NUCLEUS_RADIUS, _NUCLEUS_SHARE = 0.7, 0.12
 _ONE_STAIN = 0.985  # cosine of two absorbances
-# Absorbance of green by nuclei over that by red cells where little light is stray (median of PBC: 6.8); the most that is
+# Absorbance of green by nuclei over that by red cells where little light is stray (median of PBC 6.8); the most that is
 # taken for stray; and how much of a nucleus's light may be.
 _CLEAR_DEPTH, _MOST_STRAY, _LEFT = 5.0, 0.35, 0.9
 _SMALLEST = 0.03  # of absorbance: below, a colour is the ground's
