@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from blood_kedro.library.cells import elsafty, ojaghi
 from blood_kedro.library.cells.crop import crop_square
@@ -150,7 +151,7 @@ def test_sam_masks_are_filtered_to_single_cells(tmp_path: Path) -> None:
     rejects = Rejects("ojaghi")
     options = CellOptions(workers=1, reader="ojaghi", crop_px=52)
     overlapping = {"2_3": "2_3", "HS2_5_6": "HS2_5_5"}
-    cells = list(ojaghi_cells(tmp_path, overlapping, options, 80, rejects))
+    cells = list(ojaghi_cells(tmp_path, overlapping, options, 80, rejects, 0))
     assert sorted(str(c.facts["cell_id"]) for c in cells) == [
         f"ojaghi/{tile}#{number}" for tile in ("2_3", "HS2_5_6") for number in (0, 2, 3)
     ]
@@ -169,9 +170,23 @@ def test_sam_masks_are_filtered_to_single_cells(tmp_path: Path) -> None:
     assert "empty" in reasons["Mask_sub_folders/2_3/7.png"]
     assert "without masks" in reasons["grid_images/9_9.png"]
     with pytest.raises(ConfigurationError, match="crop_px"):
-        list(ojaghi_cells(tmp_path, overlapping, CellOptions(workers=1, reader="ojaghi"), 80, rejects))
+        list(ojaghi_cells(tmp_path, overlapping, CellOptions(workers=1, reader="ojaghi"), 80, rejects, 0))
     with pytest.raises(SourceNotFoundError, match="no tile"):
         ojaghi.tiles(tmp_path / "grid_images")
+
+
+def test_as_many_cells_of_each_tile_as_asked_for(tmp_path: Path) -> None:
+    ojaghi_tree(tmp_path)
+    options = CellOptions(workers=1, reader="ojaghi", crop_px=52, per_class=6)
+    tiles = dict.fromkeys(("2_3", "HS2_5_6"), "2_3")
+    made = [list(ojaghi_cells(tmp_path, tiles, options, 80, Rejects("ojaghi"), seed)) for seed in (0, 0, 1, 2)]
+    of_tiles = [[str(c.facts["image_id"]) for c in cells] for cells in made]
+    assert of_tiles == [["ojaghi/2_3"] * 2 + ["ojaghi/HS2_5_6"] * 2] * 4
+    names = [[c.facts["cell_id"] for c in cells] for cells in made]
+    assert names[0] == names[1]
+    assert not names[0] == names[2] == names[3]
+    with pytest.raises(ValidationError, match="per_class"):
+        CellOptions(reader="fields", per_class=6)
 
 
 def test_cells_at_points_are_centred_and_cut_ones_rejected(tmp_path: Path) -> None:

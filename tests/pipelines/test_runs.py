@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import copy_project
-from tests.pipelines.runs import DETECTION, QUICK, command, environment, kedro_run, runs_of, summary_of
+from tests.pipelines.runs import DETECTION, ONE_REGIMEN, QUICK, command, environment, kedro_run, runs_of, summary_of
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def test_bad_parameter_stops_before_any_node(tmp_path: Path) -> None:
 def start_training(folder: Path) -> subprocess.Popen[str]:
     """A run that is in mid-training when this returns."""
     process = subprocess.Popen(
-        command(DETECTION, "--params", QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
+        command(DETECTION, "--params", ONE_REGIMEN.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
         # Started in the background, a shell hands down that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -76,7 +76,7 @@ def test_kill_9_in_mid_epoch_continues_and_ends_with_the_same_result(tmp_path: P
     process = start_training(cut)
     process.kill()
     process.communicate()
-    three = QUICK.replace("regimen_1.epochs=1", "regimen_1.epochs=3")
+    three = ONE_REGIMEN.replace("regimen_1.epochs=1", "regimen_1.epochs=3")
     resumed = kedro_run(cut, DETECTION, "--params", three)
     assert "regimen_1 continues from" in resumed.stdout
     kedro_run(whole, DETECTION, "--params", three)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,15 +57,19 @@ class _ElsaftyBlock:
 
 
 def ojaghi_cells(
-    folder: Path, tile_groups: Mapping[str, str], options: CellOptions, side_px: int, rejects: Rejects
+    folder: Path, tile_groups: Mapping[str, str], options: CellOptions, side_px: int, rejects: Rejects, seed: int
 ) -> Iterator[Cell]:
     """Single cells of the tiles with SAM masks. `tile_groups`: of each tile, the one that stands for its group.
+
+    All are of one class: `per_class` takes as many of each tile.
 
     Raises:
         SourceNotFoundError: there is no tile.
     """
-    work = _OjaghiTile(folder, _needed(options.crop_px, "crop_px"), side_px)
-    for cell in _collected(in_processes(work, ojaghi.tiles(folder), options.workers, ordered=True), rejects):
+    tiles = ojaghi.tiles(folder)
+    most = None if options.per_class is None else math.ceil(options.per_class / len(tiles))
+    work = _OjaghiTile(folder, _needed(options.crop_px, "crop_px"), side_px, most, seed)
+    for cell in _collected(in_processes(work, tiles, options.workers, ordered=True), rejects):
         tile = str(cell.facts["image_id"]).removeprefix("ojaghi/")
         cell.facts["tile_group"] = f"ojaghi/{tile_groups[tile]}"
         yield cell
@@ -75,10 +80,13 @@ class _OjaghiTile:
     folder: Path
     crop_px: int
     side_px: int
+    most: int | None
+    seed: int
 
     def __call__(self, tile: Path) -> _Result:
         rejects = Rejects("ojaghi")
         cells = list(ojaghi.cells_of_tile(self.folder, tile, self.crop_px, self.side_px, rejects))
+        cells = [cells[k] for k in _sample([tile.stem] * len(cells), self.most, self.seed)]
         return cells, [(str(row["path"]), str(row["reason"]), None) for row in rejects.rows]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class CellOptions(BaseModel):
@@ -27,3 +27,9 @@ class CellOptions(BaseModel):
     slides: int = Field(25, gt=0)
     shapes: Literal["eight", "nine"] = "eight"
     workers: int = Field(-1, description="processes that read; -1 takes every core")
+
+    @model_validator(mode="after")
+    def _windows_have_no_class(self) -> CellOptions:
+        if self.reader == "fields" and self.per_class is not None:
+            raise ValueError("reader: fields cuts windows that have no class, so per_class must be null")
+        return self

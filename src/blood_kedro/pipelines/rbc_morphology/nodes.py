@@ -45,7 +45,7 @@ def cut_cells(
     elif options.reader == "elsafty":
         cells = elsafty_cells(_given(raw_folder), options, side_px, rejects, seed)
     elif options.reader == "ojaghi":
-        cells = ojaghi_cells(_given(raw_folder), tile_groups(_given(raw_folder)), options, side_px, rejects)
+        cells = ojaghi_cells(_given(raw_folder), tile_groups(_given(raw_folder)), options, side_px, rejects, seed)
     elif options.reader == "fields":
         cells = field_windows(
             _given(raw_folder),
