@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 
 from blood_kedro.library.core.cells import Cell, Cells, write_cells
 from blood_kedro.library.core.errors import ConfigurationError, TrainingDivergedError, WeightsNotFoundError
@@ -343,6 +344,32 @@ def test_killed_variant_does_not_train_finished_runs_again(
     resumed = train_variant(cells, None, small(), tmp_path / "cut")
     assert trained == ["1_2"]
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
+
+
+def test_a_foundation_model_is_probed_like_any_other_variant(cells: Cells, tmp_path: Path) -> None:
+    """With a transformer of the same shape whose weights are random."""
+    from safetensors.torch import save_file
+
+    from blood_kedro.library.training.foundation import build_backbone
+
+    torch.manual_seed(0)
+    (tmp_path / "reddino").mkdir()
+    save_file(build_backbone().state_dict(), tmp_path / "reddino/model.safetensors")
+    weights = {"kind": "foundation", "path": str(tmp_path / "reddino")}
+    options = small(model="reddino_small", weights=weights, runs=1)
+    made = train_variant(cells, None, options, tmp_path / "work")
+    chances = made.predictions[[c for c in made.predictions if c.startswith("p_")]].to_numpy()
+    np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
+    assert made.facts["weights_origin"] == "reddino_small of reddino, linear probe"
+    assert made.facts["parameters_m"] == pytest.approx(22, abs=1)
+    chosen = chosen_cells(made.predictions, made.facts["classes"], made.model.config["run"], 1)
+    _, maps = attention_maps(made.model, cells, None, chosen)
+    assert np.isfinite(maps).all()
+    missing = small(model="dinobloom_s", weights={**weights, "path": str(tmp_path / "nowhere")}, runs=1)
+    with pytest.raises(WeightsNotFoundError, match="nothing is downloaded"):
+        train_variant(cells, None, missing, tmp_path / "other")
+    with pytest.raises(ValidationError, match="kind: foundation"):
+        small(model="reddino_small")
 
 
 def test_training_keeps_the_best_epoch_and_says_when_the_loss_is_no_number(cells: Cells, tmp_path: Path) -> None:

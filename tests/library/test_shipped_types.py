@@ -120,7 +120,7 @@ def test_a_picture_without_red_cells_keeps_its_colours() -> None:
 
 
 def test_stray_light_is_taken_out_again() -> None:
-    clear = Measure(np.array([0.02, 0.03, 0.04]), np.array([0.20, 0.30, 0.18]), np.array([1.28, 2.0, 0.42]))
+    clear = Measure(np.array([0.02, 0.03, 0.04]), np.array([0.20, 0.30, 0.18]), np.array([0.95, 1.5, 0.40]))
     assert stray_light(clear) < 0.03
     rgb = np.round(255 * np.exp(-clear.ground - np.array([0 * clear.red_cell, clear.red_cell, clear.nucleus])))
     ground = 255 * np.exp(-clear.ground)
@@ -129,7 +129,7 @@ def test_stray_light_is_taken_out_again() -> None:
         seen = [-np.log(misty[0, k] / ground) for k in (1, 2)]
         picture, found = cleared(misty, Measure(clear.ground, *seen))
         assert stray_light(Measure(clear.ground, *seen)) == pytest.approx(veil, abs=0.03)
-        assert np.abs(picture[0].astype(int) - rgb).max() <= 6
+        assert np.abs(picture[0].astype(int) - rgb).max() <= 8
         np.testing.assert_allclose(found.nucleus, clear.nucleus, atol=0.3)
 
 
@@ -277,6 +277,27 @@ def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path:
     report, answers = judge_left_out(typed_cells(), options, "two", tmp_path / "left_out")
     assert report["cells"] == len(answers) == 40
     assert set(answers["answer"]) <= {"neutrophil", "monocyte"}
+
+
+def test_a_foundation_model_is_probed_by_a_parameter(tmp_path: Path) -> None:
+    """With a transformer of the same shape whose weights are random."""
+    from safetensors.torch import save_file
+
+    from blood_kedro.library.training.foundation import build_backbone
+
+    torch.manual_seed(0)
+    save_file(build_backbone().state_dict(), tmp_path / "model.safetensors")
+    options = TypeModel(
+        name="white_cells", sources=("pbc",), classes=("segmented_neutrophil", "monocyte"), views=1, resamples=5,
+        recipe=TypeRecipe(view=SMALL, model="dinobloom_s", model_folder=str(tmp_path)),
+    )  # fmt: skip
+    few = typed_cells().where(np.arange(80) % 4 < 2)
+    judged = train_and_judge(few, options, tmp_path / "work")
+    assert judged.report["test"]["one"]["accuracy"] == 1  # red from blue
+    found = classifier_of(judged.bundle).predict(smear(), np.array([[90.0, 90, 150, 150]]), 40)
+    assert found["sureness"].between(0, 1).all()
+    with pytest.raises(ValueError, match="model_folder"):
+        TypeRecipe(model="dinobloom_s")
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,7 @@ def attention_maps(
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     network, classes, options = load_classifier(bundle), bundle.config["classes"], bundle.config["classifier"]
+    network.requires_grad_(True)  # gradients pass through backbones that were not trained, too
     row_of = {name: row for row, name in enumerate(cells.table["cell_id"])}
     rows = np.array([row_of[name] for name in chosen["cell_id"]], np.int64)
     crops = normalise(cells.crops, cells.table, options["stain"])

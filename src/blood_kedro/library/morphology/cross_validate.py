@@ -24,11 +24,12 @@ from blood_kedro.library.core.hashing import fingerprint, seed_for, table_finger
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.morphology.classes import in_view
 from blood_kedro.library.morphology.networks import build_classifier, first_weights, parameters_m, probabilities
-from blood_kedro.library.morphology.options import Classifier
+from blood_kedro.library.morphology.options import FOUNDATION_MODELS, Classifier
 from blood_kedro.library.morphology.segment import complete_masks
 from blood_kedro.library.morphology.splits import FirstStage, Run, runs
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.foundation import fit_probe
 from blood_kedro.library.training.losses import ClassWeighted
 from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.supervised import Trained, fit_supervised, training_seconds
@@ -88,7 +89,6 @@ def train_variant(
     identity = fingerprint([kept, table_fingerprint(table), pixels, made[0].test.tolist()])
     folder = work_folder / identity
     crops = normalise(cells.crops, cells.table, options.stain)
-    network = build_classifier(options.model, len(classes))
     facts, predictions, histories = [], [], []
     for number, run in enumerate(made):
         done = folder / run.name
@@ -107,7 +107,7 @@ def train_variant(
         pd.concat(predictions, ignore_index=True),
         pd.concat(histories, ignore_index=True),
         {
-            "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": parameters_m(network),
+            "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": best["parameters_m"],
             "size_mb": size, "weights_origin": best["weights_origin"], "classifier": options.model_dump(mode="json"),
             "cells": len(table), "distribution": distribution(table, classes), "data_fingerprint": identity,
             "shown_whole": 0 if shown is None else sum(bool(shown[row].all()) for row in table["row"]),
@@ -152,16 +152,20 @@ def _train_run(
     augment = flips(options.rotation_deg)
     train = CropData(crops, rows[run.train], labels, seed, augment, shown, keep_originals=options.augmented == "added")
     val, test = (CropData(crops, rows[part], labels, seed, None, shown) for part in (run.val, run.test))
-    unweighted = nn.CrossEntropyLoss()
-    weighted = ClassWeighted(class_weights(labels[rows[run.train]], len(classes)))
-    torch.manual_seed(seed)
-    network = build_classifier(options.model, len(classes))
-    origin = first_weights(network, options.model, options.weights)
     logger.info("%s, run %s: %d cells to train on", options.name, run.name, len(run.train))
-    trained = fit_supervised(
-        network, weighted if options.loss == "class_weighted" else unweighted, train, val, options.training, seed=seed,
-        identity=[folder.name, run.name], work_folder=folder / f"{run.name}.work", val_loss=unweighted,
-    )  # fmt: skip
+    if options.model in FOUNDATION_MODELS:
+        plain = CropData(crops, rows[run.train], labels, seed, None, shown)
+        network, trained, origin = _probe(plain, val, len(classes), options)
+    else:
+        unweighted = nn.CrossEntropyLoss()
+        weighted = ClassWeighted(class_weights(labels[rows[run.train]], len(classes)))
+        torch.manual_seed(seed)
+        network = build_classifier(options.model, len(classes))
+        origin = first_weights(network, options.model, options.weights)
+        trained = fit_supervised(
+            network, weighted if options.loss == "class_weighted" else unweighted, train, val, options.training,
+            seed=seed, identity=[folder.name, run.name], work_folder=folder / f"{run.name}.work", val_loss=unweighted,
+        )  # fmt: skip
     device = device_for(options.training)
     network.to(device)
     start = time.perf_counter()
@@ -178,9 +182,25 @@ def _train_run(
     facts = {
         "run": run.name, "train_s": training_seconds(trained.history), "test_s": test_s, "device": device.type,
         "train_cells": len(run.train), "val_cells": len(val), "test_cells": len(test), "missing": run.missing,
-        "weights_origin": origin, **_best(trained), "history": trained.history,
+        "weights_origin": origin, "parameters_m": parameters_m(network), **_best(trained), "history": trained.history,
     }  # fmt: skip
     write_bytes_atomically(done / _FACTS, json.dumps(facts).encode())
+
+
+def _probe(train: CropData, val: CropData, classes: int, options: Classifier) -> tuple[nn.Module, Trained, str]:
+    """Fit a head to a foundation model's features of cells as they are; told as one epoch."""
+    start, folder = time.perf_counter(), Path(str(options.weights.path))
+    batch = options.training.batch_size
+    probe = fit_probe(options.model, options.probe, folder, classes, in_order(train, batch))  # type: ignore[arg-type]
+    seconds = time.perf_counter() - start
+    losses = {}
+    for name, data in (("train_loss", train), ("val_loss", val)):
+        with torch.inference_mode():
+            parts = [nn.functional.cross_entropy(probe(i), t, reduction="none") for i, t in in_order(data, batch)]
+        losses[name] = float(torch.cat(parts).mean())
+    history = [{"epoch": 1.0, **losses, "lr": 0.0, "seconds": seconds}]
+    weights = {name: value.detach().clone() for name, value in probe.state_dict().items()}
+    return probe, Trained(weights, history, 1), f"{options.model} of {folder.name}, {options.probe} probe"
 
 
 def _best(trained: Trained) -> dict[str, float]:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
-from blood_kedro.library.morphology.options import Weights
+from blood_kedro.library.morphology.options import FOUNDATION_MODELS, Weights
 from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.training.foundation import build_probe
 from blood_kedro.library.training.predict import outputs
 
 CLASSIC = "classic"
@@ -194,7 +195,11 @@ class PaddedUnet(nn.Module):
 
 def load_classifier(bundle: ModelBundle) -> nn.Module:
     """The classifier of a bundle, ready to predict."""
-    network = build_classifier(bundle.config["classifier"]["model"], len(bundle.config["classes"]))
+    options, classes = bundle.config["classifier"], len(bundle.config["classes"])
+    if options["model"] in FOUNDATION_MODELS:
+        network: nn.Module = build_probe(options["probe"], classes, bundle.weights)
+    else:
+        network = build_classifier(options["model"], classes)
     network.load_state_dict(bundle.weights)
     return network.eval()
 
@@ -207,8 +212,8 @@ def load_segmenter(bundle: ModelBundle) -> nn.Module:
 
 
 def parameters_m(network: nn.Module) -> float:
-    """Millions of trained parameters."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6
+    """Millions of parameters."""
+    return sum(p.numel() for p in network.parameters()) / 1e6
 
 
 def probabilities(network: nn.Module, loader: Any) -> Tensor:  # noqa: ANN401 - a DataLoader of CropData

@@ -10,8 +10,9 @@ from blood_kedro.library.training.options import Training
 
 ModelName = Literal[
     "efficientnet_b0", "efficientnet_b1", "efficientnet_v2_b0", "resnet50", "resnet50_v2", "xception", "densenet121",
-    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "efficientnet_lite0",
+    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "efficientnet_lite0", "reddino_small", "dinobloom_s",
 ]  # fmt: skip
+FOUNDATION_MODELS = ("reddino_small", "dinobloom_s")
 
 
 class _Frozen(BaseModel):
@@ -19,18 +20,18 @@ class _Frozen(BaseModel):
 
 
 class Weights(_Frozen):
-    """Where first weights come from: nowhere, ImageNet, or a model folder `path`.
+    """Where first weights come from: nowhere, ImageNet, or a folder `path` of a model or of a foundation model's file.
 
     ImageNet weights are downloaded, or the file `path`; those of `efficientnet_lite0` come with an installed package.
     """
 
-    kind: Literal["random", "imagenet", "checkpoint"] = "random"
+    kind: Literal["random", "imagenet", "checkpoint", "foundation"] = "random"
     path: str | None = None
 
     @model_validator(mode="after")
     def _needs_path(self) -> Weights:
-        if self.kind == "checkpoint" and not self.path:
-            raise ValueError("weights.kind is checkpoint, so weights.path must name a model folder")
+        if self.kind in ("checkpoint", "foundation") and not self.path:
+            raise ValueError(f"weights.kind is {self.kind}, so weights.path must name a folder")
         return self
 
 
@@ -64,6 +65,8 @@ class Classifier(_Frozen):
     does not, as some published figures do; `scanner` tests on each scanner in turn after training on the others.
     `test_groups` names the groups, slides or images to test on; without it, it is `test_share` of the groups, or what
     the segmenter of `masks_from` was tested on. `runs` limits how many of the `repeats` x `folds` are trained.
+    `reddino_small` and `dinobloom_s` are foundation models: their features stay as they are, and `probe` says what is
+    fitted to them; `training` and `rotation_deg` do not matter to these.
     """
 
     name: str = ""
@@ -72,6 +75,7 @@ class Classifier(_Frozen):
     view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
     model: ModelName = "efficientnet_b0"
     weights: Weights = Weights()
+    probe: Literal["linear", "neighbours"] = "linear"
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
     segmented: bool = True
     masks_from: str | None = Field(None, description="segmenter that finds the masks which a source does not give")
@@ -94,6 +98,10 @@ class Classifier(_Frozen):
     def _fits_together(self) -> Classifier:
         if self.masks == "predicted" and not (self.segmented and self.masks_from):
             raise ValueError("masks: predicted needs segmented: true, and masks_from to name a segmenter")
+        if (self.model in FOUNDATION_MODELS) != (self.weights.kind == "foundation"):
+            raise ValueError(
+                f"{', '.join(FOUNDATION_MODELS)} and no other model take weights: {{kind: foundation, path: <folder>}}"
+            )
         if self.split_by == "scanner" and self.test_groups:
             raise ValueError("split_by: scanner tests on each scanner in turn, so test_groups must be empty")
         return self

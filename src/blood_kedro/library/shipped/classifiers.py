@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
+from torch import nn
 
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.stains import in_standard_stain
-from blood_kedro.library.shipped.type_network import CellTypeNet
-from blood_kedro.library.shipped.type_options import View
+from blood_kedro.library.shipped.type_network import network_for
+from blood_kedro.library.shipped.type_options import TypeRecipe, View
 from blood_kedro.library.shipped.type_scores import softened
 from blood_kedro.library.shipped.type_training import log_probabilities
 from blood_kedro.library.shipped.views import cut_view
@@ -32,7 +32,7 @@ class CellClassifier:
     `temperature` calibrates the probabilities; a cell whose likeliest type has less than `threshold` is `other`.
     """
 
-    network: CellTypeNet
+    network: nn.Module
     classes: tuple[str, ...]
     view: View
     views: int
@@ -80,11 +80,11 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
         DataContractError: the weights do not fit.
     """
     config = bundle.config
-    network = CellTypeNet(len(config["classes"]))
+    recipe = TypeRecipe(**config["recipe"])
+    network = network_for(recipe, len(config["classes"]), bundle.weights)
     fill(network, bundle, str(config["model"]))
-    network.to(memory_format=torch.channels_last)
     return CellClassifier(
-        network, tuple(config["classes"]), View(**config["recipe"]["view"]), int(config["views"]),
+        network, tuple(config["classes"]), recipe.view, int(config["views"]),
         float(config["temperature"]), float(config["threshold"]), config,
     )  # fmt: skip
 

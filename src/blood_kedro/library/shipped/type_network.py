@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,6 +54,15 @@ class CellTypeNet(nn.Module):
         for part in self._frozen:
             part.eval()
         return self
+
+
+def network_for(recipe: TypeRecipe, classes: int, weights: Mapping[str, Tensor]) -> nn.Module:
+    """A network with random weights that trained ones can be loaded into."""
+    from blood_kedro.library.training.foundation import build_probe
+
+    if recipe.model != "efficientnet_lite0":
+        return build_probe(recipe.probe, classes, weights)
+    return CellTypeNet(classes).to(memory_format=torch.channels_last)
 
 
 def first_network(classes: int, recipe: TypeRecipe) -> CellTypeNet:

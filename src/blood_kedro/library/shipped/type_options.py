@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from blood_kedro.library.shipped.augment import Jitter
 
@@ -26,8 +26,15 @@ class View(_Frozen):
 
 
 class TypeRecipe(_Frozen):
-    """How a classifier learns. Crops per step times steps is its budget."""
+    """How a classifier learns. Crops per step times steps is its budget.
 
+    A foundation model stays as it is; `probe` says what is fitted to its features of cells as they are, and steps,
+    rates and changes of cells do not matter to it.
+    """
+
+    model: Literal["efficientnet_lite0", "reddino_small", "dinobloom_s"] = "efficientnet_lite0"
+    model_folder: str | None = Field(None, description="of a foundation model's file; nothing is downloaded")
+    probe: Literal["linear", "neighbours"] = "linear"
     weights: Literal["imagenet", "random"] = "imagenet"
     view: View = View()
     steps: int = Field(600, ge=1)
@@ -49,6 +56,12 @@ class TypeRecipe(_Frozen):
     jitter: Jitter = Jitter()
     seed: int = 0
     checkpoint_every: int = Field(25, ge=1, description="steps")
+
+    @model_validator(mode="after")
+    def _needs_a_folder(self) -> TypeRecipe:
+        if (self.model != "efficientnet_lite0") != (self.model_folder is not None):
+            raise ValueError("reddino_small and dinobloom_s, and no other model, need model_folder")
+        return self
 
 
 class TypeModel(_Frozen):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import nn
 
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.errors import ConfigurationError
@@ -21,7 +22,7 @@ from blood_kedro.library.shipped.attribution import IMAGENET, SETS
 from blood_kedro.library.shipped.bundle import bundle_of
 from blood_kedro.library.shipped.eight_shapes import SINGLE_SHAPES, as_eight, shape_of
 from blood_kedro.library.shipped.type_cells import CropSet, bccd_white_cells, chula_cells, pbc_cells
-from blood_kedro.library.shipped.type_network import CellTypeNet
+from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeModel, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types, log_probabilities
@@ -174,11 +175,11 @@ def _answers(trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeMod
     return log_probabilities(trained_network(trained, options), seen, options.views)
 
 
-def trained_network(trained: TrainedTypes, options: TypeModel) -> CellTypeNet:
+def trained_network(trained: TrainedTypes, options: TypeModel) -> nn.Module:
     """The network with its averaged weights."""
-    network = CellTypeNet(len(options.classes))
+    network = network_for(options.recipe, len(options.classes), trained.weights)
     network.load_state_dict(trained.weights)
-    return network
+    return network.eval()
 
 
 def judged_by_laboratory(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:

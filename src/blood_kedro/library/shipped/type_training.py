@@ -23,7 +23,7 @@ from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
-from blood_kedro.library.shipped.views import training_view
+from blood_kedro.library.shipped.views import plain_view, training_view
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ def fit_types(
         TrainingDivergedError: the loss is no number any more.
         WeightsNotFoundError: ImageNet weights are not installed.
     """
+    if recipe.model != "efficientnet_lite0":
+        return _probed(lessons, recipe)
     state = _State.start(lessons, recipe, work_folder)
     chances = sampling_chances(lessons, recipe.balance)
     while state.step < recipe.steps:
@@ -88,6 +90,22 @@ def fit_types(
             state.save()
     shutil.rmtree(work_folder, ignore_errors=True)
     return TrainedTypes(state.average, state.history, state.cpu_s)
+
+
+def _probed(lessons: Lessons, recipe: TypeRecipe) -> TrainedTypes:
+    """A head on a foundation model's features, learnt from the cells whose label allows one class."""
+    from blood_kedro.library.training.foundation import fit_probe
+
+    start = time.process_time()
+    rows = lessons.rows[lessons.meant[lessons.rows].sum(axis=1) == 1]
+    labels = torch.from_numpy(lessons.meant[rows].argmax(axis=1))
+    batches = (
+        (as_images(plain_view(lessons.crops[rows[k : k + recipe.batch]], recipe.view)), labels[k : k + recipe.batch])
+        for k in range(0, len(rows), recipe.batch)
+    )
+    folder = Path(str(recipe.model_folder))
+    probe = fit_probe(recipe.model, recipe.probe, folder, lessons.meant.shape[1], batches)  # type: ignore[arg-type]
+    return TrainedTypes(probe.state_dict(), [], time.process_time() - start)
 
 
 def sampling_chances(lessons: Lessons, balance: float) -> npt.NDArray[np.float64]:
