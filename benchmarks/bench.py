@@ -18,6 +18,7 @@ import counting
 import cv2
 import detector
 import overlap
+import shipped
 import smears
 import standardization
 import torch
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
     "cells": cells.report,
     "overlap": overlap.report,
     "counting": counting.report,
+    "shipped": shipped.report,
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `make bench RAW=<folder>`; every section says when and where it was measured, in one "
