@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import peak_memory_mb, seconds, table
+from common import parameters, peak_memory_mb, seconds, table
 
 import blood_kedro
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
@@ -57,7 +57,8 @@ def _field(raw: Path, work: Path) -> tuple[RgbImage, str]:
 def _simulated(work: Path) -> RgbImage:
     folder = work / "smears"
     if not folder.is_dir():
-        write_smears(folder, SmearOptions(slides=1, fields_per_slide=1), 0)
+        settings = parameters()["sources"]["synthetic"]["smears"]
+        write_smears(folder, SmearOptions(**{**settings, "slides": 1, "fields_per_slide": 1}), 0)
     return read_rgb(next(iter(sorted((folder / "images").iterdir()))))
 
 
