@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +151,23 @@ def log_kind_classifier(bundle: ModelBundle) -> None:
     _log_model("kind_classifier.py", bundle, Schema([ColSpec(kind, name) for name, kind in columns.items()]))
 
 
+@contextmanager
+def _no_talk_of_type_hints() -> Iterator[None]:
+    """Without MLflow's warnings that it would rather guess signatures, which are given, from type hints.
+
+    Filters do not do: MLflow puts one of its own before all others while it logs.
+    """
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, *rest: Any, **more: Any) -> None:  # noqa: ANN401 - as warnings.showwarning
+            if "ype hint" not in str(message):
+                shown(message, *rest, **more)
+
+        warnings.showwarning = show
+        yield
+
+
 def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily
     """Log a model of RGB images from code plus safetensors, and register it under the name of its run.
 
@@ -162,7 +180,8 @@ def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = Non
     from mlflow.types.schema import Schema, TensorSpec
 
     inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
-    with tempfile.TemporaryDirectory() as folder:
+    side = int(bundle.config.get("side_px", _EXAMPLE_PX))
+    with tempfile.TemporaryDirectory() as folder, _no_talk_of_type_hints():
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.pyfunc.log_model(
             name="model",
@@ -171,7 +190,7 @@ def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = Non
             code_paths=[str(_SERVING.parent)],
             signature=ModelSignature(inputs=inputs, outputs=outputs, params=params),
             pip_requirements=[*_REQUIREMENTS, *_FURTHER_REQUIREMENTS.get(script, ())],
-            input_example=np.full((1, _EXAMPLE_PX, _EXAMPLE_PX, 3), _EXAMPLE_LEVEL, np.uint8),
+            input_example=np.full((1, side, side, 3), _EXAMPLE_LEVEL, np.uint8),
             registered_model_name=_registered_name(),
         )
 
