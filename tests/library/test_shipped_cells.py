@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -359,3 +361,33 @@ def test_images_of_several_magnifications_are_not_counted_at_one(
             own.measured_width(smears)  # type: ignore[arg-type]
     else:
         assert own.measured_width(smears) == wanted  # type: ignore[arg-type]
+
+
+def test_found_cells_get_the_types_of_the_classifiers() -> None:
+    from types import SimpleNamespace
+
+    from blood_kedro.library.reporting.own_images import Picture, _classes, overlay
+    from blood_kedro.library.shipped import own
+    from blood_kedro.library.shipped.cell_detector import FoundCells
+
+    def names(kind: str) -> Any:
+        def predict(_rgb: Any, boxes: Any, cell_px: float) -> pd.DataFrame:
+            assert cell_px == 32
+            return pd.DataFrame({"type": [f"{kind}_{int(x)}" for x in boxes[:, 0]], "sureness": 0.75})
+
+        return SimpleNamespace(predict=predict)
+
+    boxes = np.array([[0.0, 0, 30, 30], [40, 0, 90, 50], [60, 60, 66, 66], [1, 40, 31, 70]])
+    found = FoundCells(boxes, ["rbc", "wbc", "platelet", "rbc"], np.full(4, 0.9), 32)
+    rgb = np.full((96, 96, 3), 220, np.uint8)
+    made = own.types_of(rgb, found, names("white"), names("red"))
+    assert made["type"] == ["red_0", "white_40", "platelet", "red_1"]
+    assert np.nan_to_num(made["sureness"]).tolist() == [0.75, 0.75, 0, 0.75]
+    many = FoundCells(np.tile(boxes[:1], (own.MOST_SHAPES + 1, 1)), ["rbc"] * (own.MOST_SHAPES + 1), np.ones(2001), 32)
+    assert set(own.types_of(rgb, many, names("white"), names("red"))["type"]) == {own.NOT_NAMED}
+    nothing = own.types_of(rgb, FoundCells(boxes[:0], [], np.zeros(0), float("nan")), names("white"), names("red"))
+    assert nothing == {"type": [], "sureness": []}
+    cells = found.table().assign(**made)
+    assert _classes(cells) == [("rbc: red_0", 1), ("wbc: white_40", 1), ("platelet", 1), ("rbc: red_1", 1)]
+    plain, typed = (overlay(Picture("p", rgb, 1.0), table) for table in (cells.drop(columns="type"), cells))
+    assert (plain != typed).any()  # the type of the white cell is written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +23,24 @@ CELL_COLUMNS = ["image", "cell", "label", "score", "x_min_px", "y_min_px", "x_ma
 
 @dataclass(frozen=True)
 class Seen:
-    """Cells of one picture: `boxes (N, 4)` xyxy px of it, N labels and scores; `facts` stand beside its counts."""
+    """Cells of one picture: `boxes (N, 4)` xyxy px of it, N labels and scores.
+
+    `more` holds further columns of N values, the same ones for every picture; `facts` stand beside the counts.
+    """
 
     boxes: npt.NDArray[np.float64]
     labels: list[str]
     scores: npt.NDArray[np.float64]
+    more: dict[str, list[Any]] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Cells of all images (`CELL_COLUMNS`, boxes in px of the image), one row of counts per image, and the files."""
+    """Cells of all images (`CELL_COLUMNS` and what is known besides), counts of each image, and the files.
+
+    Boxes are in px of the image.
+    """
 
     cells: pd.DataFrame
     counts: pd.DataFrame
@@ -77,7 +85,7 @@ def look_at(
         SourceNotFoundError: there is no readable image.
     """
     rows: list[list[object]] = []
-    counts, files = [], {}
+    columns, counts, files = CELL_COLUMNS, [], {}
     listed = image_files(paths)
     for file, name in zip(listed, names_of(listed), strict=True):
         try:
@@ -87,10 +95,11 @@ def look_at(
             rejects.add(file, "image", "dropped", error.what)
             continue
         seen = look(pixels)
-        for cell, (box, label, score) in enumerate(
-            zip(seen.boxes.tolist(), seen.labels, seen.scores.tolist(), strict=True), start=1
+        columns = [*CELL_COLUMNS, *seen.more]
+        for cell, (box, label, score, *more) in enumerate(
+            zip(seen.boxes.tolist(), seen.labels, seen.scores.tolist(), *seen.more.values(), strict=True), start=1
         ):
-            rows.append([name, cell, label, score, *box])
+            rows.append([name, cell, label, score, *box, *more])
         kinds = [coarse(label) for label in seen.labels]
         counts.append(
             {"image": name, "width_px": pixels.shape[1], "height_px": pixels.shape[0],
@@ -102,4 +111,4 @@ def look_at(
             "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]),
             expected="an image, or a folder of images", remedy="correct detection.input",
         )  # fmt: skip
-    return Found(pd.DataFrame(rows, columns=CELL_COLUMNS), pd.DataFrame(counts), files)
+    return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files)

@@ -46,15 +46,19 @@ def shown(name: str, pixels: RgbImage, most_px: int = MOST_PX) -> Picture:
 
 
 def overlay(picture: Picture, cells: pd.DataFrame, *, named: bool = True) -> RgbImage:
-    """The picture with the box of each cell in the colour of its kind; fine classes are written beside their boxes."""
+    """The picture with the box of each cell in the colour of its kind.
+
+    Fine classes and types of white cells are written beside their boxes; shapes of red cells would hide the cells.
+    """
     canvas = picture.rgb.copy()
     width = 2 if max(canvas.shape[:2]) > 800 else 1
     for row in cells.to_dict("records"):
         x0, y0, x1, y1 = (round(float(row[name]) * picture.scale) for name in BOX_COLUMNS)
         colour = COLOURS[coarse(str(row["label"]))]
         cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, width)
-        if named and row["label"] not in COARSE and x1 - x0 > 24:
-            text = str(row["label"]).replace("_", " ")
+        name = row.get("type", row["label"]) if row["label"] == "wbc" else row["label"]
+        if named and name not in COARSE and x1 - x0 > 24:
+            text = str(name).replace("_", " ")
             cv2.putText(canvas, text, (x0, max(10, y0 - 3)), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
     return canvas
 
@@ -123,9 +127,21 @@ def write_own_report(
     page = environment.get_template("own_images.html.j2").render(
         title=title, images=images, counts=counts.to_dict("records"), columns=list(counts.columns), notes=notes,
         rejects=rejects.to_dict("records"), cells=len(cells),
-        classes=list(cells["label"].value_counts().items()),
+        classes=_classes(cells),
     )  # fmt: skip
     (part / PAGE).write_text(page, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return folder
+
+
+def _classes(cells: pd.DataFrame) -> list[tuple[str, int]]:
+    """How many cells have each class, and each type of it where types are known, most frequent first."""
+    if "type" not in cells:
+        return [(str(label), int(number)) for label, number in cells["label"].value_counts().items()]
+    pairs = cells.groupby(["label", "type"], sort=False).size().sort_values(ascending=False)
+    table = pairs.reset_index(name="cells")
+    return [
+        (row["label"] if row["label"] == row["type"] else f"{row['label']}: {row['type']}", int(row["cells"]))
+        for row in table.to_dict("records")
+    ]

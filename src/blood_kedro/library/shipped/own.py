@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,14 @@ from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.imaging.read import RgbImage
+from blood_kedro.library.shipped.cell_detector import FoundCells
+from blood_kedro.library.shipped.classifiers import CellClassifier
 from blood_kedro.library.shipped.load import load
 
 # So many tiles tell the scale of a folder.
 _MOST_TILES = 9
+# Shapes of more red cells than these take minutes; nobody reads them one by one.
+MOST_SHAPES, NOT_NAMED = 2000, "not named"
 # Widths that differ by more than this are of several magnifications, and one of them would be wrong for the others.
 _ONE_SCALE = 1.5
 
@@ -27,7 +33,8 @@ def find_cells(
     """Cells of images, by the model that comes with the project.
 
     Counts have two columns more: `cell_px`, the width of a red cell that each image was read at, and
-    `scale_confidence` in 0..1, which is 1 where the width was given.
+    `scale_confidence` in 0..1, which is 1 where the width was given. Cells have two more: `type`, that of a white cell
+    or the shape of a red one, `other` where unsure, and `sureness` in 0..1, NaN where nothing was asked.
 
     Args:
         paths: images, or folders of them.
@@ -39,16 +46,33 @@ def find_cells(
     Raises:
         SourceNotFoundError: there is no readable image.
     """
-    cells = load("cells")
+    cells, white, red = load("cells"), load("white_cells"), load("red_cell_shapes")
 
     def look(rgb: RgbImage) -> Seen:
         scale = None if cell_px is not None else cells.scale(rgb)
         width = cell_px if scale is None else scale.cell_px
         found = cells.predict(rgb, width, score)
         facts = {"cell_px": round(found.cell_px, 1), "scale_confidence": 1.0 if scale is None else scale.confidence}
-        return Seen(found.boxes, found.labels, found.scores, facts)
+        return Seen(found.boxes, found.labels, found.scores, types_of(rgb, found, white, red), facts)
 
     return look_at(look, paths, work_folder, rejects)
+
+
+def types_of(rgb: RgbImage, found: FoundCells, white: CellClassifier, red: CellClassifier) -> dict[str, list[Any]]:
+    """`type` and `sureness` of found cells: of white cells, and shapes of red ones where there are not too many.
+
+    A platelet is of no other type; red cells of a picture that shows more than `MOST_SHAPES` are `not named`.
+    """
+    labels = np.array(found.labels, object)
+    types, sureness = labels.copy(), np.full(len(labels), np.nan)
+    for label, classifier, most in (("wbc", white, math.inf), ("rbc", red, MOST_SHAPES)):
+        mine = labels == label
+        if 0 < mine.sum() <= most:
+            named = classifier.predict(rgb, found.boxes[mine], found.cell_px)
+            types[mine], sureness[mine] = named["type"], named["sureness"]
+        else:
+            types[mine] = NOT_NAMED
+    return {"type": types.tolist(), "sureness": sureness.round(3).tolist()}
 
 
 def at_measured_scale(options: SmearInput, smears: Sequence[Smear]) -> SmearInput:
