@@ -223,7 +223,7 @@ def detect_with_shipped(
         f"{describe_shipped()} What it finds and what it does not: docs/model_cards.md.",
         f"cell_px: width of a red cell in px of the image, {how}; where it looks wrong, say it: "
         "--params=detection.cell_px=<px>. Look at the overlays before you use a number.",
-        "Types of white cells and shapes of red ones are by the shipped classifiers; other means that these are unsure. "
+        "Types of white cells and shapes of red ones are by the shipped classifiers; other means unsure. "
         "Shapes were learnt from one laboratory alone: do not trust them on another.",
     ]
     return _reported(found, notes, rejects, report_folder)
