@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.files import write_bytes_atomically
@@ -122,7 +122,7 @@ def write_own_report(
     cells.to_csv(part / CELLS, index=False)
     (part / COCO).write_text(json.dumps(coco_of(cells, counts)), encoding="utf-8")
     environment = Environment(
-        loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=select_autoescape()
+        loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=True
     )
     page = environment.get_template("own_images.html.j2").render(
         title=title, images=images, counts=counts.to_dict("records"), columns=list(counts.columns), notes=notes,
