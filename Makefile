@@ -38,8 +38,8 @@ run: $(STAMP) ## the demo: every pipeline on generated smears, no download, no G
 real: $(STAMP) ## every pipeline on real data: make real RAW=<folder with bccd/ chula/ pbc/>
 	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop
 
-test: $(STAMP) ## all tests, two files at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## all tests, two files at a time, slow ones first
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
