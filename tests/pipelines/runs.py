@@ -16,7 +16,7 @@ QUICK = (
     "morphology.cells.synthetic.slides=6,morphology.segmenters.unet.training.epochs=1,"
     "morphology.classifiers.efficientnet_b0.training.epochs=1,"
     "morphology.classifiers.mobilenet_v3_small.training.epochs=1,overlap.studies.overlap_base.resamples=10,"
-    "overlap.studies.overlap_counting.training.epochs=1,sam_counting.classifiers.cell_kinds.search.epochs=[1]"
+    "overlap.studies.overlap_counting.training.epochs=1"
 )
 # One regimen is enough to be stopped and to go on.
 ONE_REGIMEN = f"{QUICK},regimens.regimen_2.enabled=false"
