@@ -31,7 +31,8 @@ class Weights(_Frozen):
     @model_validator(mode="after")
     def _needs_path(self) -> Weights:
         if self.kind in ("checkpoint", "foundation") and not self.path:
-            raise ValueError(f"weights.kind is {self.kind}, so weights.path must name a folder")
+            what = "a model folder" if self.kind == "checkpoint" else "the folder of the foundation model's file"
+            raise ValueError(f"weights.kind is {self.kind}, so weights.path must name {what}")
         return self
 
 
