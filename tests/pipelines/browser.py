@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: list[str], url: str, folder: Path, env: dict[str, str], seconds: float = 150) -> Iterator[None]:
+def serving(command: list[str], url: str, folder: Path, env: dict[str, str], seconds: float = 240) -> Iterator[None]:
     """Run a server in a folder until the block ends; enter it when `url` answers."""
     log = folder / "server.log"
     with log.open("wb") as output:
@@ -33,7 +33,7 @@ def serving(command: list[str], url: str, folder: Path, env: dict[str, str], sec
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
