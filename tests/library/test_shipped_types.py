@@ -279,6 +279,18 @@ def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path:
     assert set(answers["answer"]) <= {"neutrophil", "monocyte"}
 
 
+def test_of_a_slide_no_more_is_looked_at_than_the_field_around_a_cell(bundle: ModelBundle) -> None:
+    field = np.tile(smear(), (4, 4, 1))
+    slide = np.zeros((3000, 3000, 3), np.uint8)
+    slide[1000:1960, 1000:1960] = field
+    view = {**bundle.config["recipe"]["view"], "stain": "two_stains"}
+    config = {**bundle.config, "recipe": {**bundle.config["recipe"], "view": view}}
+    classifier = classifier_of(ModelBundle(bundle.weights, config))
+    box = np.array([[450.0, 450, 510, 510]])
+    expected = classifier.predict(field, box, 40)
+    pd.testing.assert_frame_equal(classifier.predict(slide, box + 1000, 40), expected)
+
+
 def test_a_foundation_model_is_probed_by_a_parameter(tmp_path: Path) -> None:
     """With a transformer of the same shape whose weights are random."""
     from safetensors.torch import save_file

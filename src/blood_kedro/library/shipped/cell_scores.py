@@ -29,16 +29,8 @@ SCORE_COLUMNS = [
     "exact", "whole",
 ]  # fmt: skip
 SCALE_COLUMNS = [
-    "training",
-    "laboratory",
-    "unseen",
-    "pictures",
-    "groups",
-    "answered",
-    "within_10",
-    "within_20",
-    "median",
-]
+    "training", "laboratory", "unseen", "pictures", "groups", "answered", "within_10", "within_20", "median",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

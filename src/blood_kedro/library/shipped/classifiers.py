@@ -23,6 +23,8 @@ from blood_kedro.library.shipped.views import cut_view
 
 RgbImage = npt.NDArray[np.uint8]
 UNSURE = "other"
+# Stain and ground are measured on so many widths of a red cell around a cell: more than any field learnt from has.
+_FIELD_CELLS = 8
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class CellClassifier:
         return log_probabilities(self.network, np.stack(crops), self.views)
 
     def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
-        crop = cut_view(rgb, (float(centre[0]), float(centre[1])), cell_px, self.view)
-        return in_standard_stain(crop, rgb, centre[None], cell_px, self.view.stain)
+        field, centre = _field_around(rgb, centre, cell_px)
+        crop = cut_view(field, (float(centre[0]), float(centre[1])), cell_px, self.view)
+        return in_standard_stain(crop, field, centre[None], cell_px, self.view.stain)
 
 
 def classifier_of(bundle: ModelBundle) -> CellClassifier:
@@ -87,6 +90,16 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
         network, tuple(config["classes"]), recipe.view, int(config["views"]),
         float(config["temperature"]), float(config["threshold"]), config,
     )  # fmt: skip
+
+
+def _field_around(
+    rgb: RgbImage, centre_xy_px: npt.NDArray[np.float64], cell_px: float
+) -> tuple[RgbImage, npt.NDArray[np.float64]]:
+    """What lies within `_FIELD_CELLS` widths of a red cell, and the centre in it: of a slide no more is read."""
+    reach = round(_FIELD_CELLS * cell_px)
+    left, top = (max(0, round(float(c)) - reach) for c in centre_xy_px)
+    right, bottom = (max(1, round(float(c)) + reach) for c in centre_xy_px)
+    return np.asarray(rgb[top:bottom, left:right]), centre_xy_px - (left, top)
 
 
 def _check(rgb: RgbImage, boxes: Boxes, cell_px: float) -> None:
