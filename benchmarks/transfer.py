@@ -26,6 +26,7 @@ from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.options import CopyPaste, Regimen
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics
+from blood_kedro.library.evaluation.resampling import with_limits
 from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import Look, SmearOptions
 from blood_kedro.library.smears.training_set import training_and_held_out
@@ -168,8 +169,7 @@ def page(results: dict[str, Any], train: dict[str, Any], val: dict[str, Any], ep
     ]
 
     def with_interval(row: dict[str, Any], name: str) -> str:
-        low, high = row["interval_95"][name]
-        return f"{row[name]:.3f} [{low:.3f}, {high:.3f}]"
+        return with_limits(row[name], row["interval_95"][name])
 
     for row in rows:
         rare = sum(row["ap_50_per_class"][name] or 0 for name in shown) / len(shown)

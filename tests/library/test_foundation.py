@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.training.foundation import (
     LinearHead,
-    Method,
     NeighbourHead,
     Probe,
     build_backbone,
@@ -19,6 +18,7 @@ from blood_kedro.library.training.foundation import (
     fit_probe,
     load_backbone,
 )
+from blood_kedro.library.training.foundation_options import Method
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,11 @@ def test_a_probe_is_fitted_saved_and_loaded(weights: Path, method: Method) -> No
     images = torch.zeros(4, 3, 32, 32)
     images[::2, 0], images[1::2, 2] = 0.9, 0.9
     labels = torch.tensor([0, 1, 0, 1])
-    probe = fit_probe("reddino_small", method, weights, 2, [(images, labels)])
+    probe, loss = fit_probe("reddino_small", method, weights, 2, [(images, labels)])
     with torch.inference_mode():
         answers = probe(images)
         assert answers.argmax(1).tolist() == labels.tolist()
+        assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(answers, labels)), abs=1e-4)
         again = build_probe(method, 2, probe.state_dict()).eval()
         again.load_state_dict(probe.state_dict())
         torch.testing.assert_close(again(images), answers)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,13 @@ from blood_kedro.library.core.hashing import fingerprint, seed_for, table_finger
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.morphology.classes import in_view
 from blood_kedro.library.morphology.networks import build_classifier, first_weights, parameters_m, probabilities
-from blood_kedro.library.morphology.options import FOUNDATION_MODELS, Classifier
+from blood_kedro.library.morphology.options import Classifier
 from blood_kedro.library.morphology.segment import complete_masks
 from blood_kedro.library.morphology.splits import FirstStage, Run, runs
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
 from blood_kedro.library.training.foundation import fit_probe
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
 from blood_kedro.library.training.losses import ClassWeighted
 from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.supervised import Trained, fit_supervised, training_seconds
@@ -191,14 +192,13 @@ def _probe(train: CropData, val: CropData, classes: int, options: Classifier) ->
     """Fit a head to a foundation model's features of cells as they are; told as one epoch."""
     start, folder = time.perf_counter(), Path(str(options.weights.path))
     batch = options.training.batch_size
-    probe = fit_probe(options.model, options.probe, folder, classes, in_order(train, batch))  # type: ignore[arg-type]
+    model = cast("Backbone", options.model)
+    probe, train_loss = fit_probe(model, options.probe, folder, classes, in_order(train, batch))
     seconds = time.perf_counter() - start
-    losses = {}
-    for name, data in (("train_loss", train), ("val_loss", val)):
-        with torch.inference_mode():
-            parts = [nn.functional.cross_entropy(probe(i), t, reduction="none") for i, t in in_order(data, batch)]
-        losses[name] = float(torch.cat(parts).mean())
-    history = [{"epoch": 1.0, **losses, "lr": 0.0, "seconds": seconds}]
+    with torch.inference_mode():
+        parts = [nn.functional.cross_entropy(probe(i), t, reduction="none") for i, t in in_order(val, batch)]
+    val_loss = float(torch.cat(parts).mean())
+    history = [{"epoch": 1.0, "train_loss": train_loss, "val_loss": val_loss, "lr": 0.0, "seconds": seconds}]
     weights = {name: value.detach().clone() for name, value in probe.state_dict().items()}
     return probe, Trained(weights, history, 1), f"{options.model} of {folder.name}, {options.probe} probe"
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
-from blood_kedro.library.morphology.options import FOUNDATION_MODELS, Weights
+from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.foundation import build_probe
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS
 from blood_kedro.library.training.predict import outputs
 
 CLASSIC = "classic"

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
 from blood_kedro.library.training.options import Training
 
 ModelName = Literal[
     "efficientnet_b0", "efficientnet_b1", "efficientnet_v2_b0", "resnet50", "resnet50_v2", "xception", "densenet121",
-    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "efficientnet_lite0", "reddino_small", "dinobloom_s",
+    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "efficientnet_lite0", Backbone,
 ]  # fmt: skip
-FOUNDATION_MODELS = ("reddino_small", "dinobloom_s")
 
 
 class _Frozen(BaseModel):
@@ -76,7 +76,7 @@ class Classifier(_Frozen):
     view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
     model: ModelName = "efficientnet_b0"
     weights: Weights = Weights()
-    probe: Literal["linear", "neighbours"] = "linear"
+    probe: Method = "linear"
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
     segmented: bool = True
     masks_from: str | None = Field(None, description="segmenter that finds the masks which a source does not give")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS
 
 if TYPE_CHECKING:
     from blood_kedro.library.shipped.type_options import TypeRecipe
@@ -60,7 +61,7 @@ def network_for(recipe: TypeRecipe, classes: int, weights: Mapping[str, Tensor])
     """A network with random weights that trained ones can be loaded into."""
     from blood_kedro.library.training.foundation import build_probe
 
-    if recipe.model != "efficientnet_lite0":
+    if recipe.model in FOUNDATION_MODELS:
         return build_probe(recipe.probe, classes, weights)
     return CellTypeNet(classes).to(memory_format=torch.channels_last)
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from blood_kedro.library.shipped.augment import Jitter
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
 
 Stain = Literal["as_it_is", "red_cells", "two_stains", "clear_two_stains"]
 
@@ -32,9 +33,9 @@ class TypeRecipe(_Frozen):
     rates and changes of cells do not matter to it.
     """
 
-    model: Literal["efficientnet_lite0", "reddino_small", "dinobloom_s"] = "efficientnet_lite0"
+    model: Literal["efficientnet_lite0", Backbone] = "efficientnet_lite0"
     model_folder: str | None = Field(None, description="of a foundation model's file; nothing is downloaded")
-    probe: Literal["linear", "neighbours"] = "linear"
+    probe: Method = "linear"
     weights: Literal["imagenet", "random"] = "imagenet"
     view: View = View()
     steps: int = Field(600, ge=1)
@@ -59,8 +60,8 @@ class TypeRecipe(_Frozen):
 
     @model_validator(mode="after")
     def _needs_a_folder(self) -> TypeRecipe:
-        if (self.model != "efficientnet_lite0") != (self.model_folder is not None):
-            raise ValueError("reddino_small and dinobloom_s, and no other model, need model_folder")
+        if (self.model in FOUNDATION_MODELS) != (self.model_folder is not None):
+            raise ValueError(f"{', '.join(FOUNDATION_MODELS)} and no other model need model_folder")
         return self
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
 from blood_kedro.library.shipped.views import plain_view, training_view
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def fit_types(
         TrainingDivergedError: the loss is no number any more.
         WeightsNotFoundError: ImageNet weights are not installed.
     """
-    if recipe.model != "efficientnet_lite0":
+    if recipe.model in FOUNDATION_MODELS:
         return _probed(lessons, recipe)
     state = _State.start(lessons, recipe, work_folder)
     chances = sampling_chances(lessons, recipe.balance)
@@ -104,7 +105,8 @@ def _probed(lessons: Lessons, recipe: TypeRecipe) -> TrainedTypes:
         for k in range(0, len(rows), recipe.batch)
     )
     folder = Path(str(recipe.model_folder))
-    probe = fit_probe(recipe.model, recipe.probe, folder, lessons.meant.shape[1], batches)  # type: ignore[arg-type]
+    model = cast("Backbone", recipe.model)
+    probe, _ = fit_probe(model, recipe.probe, folder, lessons.meant.shape[1], batches)
     return TrainedTypes(probe.state_dict(), [], time.process_time() - start)
 
 

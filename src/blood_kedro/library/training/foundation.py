@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
-
-Backbone = Literal["reddino_small", "dinobloom_s"]
-Method = Literal["linear", "neighbours"]
+from blood_kedro.library.training.foundation_options import Backbone, Method
 
 SIDE_PX, FEATURES = 224, 384
 _TIMM_NAME = "vit_small_patch14_dinov2"
@@ -180,8 +177,8 @@ def build_probe(method: Method, classes: int, weights: Mapping[str, Tensor]) -> 
 
 def fit_probe(
     model: Backbone, method: Method, folder: Path, classes: int, batches: Iterable[tuple[Tensor, Tensor]]
-) -> Probe:
-    """A probe of a foundation model, fitted to labelled images.
+) -> tuple[Probe, float]:
+    """A probe of a foundation model, fitted to labelled images, and its mean cross-entropy on these.
 
     Args:
         model: which.
@@ -196,10 +193,12 @@ def fit_probe(
     """
     head = LinearHead(classes) if method == "linear" else NeighbourHead(classes)
     probe = Probe(load_backbone(model, folder), head).eval()
-    features, labels = [], []
+    parts, targets = [], []
     with torch.inference_mode():
-        for images, targets in batches:
-            features.append(probe.features(images))
-            labels.append(targets)
-    head.learn(torch.cat(features).clone(), torch.cat(labels).clone())
-    return probe
+        for images, labels in batches:
+            parts.append(probe.features(images))
+            targets.append(labels)
+    features, wanted = torch.cat(parts).clone(), torch.cat(targets).clone()
+    head.learn(features, wanted)
+    with torch.inference_mode():
+        return probe, float(nn.functional.cross_entropy(head(features), wanted))
