@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,10 @@ from blood_kedro.library.smears.write import write_smears
 ROOT = Path(__file__).parents[1]
 UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 OUT, PAGE = ROOT / "docs/study", ROOT / "docs/study.md"
-# The same for every arm: two CPU cores for minutes, not a GPU for hours.
+# The same for every arm: half a minute of a GPU, a quarter of an hour of two CPU cores.
 BUDGET: dict[str, Any] = {
-    "epochs": 2, "images_per_epoch": 600, "batch_size": 8, "val_loss_images": 40, "precision": "32-true",
-    "channels_last": True, "accelerator": "cpu",
+    "epochs": 6, "images_per_epoch": 600, "batch_size": 8, "val_loss_images": 40, "precision": "32-true",
+    "channels_last": True, "accelerator": "auto",
     "optimizer": {"lr": 0.02, "schedule": "cosine", "warmup_steps": 60, "clip_norm": 5.0},
 }  # fmt: skip
 PRETRAINING = {**BUDGET, "epochs": 8, "images_per_epoch": None}
@@ -52,7 +52,8 @@ PLAIN = "regimen_2"
 # In the order of what one would want to know first.
 ARMS = (
     "random_augmentation_1", "random_augmentation_2", "transfer_augmentation_1", "transfer_augmentation_2", PLAIN,
-    "balanced", "rare_class_copy_paste", "source_aware", "generated_smears", "everything", "focal", "fitted_anchors",
+    "balanced", "rare_class_copy_paste", "balanced_copy_paste", "source_aware", "generated_smears", "everything",
+    "focal", "fitted_anchors",
     "without_bccd", "without_chula", "without_pbc", "best",
 )  # fmt: skip
 QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -66,13 +67,16 @@ QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         "What brings rare classes back?",
-        tuple((PLAIN, name) for name in ("balanced", "focal", "fitted_anchors", "rare_class_copy_paste")),
+        tuple(
+            (PLAIN, name)
+            for name in ("balanced", "rare_class_copy_paste", "balanced_copy_paste", "focal", "fitted_anchors")
+        ),
     ),
     ("What does source-awareness bring?", ((PLAIN, "source_aware"),)),
     ("What does everything together bring?", (("source_aware", "everything"), (PLAIN, "everything"))),
     ("What does the combination of what helps bring?", ((PLAIN, "best"),)),
 )
-RARE = ("basophil", "teardrop", "microcyte", "burr_cell", "uncategorized", "macrocyte", "ovalocyte", "schistocyte")
+RARE = ("basophil", "teardrop", "burr_cell", "microcyte", "ovalocyte", "schistocyte", "macrocyte", "uncategorized")
 KEPT = (
     "map", "map_50", "map_75", "mar_100", "ap_50_per_class", "objects_per_class", "images", "groups", "objects",
     "ignore_regions",
@@ -132,9 +136,19 @@ def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work:
     found, _ = predict(trained.bundle, coco["val"], UNIFIED / "images")
     metrics = detection_metrics(coco["val"], found, resamples=RESAMPLES, seed=0)
     by_source = metrics_by_source(coco["val"], found, resamples=RESAMPLES, seed=0)
+    return scored(recipe.name, trained.bundle.config, metrics, by_source, minutes)
+
+
+def scored(
+    name: str, config: Mapping[str, Any], metrics: dict[str, Any], by_source: dict[str, dict[str, Any]], minutes: float,
+    machine: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What is kept of a trained and judged arm; the machine is this one where it is None."""
+    own = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     return {
-        "arm": recipe.name,
+        "arm": name,
         "minutes": minutes,
+        "machine": machine or own,
         **{key: metrics[key] for key in KEPT},
         **draws_of(metrics, OF_FINE),
         "coarse": {"map_50": metrics["coarse"]["map_50"], **draws_of(metrics["coarse"], OF_COARSE)},
@@ -142,10 +156,7 @@ def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work:
             source: {"map_50": row["coarse"]["map_50"], **draws_of(row["coarse"], OF_COARSE)}
             for source, row in by_source.items()
         },
-        "regimen": trained.bundle.config["regimen"],
-        "weights_origin": trained.bundle.config["weights_origin"],
-        "data_fingerprint": trained.bundle.config["data_fingerprint"],
-        "train_images": trained.bundle.config["train_images"],
+        **{key: config[key] for key in ("regimen", "weights_origin", "data_fingerprint", "train_images")},
     }
 
 
@@ -212,13 +223,14 @@ def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
     """docs/study.md from the trainings that are finished, by arm and seed."""
     one = next(iter(next(iter(arms.values())).values()))
     network = one["regimen"]["network"]
+    machines = sorted({run["machine"] for arm in arms.values() for run in arm.values()})
     short = [
         f"{name} ({len(arms.get(name, {}))} of {len(SEEDS)})" for name in ARMS if len(arms.get(name, {})) < len(SEEDS)
     ]
     lines = [
         "# Study: what brings what",
         "",
-        f"Written by `make study RAW=../shared/data`: {os.cpu_count()} CPU cores, no GPU, torch {torch.__version__}. "
+        f"Written by `make study RAW=../shared/data`; trained on {', '.join(machines)}. "
         f"Every training: {network['backbone']} at {network['input_px']} px (generated_smears: ResNet-18, after "
         f"{PRETRAINING['epochs']} epochs on generated smears), {BUDGET['epochs']} x {BUDGET['images_per_epoch']} "
         "images of BCCD, Chula and PBC in batches of 8, float32; transfer means ImageNet weights of the backbone. "

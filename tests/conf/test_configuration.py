@@ -101,6 +101,7 @@ def test_paper_environment_is_what_the_paper_says() -> None:
         ("balanced", "regimen_2", {"sampler"}),
         ("focal", "regimen_2", {"head_loss"}),
         ("rare_class_copy_paste", "regimen_2", {"copy_paste"}),
+        ("balanced_copy_paste", "regimen_2", {"copy_paste", "sampler"}),
         ("source_aware", "regimen_2", {"ignore_regions", "label_space"}),
         ("fitted_anchors", "regimen_2", {"network"}),
         ("without_bccd", "source_aware", {"leave_out"}),

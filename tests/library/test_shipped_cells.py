@@ -177,13 +177,13 @@ def vars_of(each: Judged) -> tuple:
 
 def test_windows_depend_on_the_step_alone_and_carry_their_boxes() -> None:
     recipe = SMALL.model_copy(update={"jitter": None, "zoom": 0.0})
-    pixels, goals = Windows([picture()], recipe).batch(3)
-    again, _ = Windows([picture()], recipe).batch(3)
-    other, _ = Windows([picture()], recipe).batch(4)
+    pixels, goals = Windows([picture()], recipe)[3]
+    again, _ = Windows([picture()], recipe)[3]
+    other, _ = Windows([picture()], recipe)[4]
     assert (pixels == again).all()
     assert (pixels != other).any()
     for step in range(12):
-        pixels, goals = Windows([picture()], recipe).batch(step)
+        pixels, goals = Windows([picture()], recipe)[step]
         for _, y, x in np.argwhere(goals[0].middles > 0):
             assert (pixels[0][y * STRIDE + 1, x * STRIDE + 1] == 90).all(), step
 

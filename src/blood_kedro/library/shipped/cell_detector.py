@@ -25,8 +25,8 @@ LEAST_SCORE, MOST_CELLS = 0.05, 1000
 _SAME_CELL_IOU = 0.55
 # A cell of another class that lies in a surer one to this share is part of it: a lobe, or a granule.
 _PART_SHARE = 0.7
-# Tiles in px at the network's scale; a white cell is up to 110 px wide there.
-_TILE_PX, _OVERLAP_PX, _BATCH = 640, 128, 1
+# Tiles in px at the network's scale; a white cell is up to 165 px wide there.
+_TILE_PX, _OVERLAP_PX, _BATCH = 768, 192, 1
 
 
 @dataclass(frozen=True)

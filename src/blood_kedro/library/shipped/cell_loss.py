@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float32]
 _BELL, _LEAST = 0.12, 0.5
 # Boxes are learnt where the bell is higher than this.
 _CORE = 0.45
+# A bell is drawn so many deviations around its middle; beyond it is below 0.0004.
+_REACH = 4
 # A label of too little area to see has no middle.
 _MIN_SIDE_PX = 2.0
 
@@ -59,7 +61,6 @@ def goal_of(
     counted[~np.array(known)] = 0
     for x0, y0, x1, y1 in ignore / STRIDE:
         counted[:, max(int(y0), 0) : int(np.ceil(y1)), max(int(x0), 0) : int(np.ceil(x1))] = 0
-    yy, xx = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
     # Small cells last: where two share a place, it speaks for the smaller.
     for k in np.argsort(-area(boxes)):
         sides = boxes[k, 2:] - boxes[k, :2]
@@ -69,18 +70,25 @@ def goal_of(
         x, y = (boxes[k, :2] + boxes[k, 2:]) / 2 / STRIDE - 0.5
         column, row = int(np.clip(round(x), 0, width - 1)), int(np.clip(round(y), 0, height - 1))
         sx, sy = np.maximum(_BELL * sides / STRIDE, _LEAST)
-        bell = np.exp(-((xx - column) ** 2) / (2 * sx**2) - (yy - row) ** 2 / (2 * sy**2))
-        bells[c] = np.maximum(bells[c], bell)
+        rows, columns = _around(row, sy, height), _around(column, sx, width)
+        across, down = (np.arange(part.start, part.stop, dtype=np.float32) for part in (columns, rows))
+        bell = np.exp(-((across - column) ** 2) / (2 * sx**2) - (down[:, None] - row) ** 2 / (2 * sy**2))
+        place = (c, rows, columns)
+        bells[place] = np.maximum(bells[place], bell)
         core = bell > _CORE
-        owner[c][core] = k
-        weight[c][core] = bell[core]
-        targets[c][:, core] = boxes[k, :, None]
+        owner[place][core] = k
+        weight[place][core] = bell[core]
+        targets[c][:, rows, columns][:, core] = boxes[k, :, None]
         middles[c, row, column] = 1
-        counted[c][core] = 1
-    for k in np.unique(owner[owner >= 0]):
-        mine = owner == k
-        weight[mine] /= weight[mine].sum()
+        counted[place][core] = 1
+    mine = owner >= 0
+    weight[mine] /= np.bincount(owner[mine], weight[mine], len(boxes))[owner[mine]]
     return Goal(bells, counted, targets, weight, middles)
+
+
+def _around(middle: int, deviation: float, size: int) -> slice:
+    reach = int(np.ceil(_REACH * deviation))
+    return slice(max(0, middle - reach), min(size, middle + reach + 1))
 
 
 def cell_loss(maps: Maps, goals: list[Goal], class_weights: tuple[float, ...]) -> tuple[Tensor, Tensor]:
@@ -92,10 +100,10 @@ def cell_loss(maps: Maps, goals: list[Goal], class_weights: tuple[float, ...]) -
         class_weights: how much a cell of each class, and a place that is none, counts.
     """
     bells, counted, boxes, weight, middles = (
-        torch.from_numpy(np.stack([getattr(goal, name) for goal in goals]))
+        torch.from_numpy(np.stack([getattr(goal, name) for goal in goals])).to(maps.middles.device)
         for name in ("bells", "counted", "boxes", "weight", "middles")
     )
-    classes = torch.tensor(class_weights).view(1, -1, 1, 1)
+    classes = torch.tensor(class_weights, device=maps.middles.device).view(1, -1, 1, 1)
     weight = weight * classes
     cells = (classes * middles).sum().clamp(min=1)
     chance = maps.middles.float().sigmoid().clamp(1e-4, 1 - 1e-4)

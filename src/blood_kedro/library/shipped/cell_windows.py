@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+from torch.utils.data import DataLoader, Dataset
 
 from blood_kedro.library.core.boxes import Boxes, area
 from blood_kedro.library.core.hashing import seed_for
@@ -20,7 +21,10 @@ from blood_kedro.library.shipped.pictures import LabelledPicture
 _LEFT_SHARE = 0.3
 
 
-class Windows:
+Batch = tuple[npt.NDArray[np.uint8], list[Goal]]
+
+
+class Windows(Dataset[Batch]):
     """Batches by number of the step: they depend on nothing else, so a killed training continues as it would have.
 
     Args:
@@ -37,8 +41,14 @@ class Windows:
         shares = np.array([recipe.laboratories.get(name, 1.0) for name in self.by_laboratory])
         self.shares = shares / shares.sum()
 
-    def batch(self, step: int) -> tuple[npt.NDArray[np.uint8], list[Goal]]:
-        """Pictures `(batch, H, W, 3) uint8` and what the maps should be."""
+    def from_step(self, first: int, workers: int) -> DataLoader[Batch]:
+        """Batches of the steps from `first` on, the same however many processes prepare them."""
+        return DataLoader(
+            self, batch_size=None, sampler=range(first, self.recipe.steps), num_workers=workers, collate_fn=_as_it_is
+        )
+
+    def __getitem__(self, step: int) -> Batch:
+        """Batch of a step: pictures `(batch, H, W, 3) uint8` and what the maps should be."""
         made = [self._window(seed_for(self.recipe.seed, "cells", step, k)) for k in range(self.recipe.batch)]
         return np.stack([pixels for pixels, _ in made]), [goal for _, goal in made]
 
@@ -55,6 +65,10 @@ class Windows:
         if self.recipe.jitter is not None:
             window = jittered(window, rng, self.recipe.jitter)
         return window, goal_of(boxes, labels, outside, picture.known, (side, side))
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def _zoomed(picture: LabelledPicture, zoom: float) -> tuple[RgbImage, Boxes, Boxes]:

@@ -18,8 +18,8 @@ from blood_kedro.library.shipped.centre_net import CentreNet
 
 # Widths that are tried first, px of the picture; neighbours differ by less than what the detector bears.
 _TRIED = tuple(float(14 * 1.7**k) for k in range(6))
-# Never more of a picture than this side at the network's scale: fifty cells say how wide cells are.
-_VIEW_PX = 256
+# Never more of a picture than so many widths of a red cell: fifty cells say how wide cells are.
+_VIEW_CELLS = 8
 _SURE, _EDGE_PX, _REFINED, _ROUNDS = 0.3, 2.0, 2, 3
 # A width that moves by less than this share stands.
 _STILL = 0.03
@@ -72,7 +72,7 @@ def _settled(network: CentreNet, rgb: RgbImage, native_px: float, look: _Look) -
 
 def _look(network: CentreNet, rgb: RgbImage, native_px: float, width_px: float) -> _Look:
     zoom = native_px / width_px
-    part = _middle(rgb, _VIEW_PX / zoom)
+    part = _middle(rgb, _VIEW_CELLS * width_px)
     size = max(1, round(part.shape[1] * zoom)), max(1, round(part.shape[0] * zoom))
     if min(size) < native_px:
         return _Look(width_px, width_px, 0.0, 0)

@@ -8,23 +8,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import fingerprint, seed_for
-from blood_kedro.library.shipped.cell_loss import cell_loss
+from blood_kedro.library.shipped.cell_loss import Goal, cell_loss
 from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.centre_net import CentreNet, freeze_stages, imagenet_centre_net
 from blood_kedro.library.shipped.pictures import LabelledPicture
+from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
+from blood_kedro.library.training.predict import device_for
 
 Report = Callable[[int, dict[str, float]], None]
 
 
 def train_cells(
-    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None
-) -> tuple[CentreNet, list[dict[str, float]]]:
+    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None,
+    hardware: Hardware = ANY_HARDWARE,
+) -> tuple[CentreNet, list[dict[str, float]]]:  # fmt: skip
     """Train, or go on where a killed training stopped.
 
     Args:
@@ -32,17 +37,19 @@ def train_cells(
         recipe: settings.
         checkpoint: file that is written every `checkpoint_every` steps and read at the start.
         report: called with the step and its figures as often as a checkpoint is written.
+        hardware: GPU or CPU, and processes that prepare batches; `cpu_s` does not count theirs.
 
     Returns:
-        The network with the running mean of its weights, and the history: `step`, `middle`, `box` (means of losses
-        since the row before), `lr`, `cpu_s` (processor time so far, all runs together).
+        The network, on the CPU, with the running mean of its weights, and the history: `step`, `middle`, `box` (means
+        of losses since the row before), `lr`, `cpu_s` (processor time so far, all runs together).
 
     Raises:
         TrainingDivergedError: a loss is not finite.
     """
     torch.manual_seed(seed_for(recipe.seed, "cells"))
     network = (imagenet_centre_net if recipe.weights == "imagenet" else CentreNet)(len(CLASSES), recipe.channels)
-    network = network.to(memory_format=torch.channels_last)
+    device = device_for(hardware)
+    network = network.to(device, memory_format=torch.channels_last)
     freeze_stages(network, recipe.frozen_stages if recipe.weights == "imagenet" else 0)
     learning = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, recipe.lr, weight_decay=recipe.weight_decay)
@@ -51,12 +58,12 @@ def train_cells(
     made_of = fingerprint([recipe.model_dump(exclude={"checkpoint_every"}), sorted(p.image_id for p in pictures)])
     first = _resume(checkpoint, made_of, network, optimizer, mean, history)
     before, began = history[-1]["cpu_s"] if history else 0.0, time.process_time()
-    windows, sums = Windows(pictures, recipe), [0.0, 0.0]
+    batches, sums = Windows(pictures, recipe).from_step(first, hardware.workers), [0.0, 0.0]
     network.train()
-    for step in range(first, recipe.steps):
+    for step, (pixels, goals) in enumerate(batches, start=first):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * _factor(step, recipe)
-        losses = _step(network, optimizer, learning, windows, step, recipe)
+        losses = _step(network, optimizer, learning, pixels, goals, step, recipe)
         sums = [total + loss for total, loss in zip(sums, losses, strict=True)]
         _average(mean, network, recipe.ema, step)
         done = step + 1
@@ -66,19 +73,20 @@ def train_cells(
             row = {"step": done, "middle": sums[0] / n, "box": sums[1] / n, "lr": recipe.lr * _factor(step, recipe)}
             history.append({**row, "cpu_s": cpu_s})
             sums = [0.0, 0.0]
-            _save(checkpoint, made_of, done, network, optimizer, mean, history)
+            going_on = None if done == recipe.steps else optimizer
+            _save(checkpoint, made_of, done, network, going_on, mean, history)
             if report is not None:
                 report(done, history[-1])
     network.load_state_dict(mean)
-    return network.eval(), history
+    return network.eval().cpu(), history
 
 
 def _step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, learning: list[nn.Parameter], windows: Windows, step: int,
-    recipe: CellRecipe,
+    network: nn.Module, optimizer: torch.optim.Optimizer, learning: list[nn.Parameter], pixels: npt.NDArray[np.uint8],
+    goals: list[Goal], step: int, recipe: CellRecipe,
 ) -> tuple[float, float]:  # fmt: skip
-    pixels, goals = windows.batch(step)
-    maps = network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
+    device = learning[0].device
+    maps = network(torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255)
     middle, box = cell_loss(maps, goals, recipe.class_weights)
     loss = middle + recipe.box_weight * box
     if not torch.isfinite(loss):
@@ -113,8 +121,9 @@ def _average(mean: dict[str, Tensor], network: nn.Module, keep: float, step: int
 
 def _save(path: Path, made_of: str, step: int, network: nn.Module, optimizer: Any, mean: Any, history: Any) -> None:  # noqa: ANN401
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"made_of": made_of, "step": step, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
-             "mean": mean, "history": history}  # fmt: skip
+    state = {"made_of": made_of, "step": step, "mean": mean, "history": history}
+    if optimizer is not None:  # of a finished training nothing but the mean is needed
+        state |= {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
@@ -124,11 +133,13 @@ def _resume(path: Path, made_of: str, network: nn.Module, optimizer: Any, mean: 
     """Step to go on from; 0 where there is no checkpoint of the same training."""
     if not path.is_file():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")
     if state["made_of"] != made_of:
         return 0
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    mean.update(state["mean"])
+    if "optimizer" in state:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    for name, value in state["mean"].items():
+        mean[name].copy_(value)
     history.extend(state["history"])
     return int(state["step"])

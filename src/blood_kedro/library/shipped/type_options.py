@@ -72,6 +72,7 @@ class TypeModel(_Frozen):
     sources: tuple[Literal["chula", "pbc", "bccd"], ...]
     classes: tuple[str, ...]
     left_out: tuple[str, ...] = Field((), description="laboratories to train without, each judged by that training")
+    by_cell: bool = Field(False, description="train once more with parts dealt by cell: published figures are of such")
     five: tuple[str, ...] = Field((), description="classes that all laboratories name, for judging one left out")
     recipe: TypeRecipe = TypeRecipe()
     views: int = Field(4, ge=1, le=8, description="orientations of each cell that are averaged")

@@ -27,6 +27,7 @@ from blood_kedro.library.shipped.type_options import TypeModel, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types, log_probabilities
 from blood_kedro.library.shipped.views import plain_view
+from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.splits import split_groups
 
 Rows = npt.NDArray[np.int64]
@@ -79,7 +80,10 @@ def meant_classes(types: Sequence[str], classes: Sequence[str]) -> npt.NDArray[n
     return np.array([allowed[t] for t in types], np.bool_)
 
 
-def train_and_judge(cells: CropSet, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None) -> Judged:
+def train_and_judge(
+    cells: CropSet, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None,
+    hardware: Hardware = ANY_HARDWARE,
+) -> Judged:  # fmt: skip
     """Train on most groups, calibrate on some, judge on the rest.
 
     Args:
@@ -87,13 +91,14 @@ def train_and_judge(cells: CropSet, options: TypeModel, work_folder: Path, on_st
         options: of the classifier.
         work_folder: for checkpoints.
         on_step: called with rows of the history.
+        hardware: GPU or CPU, and processes that prepare crops.
 
     Raises:
         ConfigurationError: there are too few groups, or labels without a class.
     """
     train, val, test = parts_of(cells.table, options)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
-    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step)
+    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
     raw = {name: _answers(trained, cells, rows, options) for name, rows in (("val", val), ("test", test))}
     temperature = best_temperature(raw["val"], meant[val])
     logs = {name: softened(each, temperature) for name, each in raw.items()}
@@ -116,8 +121,9 @@ def train_and_judge(cells: CropSet, options: TypeModel, work_folder: Path, on_st
 
 
 def judge_left_out(
-    cells: CropSet, options: TypeModel, laboratory: str, work_folder: Path, on_step: OnStep = lambda _: None
-) -> tuple[dict[str, Any], pd.DataFrame]:
+    cells: CropSet, options: TypeModel, laboratory: str, work_folder: Path, on_step: OnStep = lambda _: None,
+    hardware: Hardware = ANY_HARDWARE,
+) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
     """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
 
     Only cells of these classes are learnt from. The temperature comes from the validation groups of the others.
@@ -128,7 +134,7 @@ def judge_left_out(
     asked = np.array([taxonomy.roll_up(t, options.five) is not None for t in cells.table["type"]])
     train, val = split_groups(np.flatnonzero(~own & asked), labels, groups, options.val_share, options.seed)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
-    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step)
+    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
     raw = _answers(trained, cells, val, options)
     temperature = best_temperature(raw, meant[val])
     table = cells.table[own]
@@ -139,6 +145,18 @@ def judge_left_out(
     }  # fmt: skip
     among = rolled_up(logs, options.classes, options.five, parents(options.classes))
     return report, _answer_rows(table, among, options.five, laboratory)
+
+
+def judge_by_cell(
+    cells: CropSet, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None,
+    hardware: Hardware = ANY_HARDWARE,
+) -> dict[str, Any]:  # fmt: skip
+    """Report of a training whose parts were dealt by cell, as for the published figures of Chula.
+
+    Cells of one picture stand on both sides, so it says less of new pictures. Arguments as of `train_and_judge`.
+    """
+    alone = CropSet(cells.crops, cells.table.assign(group_id=cells.table["cell_id"]))
+    return train_and_judge(alone, options, work_folder, on_step, hardware).report
 
 
 def five_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:

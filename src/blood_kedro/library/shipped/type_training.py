@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import fingerprint, seed_for
@@ -25,6 +26,8 @@ from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
 from blood_kedro.library.shipped.views import plain_view, training_view
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
+from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
+from blood_kedro.library.training.predict import device_for
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ def fit_types(
     recipe: TypeRecipe,
     work_folder: Path,
     on_step: Callable[[dict[str, float]], None] = lambda _: None,
+    hardware: Hardware = ANY_HARDWARE,
 ) -> TrainedTypes:
     """Train for the steps of the recipe.
 
@@ -69,6 +73,7 @@ def fit_types(
         recipe: how.
         work_folder: keeps the checkpoint; removed at the end.
         on_step: called with each row of the history.
+        hardware: GPU or CPU, and processes that prepare crops; CPU seconds do not count theirs.
 
     Raises:
         TrainingDivergedError: the loss is no number any more.
@@ -76,12 +81,12 @@ def fit_types(
     """
     if recipe.model in FOUNDATION_MODELS:
         return _probed(lessons, recipe)
-    state = _State.start(lessons, recipe, work_folder)
-    chances = sampling_chances(lessons, recipe.balance)
-    while state.step < recipe.steps:
-        start = time.process_time()
-        loss = _train_step(state, lessons, chances, recipe)
+    state = _State.start(lessons, recipe, work_folder, device_for(hardware))
+    start = time.process_time()
+    for seen, meant in _Views(lessons, recipe).from_step(state.step, hardware.workers):
+        loss = _train_step(state, seen, meant, recipe)
         state.cpu_s += time.process_time() - start
+        start = time.process_time()
         state.step += 1
         if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
             row = {"step": float(state.step), "loss": loss, "cpu_s": state.cpu_s}
@@ -90,7 +95,8 @@ def fit_types(
             logger.info("step %d of %d, loss %.3f, %.0f CPU s", state.step, recipe.steps, loss, state.cpu_s)
             state.save()
     shutil.rmtree(work_folder, ignore_errors=True)
-    return TrainedTypes(state.average, state.history, state.cpu_s)
+    average = {name: value.cpu() for name, value in state.average.items()}
+    return TrainedTypes(average, state.history, state.cpu_s)
 
 
 def _probed(lessons: Lessons, recipe: TypeRecipe) -> TrainedTypes:
@@ -139,11 +145,12 @@ class _State:
         self.history: list[dict[str, float]] = []
 
     @classmethod
-    def start(cls, lessons: Lessons, recipe: TypeRecipe, folder: Path) -> _State:
+    def start(cls, lessons: Lessons, recipe: TypeRecipe, folder: Path, device: torch.device) -> _State:
         torch.manual_seed(seed_for(recipe.seed, "network"))
         kept = recipe.model_dump(mode="json", exclude={"checkpoint_every"})
         name = fingerprint([kept, lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
-        state = cls(first_network(lessons.meant.shape[1], recipe), recipe, folder / f"{name}.pt")
+        network = first_network(lessons.meant.shape[1], recipe).to(device)
+        state = cls(network, recipe, folder / f"{name}.pt")
         if state.file.is_file():
             state._load()
             logger.info("training continues from step %d", state.step)
@@ -153,7 +160,9 @@ class _State:
         saved = torch.load(self.file, map_location="cpu", weights_only=True)
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.average, self.history = saved["average"], saved["history"]
+        for name, value in saved["average"].items():
+            self.average[name].copy_(value)
+        self.history = saved["history"]
         self.step, self.cpu_s = saved["step"], saved["cpu_s"]
 
     def save(self) -> None:
@@ -166,15 +175,37 @@ class _State:
         temporary.replace(self.file)
 
 
-def _train_step(state: _State, lessons: Lessons, chances: npt.NDArray[np.float64], recipe: TypeRecipe) -> float:
+class _Views(Dataset[tuple[Crops, npt.NDArray[np.bool_]]]):
+    """Views of cells and what their labels allow, by number of the step: they depend on nothing else."""
+
+    def __init__(self, lessons: Lessons, recipe: TypeRecipe) -> None:
+        self.lessons, self.recipe = lessons, recipe
+        self.chances = sampling_chances(lessons, recipe.balance)
+
+    def from_step(self, first: int, workers: int) -> DataLoader[tuple[Crops, npt.NDArray[np.bool_]]]:
+        """Batches of the steps from `first` on, the same however many processes prepare them."""
+        steps = range(first, self.recipe.steps)
+        return DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, collate_fn=_as_it_is)
+
+    def __getitem__(self, step: int) -> tuple[Crops, npt.NDArray[np.bool_]]:
+        rng = np.random.default_rng(seed_for(self.recipe.seed, "step", step))
+        rows = rng.choice(self.lessons.rows, self.recipe.batch, p=self.chances)
+        seen = np.stack([training_view(self.lessons.crops[row], rng, self.recipe) for row in rows])
+        return seen, self.lessons.meant[rows]
+
+
+def _as_it_is(batch: tuple[Crops, npt.NDArray[np.bool_]]) -> tuple[Crops, npt.NDArray[np.bool_]]:
+    return batch
+
+
+def _train_step(state: _State, seen: Crops, meant: npt.NDArray[np.bool_], recipe: TypeRecipe) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = recipe.lr * rate(state.step, recipe)
-    rng = np.random.default_rng(seed_for(recipe.seed, "step", state.step))
     torch.manual_seed(seed_for(recipe.seed, "step", state.step))  # of dropout; the same after a resumed run
-    rows = rng.choice(lessons.rows, recipe.batch, p=chances)
-    seen = np.stack([training_view(lessons.crops[row], rng, recipe) for row in rows])
+    device = next(state.network.parameters()).device
     state.network.train()
-    loss = allowed_loss(state.network(as_images(seen)), torch.from_numpy(lessons.meant[rows]), recipe.smoothing)
+    logits = state.network(as_images(seen, device))
+    loss = allowed_loss(logits, torch.from_numpy(meant).to(device), recipe.smoothing)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingDivergedError(
@@ -206,9 +237,9 @@ def _average(state: _State, decay: float) -> None:
                 mean.copy_(value)
 
 
-def as_images(crops: Crops) -> Tensor:
-    """Crops `(N, S, S, 3) uint8` as `(N, 3, S, S) float32` in 0..1, channels last."""
-    images = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+def as_images(crops: Crops, device: torch.device | None = None) -> Tensor:
+    """Crops `(N, S, S, 3) uint8` as `(N, 3, S, S) float32` in 0..1, channels last, on a device (None: the CPU)."""
+    images = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
     return images.contiguous(memory_format=torch.channels_last)
 
 

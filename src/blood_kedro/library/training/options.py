@@ -7,7 +7,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Training(BaseModel):
+class Hardware(BaseModel):
+    """Where a network is trained: on a GPU if there is one, unless `cpu`; `workers` processes prepare what it sees."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int = Field(0, ge=0)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+ANY_HARDWARE = Hardware()
+
+
+class Training(Hardware):
     """Adam; after `lr_patience` epochs in which the loss fell by less than `min_delta`, the rate falls tenfold.
 
     `schedule: cosine` lets it fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017), which makes more of
@@ -15,8 +27,6 @@ class Training(BaseModel):
     `epochs`; the weights of the best epoch are kept. All by the validation loss. `cells_per_epoch` draws so many each
     epoch; None takes all.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr: float = Field(4e-4, gt=0)
     schedule: Literal["plateau", "cosine"] = "plateau"
@@ -27,6 +37,4 @@ class Training(BaseModel):
     epochs: int = Field(100, gt=0)
     batch_size: int = Field(32, gt=0)
     cells_per_epoch: int | None = Field(None, gt=0)
-    workers: int = Field(0, ge=0)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.options import Hardware
 
 
-def device_for(settings: Training) -> torch.device:
+def device_for(settings: Hardware) -> torch.device:
     """A GPU, where there is one and the settings allow it: Lightning takes a network back to the CPU after training."""
     allowed = settings.accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if allowed else "cpu")

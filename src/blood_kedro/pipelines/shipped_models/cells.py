@@ -14,6 +14,7 @@ from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining, PictureOptions
 from blood_kedro.library.shipped.pictures import LabelledPicture  # Kedro reads the annotations of nodes
+from blood_kedro.library.training.options import Hardware
 
 
 def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[LabelledPicture], pd.DataFrame]:
@@ -26,7 +27,7 @@ def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[Labe
 
 def train(
     shipped_pictures: list[LabelledPicture], common: CellRecipe, training: CellTraining, pictures: PictureOptions,
-    judging: CellJudging, work_folder: Path,
+    judging: CellJudging, work_folder: Path, hardware: Hardware,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:  # fmt: skip
     """Train the detector without some laboratories, in an MLflow child run of its own."""
     from blood_kedro.library.core.plain import to_plain
@@ -42,8 +43,9 @@ def train(
         tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(parts.train)})
         tracking.log_data("labelled pictures", fingerprint_of(parts.train), "training")
         network, history = train_cells(
-            parts.train, recipe, work_folder / "training.pt", lambda step, row: tracking.log_metrics(row, step=step)
-        )
+            parts.train, recipe, work_folder / "training.pt", lambda step, row: tracking.log_metrics(row, step=step),
+            hardware,
+        )  # fmt: skip
     config = {
         "model": "cells", "name": training.name, "classes": list(CLASSES), "cell_px": pictures.cell_px,
         "recipe": to_plain(recipe), "left_out": left_out, "pictures": len(parts.train),

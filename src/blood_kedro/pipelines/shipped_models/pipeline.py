@@ -34,6 +34,7 @@ def _training(name: str) -> Pipeline:
     """Training and judging."""
     inputs = [
         "shipped_pictures", "params:recipe", "params:training", "params:pictures", "params:judging", "work_folder",
+        "params:hardware",
     ]  # fmt: skip
     template = Pipeline(
         [
@@ -53,6 +54,7 @@ def _training(name: str) -> Pipeline:
             "params:training": f"params:shipped.cells.trainings.{name}",
             "params:pictures": "params:shipped.pictures",
             "params:judging": "params:shipped.cells.judging",
+            "params:hardware": "params:shipped.hardware",
         },
     )
 
@@ -67,12 +69,12 @@ def _types(name: str) -> Pipeline:
                 name=f"gather_{name}",
             ),
             Node(
-                train_types, [f"{name}.typed_cells", options, f"{name}.work_folder"],
+                train_types, [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
                 [f"{name}.model", f"{name}.type_answers", f"{name}.type_report"], name=f"train_{name}",
             ),
             Node(
-                leave_out_types, [f"{name}.typed_cells", options, f"{name}.work_folder"], f"{name}.left_out_report",
-                name=f"leave_out_{name}",
+                leave_out_types, [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
+                f"{name}.left_out_report", name=f"leave_out_{name}",
             ),
             Node(ship_types, [f"{name}.model", f"{name}.left_out_report"], f"shipped_{name}", name=f"ship_{name}"),
         ]
