@@ -34,6 +34,7 @@ from blood_kedro.library.shipped.load import load
 from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
 from blood_kedro.library.shipped.scale import find_scale
 from blood_kedro.library.shipped.train_cells import train_cells
+from blood_kedro.library.training.options import Hardware
 
 BOXES = np.array([[8.0, 12.0, 40.0, 44.0], [60.0, 20.0, 72.0, 34.0]])
 LABELS = np.array([0, 2])
@@ -405,3 +406,20 @@ def test_names_and_notes_are_text_on_the_page_of_a_user(tmp_path: Path) -> None:
     text = (page / "index.html").read_text()
     assert "say cell_px=&lt;px&gt;" in text
     assert "&lt;b&gt;smear&lt;/b&gt; &amp; &lt;px&gt;" in text
+
+
+def test_workers_change_nothing_but_the_time(tmp_path: Path) -> None:
+    alone, _ = train_cells([picture()], SMALL, tmp_path / "a.pt")
+    helped, _ = train_cells([picture()], SMALL, tmp_path / "b.pt", hardware=Hardware(accelerator="cpu", workers=2))
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, helped.state_dict()[name]), name
+
+
+def test_a_finished_training_is_kept_small_and_not_trained_again(tmp_path: Path) -> None:
+    made, history = train_cells([picture()], SMALL, tmp_path / "a.pt")
+    kept = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert "optimizer" not in kept
+    again, same = train_cells([picture()], SMALL, tmp_path / "a.pt")
+    assert same == history
+    for name, value in made.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name

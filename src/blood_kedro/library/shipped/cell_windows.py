@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from blood_kedro.library.core.boxes import Boxes, area
 from blood_kedro.library.core.hashing import seed_for
@@ -41,12 +41,6 @@ class Windows(Dataset[Batch]):
         shares = np.array([recipe.laboratories.get(name, 1.0) for name in self.by_laboratory])
         self.shares = shares / shares.sum()
 
-    def from_step(self, first: int, workers: int) -> DataLoader[Batch]:
-        """Batches of the steps from `first` on, the same however many processes prepare them."""
-        return DataLoader(
-            self, batch_size=None, sampler=range(first, self.recipe.steps), num_workers=workers, collate_fn=_as_it_is
-        )
-
     def __getitem__(self, step: int) -> Batch:
         """Batch of a step: pictures `(batch, H, W, 3) uint8` and what the maps should be."""
         made = [self._window(seed_for(self.recipe.seed, "cells", step, k)) for k in range(self.recipe.batch)]
@@ -65,10 +59,6 @@ class Windows(Dataset[Batch]):
         if self.recipe.jitter is not None:
             window = jittered(window, rng, self.recipe.jitter)
         return window, goal_of(boxes, labels, outside, picture.known, (side, side))
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 def _zoomed(picture: LabelledPicture, zoom: float) -> tuple[RgbImage, Boxes, Boxes]:

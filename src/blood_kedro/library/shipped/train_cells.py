@@ -20,6 +20,7 @@ from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.centre_net import CentreNet, freeze_stages, imagenet_centre_net
 from blood_kedro.library.shipped.pictures import LabelledPicture
+from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for
 
@@ -49,7 +50,7 @@ def train_cells(
     torch.manual_seed(seed_for(recipe.seed, "cells"))
     network = (imagenet_centre_net if recipe.weights == "imagenet" else CentreNet)(len(CLASSES), recipe.channels)
     device = device_for(hardware)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(memory_format=torch.channels_last).to(device)
     freeze_stages(network, recipe.frozen_stages if recipe.weights == "imagenet" else 0)
     learning = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, recipe.lr, weight_decay=recipe.weight_decay)
@@ -58,7 +59,7 @@ def train_cells(
     made_of = fingerprint([recipe.model_dump(exclude={"checkpoint_every"}), sorted(p.image_id for p in pictures)])
     first = _resume(checkpoint, made_of, network, optimizer, mean, history)
     before, began = history[-1]["cpu_s"] if history else 0.0, time.process_time()
-    batches, sums = Windows(pictures, recipe).from_step(first, hardware.workers), [0.0, 0.0]
+    batches, sums = batches_from(first, recipe.steps, Windows(pictures, recipe), hardware.workers), [0.0, 0.0]
     network.train()
     for step, (pixels, goals) in enumerate(batches, start=first):
         for group in optimizer.param_groups:

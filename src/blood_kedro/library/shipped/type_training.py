@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
 from blood_kedro.library.shipped.views import plain_view, training_view
+from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for
@@ -83,7 +84,7 @@ def fit_types(
         return _probed(lessons, recipe)
     state = _State.start(lessons, recipe, work_folder, device_for(hardware))
     start = time.process_time()
-    for seen, meant in _Views(lessons, recipe).from_step(state.step, hardware.workers):
+    for seen, meant in batches_from(state.step, recipe.steps, _Views(lessons, recipe), hardware.workers):
         loss = _train_step(state, seen, meant, recipe)
         state.cpu_s += time.process_time() - start
         start = time.process_time()
@@ -182,20 +183,11 @@ class _Views(Dataset[tuple[Crops, npt.NDArray[np.bool_]]]):
         self.lessons, self.recipe = lessons, recipe
         self.chances = sampling_chances(lessons, recipe.balance)
 
-    def from_step(self, first: int, workers: int) -> DataLoader[tuple[Crops, npt.NDArray[np.bool_]]]:
-        """Batches of the steps from `first` on, the same however many processes prepare them."""
-        steps = range(first, self.recipe.steps)
-        return DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, collate_fn=_as_it_is)
-
     def __getitem__(self, step: int) -> tuple[Crops, npt.NDArray[np.bool_]]:
         rng = np.random.default_rng(seed_for(self.recipe.seed, "step", step))
         rows = rng.choice(self.lessons.rows, self.recipe.batch, p=self.chances)
         seen = np.stack([training_view(self.lessons.crops[row], rng, self.recipe) for row in rows])
         return seen, self.lessons.meant[rows]
-
-
-def _as_it_is(batch: tuple[Crops, npt.NDArray[np.bool_]]) -> tuple[Crops, npt.NDArray[np.bool_]]:
-    return batch
 
 
 def _train_step(state: _State, seen: Crops, meant: npt.NDArray[np.bool_], recipe: TypeRecipe) -> float:
