@@ -28,6 +28,7 @@ from blood_kedro.library.shipped.type_scores import best_temperature, figures, r
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types, log_probabilities
 from blood_kedro.library.shipped.views import plain_view
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
+from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.splits import split_groups
 
 Rows = npt.NDArray[np.int64]
@@ -99,7 +100,7 @@ def train_and_judge(
     train, val, test = parts_of(cells.table, options)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
-    raw = {name: _answers(trained, cells, rows, options) for name, rows in (("val", val), ("test", test))}
+    raw = {name: _answers(trained, cells, rows, options, hardware) for name, rows in (("val", val), ("test", test))}
     temperature = best_temperature(raw["val"], meant[val])
     logs = {name: softened(each, temperature) for name, each in raw.items()}
     right = meant[val][np.arange(len(val)), logs["val"].argmax(axis=1)]
@@ -135,10 +136,10 @@ def judge_left_out(
     train, val = split_groups(np.flatnonzero(~own & asked), labels, groups, options.val_share, options.seed)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
-    raw = _answers(trained, cells, val, options)
+    raw = _answers(trained, cells, val, options, hardware)
     temperature = best_temperature(raw, meant[val])
     table = cells.table[own]
-    logs = softened(_answers(trained, cells, np.flatnonzero(own), options), temperature)
+    logs = softened(_answers(trained, cells, np.flatnonzero(own), options, hardware), temperature)
     report = {
         "laboratory": laboratory, "learnt_from": len(train), "cpu_s": trained.cpu_s, "temperature": temperature,
         **five_figures(logs, table, options),
@@ -188,9 +189,12 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
     return labels, np.asarray(pd.factorize(table["group_id"])[0], np.int64)
 
 
-def _answers(trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel) -> Floats:
+def _answers(
+    trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel, hardware: Hardware
+) -> Floats:  # fmt: skip
     seen = plain_view(cells.crops[rows], options.recipe.view)
-    return log_probabilities(trained_network(trained, options), seen, options.views)
+    network = trained_network(trained, options).to(device_for(hardware))
+    return log_probabilities(network, seen, options.views)
 
 
 def trained_network(trained: TrainedTypes, options: TypeModel) -> nn.Module:

@@ -248,12 +248,13 @@ def log_probabilities(network: nn.Module, crops: Crops, views: int = 1, batch: i
         `(N, C)`, rows whose exponentials sum to one.
     """
     network.eval()
+    device = next((each.device for each in network.state_dict().values()), None)
     parts = []
     with torch.inference_mode():
         for start in range(0, len(crops), batch):
-            images = as_images(crops[start : start + batch])
+            images = as_images(crops[start : start + batch], device)
             turned = [_orientation(images, k).contiguous(memory_format=torch.channels_last) for k in range(views)]
-            parts.append(torch.stack([network(each).log_softmax(1) for each in turned]).mean(0).log_softmax(1))
+            parts.append(torch.stack([network(each).log_softmax(1) for each in turned]).mean(0).log_softmax(1).cpu())
     return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros((0, 0))
 
 
