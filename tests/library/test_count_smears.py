@@ -19,9 +19,9 @@ from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.by_hand import count_accuracy
 from blood_kedro.library.counting.count import count_interval
-from blood_kedro.library.counting.kinds import ByStain
+from blood_kedro.library.counting.kinds import BySegmenter, ByStain
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
 from blood_kedro.library.counting.run import Run, count_all
 from blood_kedro.library.counting.segment import Precomputed, Segment, Watershed
@@ -90,6 +90,43 @@ def test_every_cell_is_counted_once_however_the_smear_is_cut(
     low, high = row["rbc_interval_95"] or (None, None)
     assert (low is None) == (row["tiles"] == 1)
     assert low is None or low <= 26 <= high
+
+
+def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(image: Path, tmp_path: Path) -> None:
+    """Kinds outlive the files of finished tiles; names of types see each cell where it is, in the frame of its tile."""
+
+    def say(_name: str, rgb: np.ndarray, _rejects: Rejects) -> list[Piece]:
+        found = Watershed(settings)("", rgb, _rejects)
+        # Kinds that the stain would never give: all that is no spot is a white cell.
+        return [
+            Piece(each.left, each.top, each.mask, 0.75, "platelet" if each.mask.shape[1] < 20 else "wbc")
+            for each in found
+        ]
+
+    def name_types(rgb: np.ndarray, cells: pd.DataFrame, cell_px: float, shapes: bool) -> pd.DataFrame:
+        assert (cell_px, shapes) == (36, True)
+        middle = (cells[["x_min_px", "y_min_px"]].to_numpy() + cells[["x_max_px", "y_max_px"]].to_numpy()) // 2
+        dark = [rgb[y, x].sum() < 350 for x, y in np.minimum(middle, np.array(rgb.shape[1::-1]) - 1)]
+        return pd.DataFrame({"type": np.where(dark, "dark", "light"), "sureness": 0.5})
+
+    settings = SmearInput(name="t", path=str(image), workers=1, resamples=50, tile_px=256)
+    smears = open_smears([image], settings.tile_px, settings.overlap_px, tmp_path, Rejects("t"))
+    made = count_all(
+        smears, settings, say, BySegmenter(), tmp_path, tmp_path / "masks", Rejects("t"), name_types
+    ).cells  # fmt: skip
+    assert set(made["label"]) == {"platelet", "wbc"}
+    assert (made["confidence"] == 0.75).all()
+    assert made["sureness"].eq(0.5).all()
+    dark = made[made["type"] == "dark"]
+    assert sorted(dark["x_px"].round(-1)) == sorted(round(x, -1) for x, _, _ in VIOLET)
+
+
+def test_a_piece_keeps_its_kind_where_it_is_moved_or_clipped() -> None:
+    made = piece(np.ones((4, 4), np.bool_), 2, 2, 0.5, "wbc")
+    assert made is not None
+    clipped = made.moved(1, 0).clipped((0, 0, 5, 5))
+    assert clipped is not None
+    assert (clipped.kind, clipped.score, clipped.box_xyxy_px) == ("wbc", 0.5, (3, 2, 5, 5))
 
 
 def test_masks_are_left_for_other_programs(image: Path, tmp_path: Path) -> None:

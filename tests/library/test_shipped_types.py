@@ -30,7 +30,13 @@ from blood_kedro.library.shipped.type_cells import CropSet
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
-from blood_kedro.library.shipped.type_study import judge_left_out, meant_classes, train_and_judge, whole_types
+from blood_kedro.library.shipped.type_study import (
+    judge_left_out,
+    log_shares,
+    meant_classes,
+    train_and_judge,
+    whole_types,
+)
 from blood_kedro.library.shipped.type_training import Lessons, allowed_loss, fit_types, rate, sampling_chances
 from blood_kedro.library.shipped.views import cut_view, training_view
 
@@ -200,6 +206,25 @@ def test_temperature_finds_what_made_the_answers_too_sure() -> None:
     honest = softened(rng.normal(0, 1.5, (4000, 4)), 1.0)
     truth = np.array([rng.choice(4, p=np.exp(row)) for row in honest])
     assert best_temperature(softened(honest, 1 / 3), np.eye(4, dtype=bool)[truth]) == pytest.approx(3, rel=0.1)
+
+
+def test_a_class_that_was_drawn_too_often_loses_what_it_gained() -> None:
+    """Bayes: posteriors of a balanced draw times the true shares are posteriors of the true draw."""
+    likelihood = np.array([[0.6, 0.2], [0.1, 0.5]])
+    balanced = likelihood / likelihood.sum(axis=1, keepdims=True)
+    true = likelihood * (0.9, 0.1)
+    true /= true.sum(axis=1, keepdims=True)
+    assert np.exp(softened(np.log(balanced), 1.0, np.log([0.9, 0.1]))) == pytest.approx(true)
+
+
+def test_log_shares_are_those_of_the_draw() -> None:
+    options = TypeModel(name="x", sources=("pbc",), classes=("band_neutrophil", "segmented_neutrophil", "monocyte"))
+    meant = meant_classes(["monocyte"] * 90 + ["band_neutrophil"] * 8 + ["neutrophil"] * 4, options.classes)
+    shares = log_shares(meant, options.model_copy(update={"common": "as_found"}))
+    assert shares is not None
+    expected = options.recipe.balance * np.log([10 / 102, 2 / 102, 90 / 102])  # a neutrophil may be of either kind
+    assert shares.tolist() == pytest.approx(expected.tolist())
+    assert log_shares(meant, options) is None
 
 
 def test_a_coarser_view_adds_up_its_classes_and_leaves_out_what_it_lacks() -> None:

@@ -42,11 +42,11 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     call("initdb", "-D", str(folder / "db"), "-U", "mlflow", "--auth=trust", "--no-sync")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    call("pg_ctl", "-D", str(folder / "db"), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    call("pg_ctl", "-D", str(folder / "db"), "-o", options, "-l", str(folder / "log"), "-w", "-t", "240", "start")
     try:
         yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
     finally:
-        call("pg_ctl", "-D", str(folder / "db"), "-m", "immediate", "stop")
+        call("pg_ctl", "-D", str(folder / "db"), "-m", "immediate", "-t", "240", "stop")
 
 
 @pytest.fixture

@@ -60,6 +60,20 @@ class ByStain:
         return found
 
 
+class BySegmenter:
+    """What the segmenter said when it found them, as sure as it was."""
+
+    def of_smear(self, _tiles: Iterable[tuple[RgbImage, Sequence[Piece]]]) -> Name:
+        """The same for every smear."""
+        return self._name
+
+    def _name(self, _rgb: RgbImage, pieces: Sequence[Piece]) -> Floats:
+        found = np.zeros((len(pieces), len(KINDS)))
+        for row, each in zip(found, pieces, strict=True):
+            row[KINDS.index(str(each.kind))] = each.score
+        return found
+
+
 class ByNetwork:
     """A trained classifier; masks are cut out, scaled and coloured as its training cutouts were."""
 

@@ -20,13 +20,15 @@ EIGHT = np.ones((3, 3), np.bool_)
 class Piece:
     """One mask: `mask (h, w) bool`, no empty row or column at its edge; its top left corner in px of its frame.
 
-    `score` is what the segmenter thinks of it (SAM's predicted IoU), NaN where it thinks nothing.
+    `score` is what the segmenter thinks of it (SAM's predicted IoU), NaN where it thinks nothing; `kind` is what it
+    says that the mask is, None where it does not tell kinds apart.
     """
 
     left: int
     top: int
     mask: BoolMask
     score: float = float("nan")
+    kind: str | None = None
 
     @property
     def area_px2(self) -> int:
@@ -53,7 +55,7 @@ class Piece:
 
     def moved(self, right: int, down: int) -> Piece:
         """The same in a frame whose origin lies so much further to the left and top."""
-        return Piece(self.left + right, self.top + down, self.mask, self.score)
+        return Piece(self.left + right, self.top + down, self.mask, self.score, self.kind)
 
     def clipped(self, box: tuple[int, int, int, int]) -> Piece | None:
         """The part inside a half-open box of its frame; None if no pixel is."""
@@ -61,10 +63,12 @@ class Piece:
         part = self.mask[
             max(0, y_min - self.top) : max(0, y_max - self.top), max(0, x_min - self.left) : max(0, x_max - self.left)
         ]
-        return piece(part, max(self.left, x_min), max(self.top, y_min), self.score)
+        return piece(part, max(self.left, x_min), max(self.top, y_min), self.score, self.kind)
 
 
-def piece(mask: BoolMask, left: int = 0, top: int = 0, score: float = float("nan")) -> Piece | None:
+def piece(
+    mask: BoolMask, left: int = 0, top: int = 0, score: float = float("nan"), kind: str | None = None
+) -> Piece | None:  # fmt: skip
     """A mask in a frame as a piece, cut to its box; None if it is empty.
 
     Args:
@@ -72,12 +76,13 @@ def piece(mask: BoolMask, left: int = 0, top: int = 0, score: float = float("nan
         left: of the mask in the frame; `top` likewise.
         top: see `left`.
         score: of the segmenter.
+        kind: what the segmenter says that it is.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
     cut = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Piece(left + int(columns[0]), top + int(rows[0]), np.ascontiguousarray(cut), score)
+    return Piece(left + int(columns[0]), top + int(rows[0]), np.ascontiguousarray(cut), score, kind)
 
 
 def pieces_of_labels(labels: Labels) -> list[Piece]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.cells import Counted, count_smear
 from blood_kedro.library.counting.kinds import KINDS, Floats, Namer
@@ -22,6 +23,13 @@ from blood_kedro.library.counting.smear import RgbImage, Smear
 
 # So many tiles tell what a smear's red cells look like.
 _SHOWN = 16
+
+
+# Shapes of more red cells than these take minutes; nobody reads them one by one.
+_MOST_SHAPES = 2000
+# Pixels and cells `x_min_px ... y_max_px, label` of a tile, the width of a red cell, and whether shapes are wanted, to
+# `type` and `sureness` of each cell.
+NameTypes = Callable[[RgbImage, pd.DataFrame, float, bool], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ def count_all(
     work_folder: Path,
     output_folder: Path,
     rejects: Rejects,
+    name_types: NameTypes | None = None,
 ) -> Run:
     """Count smears; tiles that cannot be read, and masks that cannot be used, go to rejects.
 
@@ -55,6 +64,7 @@ def count_all(
         work_folder: keeps finished tiles.
         output_folder: gets label images, coloured masks and contours, if asked for.
         rejects: see above.
+        name_types: names types and shapes of cells; where it is given, cells have `type` and `sureness`.
     """
     start = time.perf_counter()
     segmented = segment_smears(smears, options, segment, work_folder)
@@ -68,7 +78,8 @@ def count_all(
         for path, reason in masks.rejects:
             rejects.add(path, "cell", "dropped", reason)
         counts.append(counted.counts)
-        cells.append(counted.cells.assign(smear=smear.name))
+        named = counted.cells if name_types is None else _with_types(smear, counted, options, name_types)
+        cells.append(named.assign(smear=smear.name))
         fields.append(masks.log.merge(counted.fields, on="tile").assign(smear=smear.name))
         if options.write_masks:
             write_masks(output_folder, smear.name, counted)
@@ -99,3 +110,17 @@ def _kinds(smear: Smear, masks: Masks, namer: Namer, options: SmearInput) -> lis
     filled = [k for k, pieces in enumerate(masks.pieces) if pieces]
     name = namer.of_smear(seen(k) for k in filled[:: max(1, len(filled) // _SHOWN)])
     return [name(*seen(k)) if pieces else np.zeros((0, len(KINDS))) for k, pieces in enumerate(masks.pieces)]
+
+
+def _with_types(smear: Smear, counted: Counted, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
+    """The cells of a smear with `type` and `sureness`, looked at tile by tile; shapes where there are not too many."""
+    boxes = list(BOX_COLUMNS)
+    shapes = bool((counted.cells["label"] == "rbc").sum() <= _MOST_SHAPES)
+    parts = []
+    for place in smear.grid.places:
+        mine = counted.cells[counted.cells["tile"] == place.name]
+        if len(mine):
+            moved = mine.assign(**{name: mine[name] - (place.left, place.top)[k % 2] for k, name in enumerate(boxes)})
+            parts.append(name_types(smear.read(place), moved, options.cell_px, shapes).set_index(mine.index))
+    found = pd.concat(parts) if parts else pd.DataFrame({"type": [], "sureness": []})
+    return counted.cells.join(found)

@@ -26,12 +26,13 @@ from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.counting.tiles import Place
 from blood_kedro.library.counting.watershed import watershed_pieces
 from blood_kedro.library.imaging.segmentation import flat_field_green
+from blood_kedro.library.shipped.bundle import shipped_digest
 
 RgbImage = npt.NDArray[np.uint8]
 # Name and pixels of a tile to its masks; what cannot be used goes to the rejects.
 Segment = Callable[[str, RgbImage, Rejects], list[Piece]]
 _DONE, _FAILED = ".parquet", ".failed.parquet"
-_COLUMNS = ["left", "top", "width", "height", "counts", "score"]
+_COLUMNS = ["left", "top", "width", "height", "counts", "score", "kind"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def segment_smears(
 def _state(options: Segmentation) -> list[list[object]]:
     """Files that the segmenter works with, and when they were last changed: other masks or weights, other results."""
     named = {"precomputed": options.masks, "unet": options.model, "sam": options.sam.checkpoint}.get(options.segmenter)
+    if options.segmenter == "shipped":
+        return [[shipped_digest("cells")]]
     if named is None or not Path(named).is_dir():
         return []
     files = ((path, path.stat()) for path in Path(named).rglob("*") if path.is_file())
@@ -104,7 +107,7 @@ def read_tiles(smear: Smear, folder: Path) -> Masks:
 def _pieces(table: pd.DataFrame) -> Iterator[Piece]:
     for row in table.itertuples():
         mask = decode_rle(str(row.counts), int(row.height), int(row.width))  # type: ignore[arg-type]
-        yield Piece(int(row.left), int(row.top), mask, float(row.score))  # type: ignore[arg-type]
+        yield Piece(int(row.left), int(row.top), mask, float(row.score), row.kind)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class _Tile:
             log["error"] = error.what
         moved = [each.moved(place.left, place.top).clipped(place.core_xyxy_px) for each in kept]
         rows = [
-            (p.left, p.top, p.mask.shape[1], p.mask.shape[0], encode_rle(p.mask), p.score)
+            (p.left, p.top, p.mask.shape[1], p.mask.shape[0], encode_rle(p.mask), p.score, p.kind)
             for p in moved
             if p is not None
         ]

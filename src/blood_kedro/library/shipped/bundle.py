@@ -74,6 +74,15 @@ def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
     return load_bundle(home / name)
 
 
+def shipped_digest(name: str) -> str:
+    """SHA-256 of the weights of a shipped model: another model, other results.
+
+    Raises:
+        DataContractError: it is not installed.
+    """
+    return str(load_config(models_folder() / name)[DIGEST])
+
+
 def describe_shipped() -> str:
     """What the shipped detector was trained on, in a sentence.
 

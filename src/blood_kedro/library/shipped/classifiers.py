@@ -31,7 +31,8 @@ _FIELD_CELLS = 8
 class CellClassifier:
     """Types of cells in pictures of any magnification.
 
-    `temperature` calibrates the probabilities; a cell whose likeliest type has less than `threshold` is `other`.
+    `temperature` and `log_shares` calibrate the probabilities (`type_scores.softened`); a cell whose likeliest type has
+    less than `threshold` is `other`.
     """
 
     network: nn.Module
@@ -40,6 +41,7 @@ class CellClassifier:
     views: int
     temperature: float
     threshold: float
+    log_shares: npt.NDArray[np.float64] | None
     config: dict[str, Any]
 
     def predict(self, rgb: RgbImage, boxes: Boxes, cell_px: float) -> pd.DataFrame:
@@ -54,7 +56,7 @@ class CellClassifier:
             BadInputError: the picture is no 8-bit RGB, boxes have another shape, or `cell_px` is no width.
         """
         _check(rgb, boxes, cell_px)
-        logs = softened(self.logs(rgb, boxes, cell_px), self.temperature)
+        logs = softened(self.logs(rgb, boxes, cell_px), self.temperature, self.log_shares)
         table = pd.DataFrame(np.exp(logs), columns=[f"p_{name}" for name in self.classes])
         sureness = np.exp(logs.max(axis=1, initial=-np.inf))
         named = np.array(self.classes, object)[logs.argmax(axis=1)] if len(boxes) else np.array([], object)
@@ -86,9 +88,10 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
     recipe = TypeRecipe(**config["recipe"])
     network = network_for(recipe, len(config["classes"]), bundle.weights)
     fill(network, bundle, str(config["model"]))
+    shares = config.get("log_shares")
     return CellClassifier(
         network, tuple(config["classes"]), recipe.view, int(config["views"]),
-        float(config["temperature"]), float(config["threshold"]), config,
+        float(config["temperature"]), float(config["threshold"]), None if shares is None else np.array(shares), config,
     )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.options import SmearInput
@@ -73,6 +75,20 @@ def types_of(rgb: RgbImage, found: FoundCells, white: CellClassifier, red: CellC
         else:
             types[mine] = NOT_NAMED
     return {"type": types.tolist(), "sureness": sureness.round(3).tolist()}
+
+
+class CountedTypes:
+    """Types and shapes of counted cells (`counting.run.NameTypes`), by the models that come with the project."""
+
+    def __init__(self) -> None:
+        self.white, self.red = load("white_cells"), load("red_cell_shapes")
+
+    def __call__(self, rgb: RgbImage, cells: pd.DataFrame, cell_px: float, shapes: bool) -> pd.DataFrame:
+        """`type` and `sureness` of the cells of a tile; red cells are `not named` where no shapes are wanted."""
+        labels = [label if shapes or label != "rbc" else NOT_NAMED for label in cells["label"]]
+        boxes = cells[list(BOX_COLUMNS)].to_numpy(np.float64)
+        found = FoundCells(boxes, labels, np.ones(len(cells)), cell_px)
+        return pd.DataFrame(types_of(rgb, found, self.white, self.red))
 
 
 def at_measured_scale(options: SmearInput, smears: Sequence[Smear]) -> SmearInput:

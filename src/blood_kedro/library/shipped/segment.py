@@ -43,8 +43,8 @@ class ShippedSegmenter:
         middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
         labels = split_instances(foreground(rgb, self.cell_px), self.cell_px, middles)
         made = [
-            _mask(labels, number, box, float(score))
-            for number, (box, score) in enumerate(zip(found.boxes, found.scores, strict=True), start=1)
+            _mask(labels, number, box, float(score), kind)
+            for number, (box, score, kind) in enumerate(zip(found.boxes, found.scores, found.labels, strict=True), 1)
         ]
         return [each for each in made if each is not None]
 
@@ -54,7 +54,7 @@ class ShippedSegmenter:
 
 
 def _mask(
-    labels: npt.NDArray[np.integer[Any]], number: int, box: npt.NDArray[np.float64], score: float
+    labels: npt.NDArray[np.integer[Any]], number: int, box: npt.NDArray[np.float64], score: float, kind: str
 ) -> Piece | None:
     height, width = labels.shape
     x0, y0, x1, y1 = (round(float(v)) for v in box)
@@ -66,4 +66,4 @@ def _mask(
         yy, xx = np.mgrid[y0:y1, x0:x1] + 0.5
         middle_x, middle_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         inside = ((xx - middle_x) / (box[2] - box[0])) ** 2 + ((yy - middle_y) / (box[3] - box[1])) ** 2 < 0.25
-    return piece(np.asarray(inside, np.bool_), x0, y0, score)
+    return piece(np.asarray(inside, np.bool_), x0, y0, score, kind)

@@ -75,6 +75,8 @@ class TypeModel(_Frozen):
     by_cell: bool = Field(False, description="train once more with parts dealt by cell: published figures are of such")
     five: tuple[str, ...] = Field((), description="classes that all laboratories name, for judging one left out")
     recipe: TypeRecipe = TypeRecipe()
+    # Rare classes are drawn oftener than they are found (`recipe.balance`): are they as common where cells are named?
+    common: Literal["as_drawn", "as_found"] = "as_drawn"
     views: int = Field(4, ge=1, le=8, description="orientations of each cell that are averaged")
     val_share: float = Field(0.1, gt=0, lt=0.5)
     test_share: float = Field(0.2, gt=0, lt=0.5)

@@ -21,9 +21,18 @@ Floats = npt.NDArray[np.float64]
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
-def softened(logs: Floats, temperature: float) -> Floats:
-    """Log-probabilities `(N, C)` at a temperature, rows summing to one again."""
+def softened(logs: Floats, temperature: float, log_shares: Floats | None = None) -> Floats:
+    """Log-probabilities `(N, C)` at a temperature, rows summing to one again.
+
+    Args:
+        logs: `(N, C)`.
+        temperature: what they are divided by.
+        log_shares: `(C,)`, log of how much commoner each class is than it was drawn in training (logit adjustment,
+            Menon et al., ICLR 2021); None where all are as common as they were drawn.
+    """
     scaled = logs / temperature
+    if log_shares is not None:
+        scaled = scaled + log_shares
     return np.asarray(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True), np.float64)
 
 
@@ -43,18 +52,19 @@ def rolled_up(logs: Floats, classes: Sequence[str], view: Sequence[str], parents
     return softened(np.stack(columns, axis=1), 1.0)
 
 
-def best_temperature(logs: Floats, meant: npt.NDArray[np.bool_]) -> float:
+def best_temperature(logs: Floats, meant: npt.NDArray[np.bool_], log_shares: Floats | None = None) -> float:
     """The temperature at which the allowed classes are likeliest (Guo et al., ICML 2017); 1 without cells.
 
     Args:
         logs: log-probabilities `(N, C)`.
         meant: `(N, C)`, classes that the label allows.
+        log_shares: as of `softened`.
     """
     if not len(logs):
         return 1.0
 
     def surprise(log_temperature: float) -> float:
-        allowed = np.where(meant, softened(logs, float(np.exp(log_temperature))), -np.inf)
+        allowed = np.where(meant, softened(logs, float(np.exp(log_temperature)), log_shares), -np.inf)
         return float(-np.logaddexp.reduce(allowed, axis=1).mean())
 
     found = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10)), method="bounded")

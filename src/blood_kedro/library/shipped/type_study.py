@@ -28,7 +28,7 @@ from blood_kedro.library.shipped.type_scores import best_temperature, figures, r
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types, log_probabilities
 from blood_kedro.library.shipped.views import plain_view
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
-from blood_kedro.library.training.predict import device_for
+from blood_kedro.library.training.predict import device_for, device_name
 from blood_kedro.library.training.splits import split_groups
 
 Rows = npt.NDArray[np.int64]
@@ -101,8 +101,9 @@ def train_and_judge(
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
     raw = {name: _answers(trained, cells, rows, options, hardware) for name, rows in (("val", val), ("test", test))}
-    temperature = best_temperature(raw["val"], meant[val])
-    logs = {name: softened(each, temperature) for name, each in raw.items()}
+    shares = log_shares(meant[train], options)
+    temperature = best_temperature(raw["val"], meant[val], shares)
+    logs = {name: softened(each, temperature, shares) for name, each in raw.items()}
     right = meant[val][np.arange(len(val)), logs["val"].argmax(axis=1)]
     threshold = threshold_for(right, np.exp(logs["val"].max(axis=1)), options.answered_accuracy)
     report: dict[str, Any] = {
@@ -117,8 +118,20 @@ def train_and_judge(
     rows = {"val": val, "test": test}
     answers = pd.concat([_answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
     config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
+    config |= {"log_shares": None if shares is None else shares.tolist(), "trained_on": device_name(hardware)}
     network = trained_network(trained, options)
     return Judged(bundle_of(network, {**config, "cpu_s": trained.cpu_s, "figures": report}), answers, report)
+
+
+def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | None:
+    """Of each class, log of how much commoner it is among training cells `meant (N, C)` than it was drawn.
+
+    None where classes are to be as common as drawn. A cell counts evenly for all classes that its label allows.
+    """
+    if options.common == "as_drawn":
+        return None
+    found = (meant / meant.sum(axis=1, keepdims=True)).sum(axis=0)
+    return np.asarray(options.recipe.balance * np.log(found / found.sum()), np.float64)
 
 
 def judge_left_out(
@@ -137,9 +150,10 @@ def judge_left_out(
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
     raw = _answers(trained, cells, val, options, hardware)
-    temperature = best_temperature(raw, meant[val])
+    shares = log_shares(meant[train], options)
+    temperature = best_temperature(raw, meant[val], shares)
     table = cells.table[own]
-    logs = softened(_answers(trained, cells, np.flatnonzero(own), options, hardware), temperature)
+    logs = softened(_answers(trained, cells, np.flatnonzero(own), options, hardware), temperature, shares)
     report = {
         "laboratory": laboratory, "learnt_from": len(train), "cpu_s": trained.cpu_s, "temperature": temperature,
         **five_figures(logs, table, options),

@@ -17,6 +17,12 @@ def device_for(settings: Hardware) -> torch.device:
     return torch.device("cuda" if allowed else "cpu")
 
 
+def device_name(settings: Hardware) -> str:
+    """What the settings train on, in words."""
+    device = device_for(settings)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 def outputs(network: nn.Module, loader: Any) -> Iterator[Tensor]:
     """What a network gives for each batch of a loader, on the CPU; the network is left in evaluation mode."""
     device = next(network.parameters()).device

@@ -90,11 +90,11 @@ def count_smears(
     from blood_kedro.library.counting.by_hand import count_accuracy
     from blood_kedro.library.counting.figures import reference_figure, smear_figure
     from blood_kedro.library.counting.held_out import held_out, unseen
-    from blood_kedro.library.counting.kinds import ByNetwork, ByStain
+    from blood_kedro.library.counting.kinds import ByNetwork, BySegmenter, ByStain, Namer
     from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears
-    from blood_kedro.library.shipped.own import at_measured_scale
+    from blood_kedro.library.shipped.own import CountedTypes, at_measured_scale
 
     rejects = Rejects(options.name)
     unet = load_config(Path(str(options.model))) if options.segmenter == "unet" else None
@@ -105,10 +105,15 @@ def count_smears(
     paths = _paths(options, raw_folder, image_index)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
     options = at_measured_scale(options, smears)
-    namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
+    namer: Namer = BySegmenter() if options.segmenter == "shipped" else ByStain(options)
+    if classifier is not None:
+        namer = ByNetwork(classifier, options)
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
-        made = count_all(smears, options, segmenter(options), namer, work_folder, output_folder, rejects)
+        made = count_all(
+            smears, options, segmenter(options), namer, work_folder, output_folder, rejects,
+            CountedTypes() if options.name_types else None,
+        )  # fmt: skip
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
         if judges and groups and image_index is not None and raw_annotations is not None:

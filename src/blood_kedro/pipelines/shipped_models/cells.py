@@ -35,6 +35,7 @@ def train(
     from blood_kedro.library.shipped.cell_scores import counting_thresholds, parts_of
     from blood_kedro.library.shipped.pictures import fingerprint_of, learnt_from
     from blood_kedro.library.shipped.train_cells import train_cells
+    from blood_kedro.library.training.predict import device_name
 
     left_out = list(training.left_out)
     recipe = training.recipe_of(common)
@@ -51,6 +52,7 @@ def train(
         "recipe": to_plain(recipe), "left_out": left_out, "pictures": len(parts.train),
         "data_fingerprint": fingerprint_of(parts.train), "test_pictures": [each.image_id for each in parts.test],
         "thresholds": counting_thresholds(network, parts.calibration), "cpu_s": history[-1]["cpu_s"],
+        "trained_on": device_name(hardware),
         "command": "make train-shipped RAW=<folder of the public sets>",
     }  # fmt: skip
     return bundle_of(network, config), pd.DataFrame(history), run_id
