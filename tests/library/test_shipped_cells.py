@@ -31,6 +31,7 @@ from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
 from blood_kedro.library.shipped.fold import fold_norms
 from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge, precision_of
 from blood_kedro.library.shipped.load import load
+from blood_kedro.library.shipped.nucleated import with_nucleated
 from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
 from blood_kedro.library.shipped.scale import find_scale
 from blood_kedro.library.shipped.train_cells import train_cells
@@ -423,3 +424,29 @@ def test_a_finished_training_is_kept_small_and_not_trained_again(tmp_path: Path)
     assert same == history
     for name, value in made.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+def field_of(colours: list[tuple[int, int, int]], widths: list[int]) -> tuple[np.ndarray, Detections]:
+    """Disks in a row on a light ground, all of them called red, surely."""
+    rgb = np.full((60, 60 * len(colours), 3), (235, 230, 232), np.uint8)
+    yy, xx = np.mgrid[:60, : rgb.shape[1]]
+    boxes = []
+    for k, (colour, width) in enumerate(zip(colours, widths, strict=True)):
+        rgb[np.hypot(xx - 60 * k - 30, yy - 30) < width / 2] = colour
+        boxes.append([60 * k + 30 - width / 2, 30 - width / 2, 60 * k + 30 + width / 2, 30 + width / 2])
+    n = len(colours)
+    return rgb, Detections(np.array(boxes), np.ones(n, np.int64), np.full(n, 0.8))
+
+
+def test_a_cell_that_is_stained_as_a_nucleus_is_a_white_one() -> None:
+    red, nucleus, shadow = (210, 160, 180), (90, 60, 170), (95, 80, 85)
+    rgb, found = field_of([red, red, red, nucleus, shadow, nucleus, red], [44, 40, 44, 40, 44, 14, 44])
+    # The shadow is grey; the fragment is too small to be judged by its colour.
+    assert with_nucleated(found, rgb).labels.tolist() == [1, 1, 1, 2, 1, 1, 1]
+
+
+def test_a_picture_of_few_red_cells_says_nothing_of_their_colour() -> None:
+    rgb, found = field_of([(210, 160, 180), (90, 60, 170)], [40, 40])
+    assert with_nucleated(found, rgb) is found
+    nothing = Detections(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+    assert with_nucleated(nothing, rgb) is nothing

@@ -18,6 +18,7 @@ from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_loss import around
 from blood_kedro.library.shipped.cell_options import CLASSES
 from blood_kedro.library.shipped.centre_net import MULTIPLE, CentreNet
+from blood_kedro.library.shipped.nucleated import with_nucleated
 
 # Less sure middles are not looked at; at most so many of a tile are.
 LEAST_SCORE, MOST_CELLS = 0.05, 1000
@@ -101,7 +102,7 @@ def detect_at(network: CentreNet, rgb: RgbImage, zoom: float) -> Detections:
     longest = max(rgb.shape[:2])
     side, overlap = (tile, round(_OVERLAP_PX / zoom)) if longest > tile else (longest, max(longest // 4, 1))
     found = detect_tiled(AtScale(network, zoom), rgb, _as_it_is, tile_px=side, overlap_px=overlap, batch_size=_BATCH)
-    return without_parts(found)
+    return without_parts(with_nucleated(found, rgb))
 
 
 def _as_it_is(picture: Tensor) -> Tensor:

@@ -114,15 +114,25 @@ def count_error_of(judged: Sequence[Judged]) -> Measure:
     return measure
 
 
-def interval(judged: Sequence[Judged], measure: Measure, draws: int, seed: int) -> tuple[float, float]:
-    """95% interval of a measure over groups of pictures (`evaluation.resampling`); NaN twice where there is none."""
+def interval(
+    judged: Sequence[Judged], measure: Measure, draws: int, seed: int, most: float = np.inf
+) -> tuple[float, float]:  # fmt: skip
+    """95% interval of a measure over groups of pictures (`evaluation.resampling`); NaN twice where there is none.
+
+    Args:
+        judged: pictures.
+        measure: what is measured, from 0 to `most`.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        most: the highest value that there is.
+    """
     group, count = numbered([each.group_id for each in judged])
 
     def statistic(weights: Floats) -> Floats:
         return np.array([[measure(times[group])] for times in weights], np.float64)
 
     made = intervals(
-        statistic, ("value",), count, unit=IMAGES, resamples=draws, seed=seed, within={"value": (0.0, np.inf)}
+        statistic, ("value",), count, unit=IMAGES, resamples=draws, seed=seed, within={"value": (0.0, most)}
     )
     low, high = (float("nan") if limit is None else limit for limit in made.limits["value"])
     return low, high
