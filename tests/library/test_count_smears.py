@@ -460,3 +460,19 @@ def test_interval_is_of_the_rule_that_counts(
     assert given == [row["rbc"]]
     assert row["rbc"] == row[f"rbc_{rule}"]
     assert row["rbc_interval_95"][0] < row["rbc"] < row["rbc_interval_95"][1]
+
+
+def test_tiles_of_other_weights_are_not_taken_over(image: Path, tmp_path: Path) -> None:
+    class Weighted:
+        calls = 0
+
+        def __init__(self, digest: str) -> None:
+            self.weights_sha256 = digest
+
+        def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+            Weighted.calls += 1
+            return Watershed(SmearInput(name="t", path="x"))(name, rgb, rejects)
+
+    for digest, calls in (("one", 2), ("one", 2), ("another", 4)):
+        count(image, tmp_path, Weighted(digest))
+        assert Weighted.calls == calls, digest

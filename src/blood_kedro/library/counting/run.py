@@ -26,7 +26,7 @@ _SHOWN = 16
 
 
 # Shapes of more red cells than these take minutes; nobody reads them one by one.
-_MOST_SHAPES = 2000
+MOST_SHAPES = 2000
 # Pixels and cells `x_min_px ... y_max_px, label` of a tile, the width of a red cell, and whether shapes are wanted, to
 # `type` and `sureness` of each cell.
 NameTypes = Callable[[RgbImage, pd.DataFrame, float, bool], pd.DataFrame]
@@ -115,7 +115,7 @@ def _kinds(smear: Smear, masks: Masks, namer: Namer, options: SmearInput) -> lis
 def _with_types(smear: Smear, counted: Counted, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
     """The cells of a smear with `type` and `sureness`, looked at tile by tile; shapes where there are not too many."""
     boxes = list(BOX_COLUMNS)
-    shapes = bool((counted.cells["label"] == "rbc").sum() <= _MOST_SHAPES)
+    shapes = bool((counted.cells["label"] == "rbc").sum() <= MOST_SHAPES)
     parts = []
     for place in smear.grid.places:
         mine = counted.cells[counted.cells["tile"] == place.name]

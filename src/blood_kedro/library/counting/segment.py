@@ -26,7 +26,6 @@ from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.counting.tiles import Place
 from blood_kedro.library.counting.watershed import watershed_pieces
 from blood_kedro.library.imaging.segmentation import flat_field_green
-from blood_kedro.library.shipped.bundle import shipped_digest
 
 RgbImage = npt.NDArray[np.uint8]
 # Name and pixels of a tile to its masks; what cannot be used goes to the rejects.
@@ -61,6 +60,7 @@ def segment_smears(
     """
     kept = options.model_dump(mode="json", include=set(Segmentation.model_fields))
     kept["files"] = _state(options)
+    kept["weights"] = getattr(segment, "weights_sha256", None)  # of a segmenter that carries its own
     folders = []
     for smear in smears:
         cores = [list(place.core_xyxy_px) for place in smear.grid.places]
@@ -86,8 +86,6 @@ def segment_smears(
 def _state(options: Segmentation) -> list[list[object]]:
     """Files that the segmenter works with, and when they were last changed: other masks or weights, other results."""
     named = {"precomputed": options.masks, "unet": options.model, "sam": options.sam.checkpoint}.get(options.segmenter)
-    if options.segmenter == "shipped":
-        return [[shipped_digest("cells")]]
     if named is None or not Path(named).is_dir():
         return []
     files = ((path, path.stat()) for path in Path(named).rglob("*") if path.is_file())

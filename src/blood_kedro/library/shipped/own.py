@@ -14,6 +14,7 @@ from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.run import MOST_SHAPES
 from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.imaging.read import RgbImage
@@ -23,8 +24,7 @@ from blood_kedro.library.shipped.load import load
 
 # So many tiles tell the scale of a folder.
 _MOST_TILES = 9
-# Shapes of more red cells than these take minutes; nobody reads them one by one.
-MOST_SHAPES, NOT_NAMED = 2000, "not named"
+NOT_NAMED = "not named"
 # Widths that differ by more than this are of several magnifications, and one of them would be wrong for the others.
 _ONE_SCALE = 1.5
 

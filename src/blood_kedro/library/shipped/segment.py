@@ -13,6 +13,7 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.imaging.segmentation import foreground, split_instances
+from blood_kedro.library.shipped.bundle import shipped_digest
 from blood_kedro.library.shipped.cells import Cells
 from blood_kedro.library.shipped.load import load
 
@@ -47,6 +48,11 @@ class ShippedSegmenter:
             for number, (box, score, kind) in enumerate(zip(found.boxes, found.scores, found.labels, strict=True), 1)
         ]
         return [each for each in made if each is not None]
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of the weights: tiles that another model segmented are not taken over."""
+        return shipped_digest("cells")
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the model."""
