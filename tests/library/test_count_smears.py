@@ -476,3 +476,18 @@ def test_tiles_of_other_weights_are_not_taken_over(image: Path, tmp_path: Path) 
     for digest, calls in (("one", 2), ("one", 2), ("another", 4)):
         count(image, tmp_path, Weighted(digest))
         assert Weighted.calls == calls, digest
+
+
+def test_photos_named_by_date_and_time_are_smears_of_their_own(tmp_path: Path) -> None:
+    for folder, names in (("dated", ["IMG_20240312_101112", "IMG_20240312_101145"]), ("plain", ["a", "b"])):
+        for name, cells in zip(names, (SPREAD[:5], SPREAD[:3]), strict=True):
+            save(tmp_path / folder / f"{name}.png", smear(300, 300, cells))
+    dated, plain = (count(tmp_path / folder, tmp_path / "work").counts for folder in ("dated", "plain"))
+    assert dated["rbc"].tolist() == plain["rbc"].tolist()
+    assert len(dated) == 2
+    tiles = tmp_path / "tiles"
+    for name in ("0_0", "1_0"):
+        save(tiles / f"{name}.png", smear(300, 300, SPREAD[:3]))
+    for layout, smears in (("auto", 1), ("grid", 1), ("pictures", 2)):
+        made = open_smears([tiles], 512, 0, tmp_path / "work", Rejects("t"), layout)  # type: ignore[arg-type]
+        assert len(made) == smears, layout

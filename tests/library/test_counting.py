@@ -24,7 +24,7 @@ from blood_kedro.library.counting.filters import FilterOptions, filter_as_publis
 from blood_kedro.library.counting.join import join_across_borders
 from blood_kedro.library.counting.pieces import Piece, overlaps, paint, piece, pieces_of_labels
 from blood_kedro.library.counting.reference import _instances
-from blood_kedro.library.counting.tiles import Grid, cut_into_tiles, grids, tile_name
+from blood_kedro.library.counting.tiles import Grid, cut_into_tiles, grids, make_grids, tile_name
 
 
 def disc(x: int, y: int, radius: int, side: int = 200, score: float = float("nan")) -> Piece:
@@ -134,6 +134,19 @@ def test_bad_tiles_are_refused() -> None:
         grids({"smear": np.zeros((4, 4, 3), np.uint8)})
     with pytest.raises(BadInputError, match="differ in size"):
         grids({"0_0": np.zeros((4, 4, 3), np.uint8), "1_0": np.zeros((4, 5, 3), np.uint8)})
+
+
+def test_only_names_that_fill_half_of_a_grid_are_places_in_it() -> None:
+    whole = [f"{c}_{r}" for c in range(3) for r in range(4)]
+    assert make_grids(whole)
+    assert make_grids(whole[::2])
+    assert make_grids([f"HS1_{name}" for name in whole] + ["HS2_0_0", "HS2_0_1"])
+    assert not make_grids(["IMG_20240312_101112", "IMG_20240312_101145", "IMG_20240312_101203"])
+    assert not make_grids(["0_0", "9_9", "patient"])
+    assert not make_grids(["a_0_0", "b_0_0"])  # one tile each is no grid
+    tile = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(BadInputError, match="hardly the tiles of a grid"):
+        grids({"20240312_101112": tile, "20240312_101203": tile, "20250312_101203": tile})
 
 
 def test_names_are_column_then_row() -> None:

@@ -130,7 +130,7 @@ def test_yolo_boxes_polygons_names_and_faults(tmp_path: Path) -> None:
     why = reasons(tables)
     assert why["images/val/c.jpg"] == "image without label file"
     assert why["labels/val/ghost.txt"] == "label file without image"
-    assert "class 5, of 2 names" in why["labels/train/a.txt:4"]
+    assert "class 5 has no name" in why["labels/train/a.txt:4"]
     assert all("neither class and box" in why[f"labels/train/a.txt:{row}"] for row in (5, 6))
     assert "not in shares" in why["labels/train/a.txt:7"]
     assert "without area" in why["labels/train/a.txt:8"]
@@ -142,6 +142,32 @@ def test_yolo_without_names_has_numbers_for_labels(tmp_path: Path) -> None:
     assert list(boxes(read(tmp_path, "yolo", labels={3: "teardrop"}))) == [("lab/a", "teardrop")]
     (tmp_path / "data.yaml").write_text("nc: 4")
     assert "labels are numbers" in reasons(read(tmp_path, "yolo", labels={3: "teardrop"}))["data.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yaml", "names: {1: RBC, 7: sickle}"),  # a map has gaps, and begins where it likes
+        ("data.yaml", "names: {'7': sickle, '1': RBC}"),
+        ("classes.txt", "x\nRBC\n\n\n\n\n\nsickle\n"),  # a blank line keeps its number
+        ("labels/classes.txt", "\ufeffx\nRBC\ny\ny\ny\ny\ny\nsickle"),  # as LabelImg leaves it
+    ],
+)
+def test_yolo_names_belong_to_their_numbers(tmp_path: Path, file: str, text: str) -> None:
+    image(tmp_path / "images/a.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("\ufeff1 0.5 0.5 0.5 0.5\n7 0.2 0.2 0.1 0.1\n")
+    (tmp_path / file).write_text(text)
+    tables = read(tmp_path, "yolo")
+    assert sorted(boxes(tables)) == [("lab/images/a", "rbc"), ("lab/images/a", "sickle_cell")]
+    assert "labels/classes.txt" not in reasons(tables)
+
+
+def test_yolo_names_without_numbers_are_no_names(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text("3 0.5 0.5 0.5 0.5")
+    (tmp_path / "data.yaml").write_text("names: {one: RBC}")
+    assert "no number" in reasons(read(tmp_path, "yolo", labels={3: "teardrop"}))["data.yaml"]
 
 
 def test_voc_anywhere_below_the_folder(tmp_path: Path) -> None:

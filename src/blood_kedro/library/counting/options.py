@@ -63,12 +63,13 @@ class SmearInput(Segmentation):
     project, whose labelled cells are then the reference; or `path`: an image, a
     folder of images (each a smear), or a folder of tiles named `[<smear>_]<column>_<row>`. `reference_masks`: masks as
     for `precomputed`, which the found ones are compared with. `write_masks` leaves label images, coloured masks and
-    contours behind. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells and
-    platelets apart; null takes what the shipped detector says, or looks at nuclear stain alone where another segmenter
-    finds the cells. `name_types` names types of white cells and shapes of red ones, too. `count_rule`: `instances`
-    counts joined masks, `kde_peaks` is paper 004's rule, `mode` divides areas by that of a single cell. `px_per_um`
-    gives diameters and densities; with `volume_ul_per_mm2`, the blood that a square millimetre of the smear holds, also
-    counts per microlitre. Nothing is assumed where they are not given. A field is unfit for counting above
+    contours behind. `layout` says whether a folder holds tiles of a grid or single pictures; `auto` believes names that
+    fill half of a grid. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells
+    and platelets apart; null takes what the shipped detector says, or looks at nuclear stain alone where another
+    segmenter finds the cells. `name_types` names types of white cells and shapes of red ones, too. `count_rule`:
+    `instances` counts joined masks, `kde_peaks` is paper 004's rule, `mode` divides areas by that of a single cell.
+    `px_per_um` gives diameters and densities; with `volume_ul_per_mm2`, the blood that a square millimetre of the smear
+    holds, also counts per microlitre. Nothing is assumed where they are not given. A field is unfit for counting above
     `max_overlap_ratio` overlapping cells for each single one. `cluster`: address of a Dask scheduler that tiles are
     sent to; null uses `workers` processes of this machine (0: as many as it has cores). `counted_by_hand`: cells of
     each kind in smears that somebody counted, by the name of the smear: totals then hold the accuracy of the count.
@@ -84,6 +85,7 @@ class SmearInput(Segmentation):
     write_masks: bool = True
     classifier: str | None = None
     name_types: bool = False
+    layout: Literal["auto", "grid", "pictures"] = "auto"
     tile_px: int = Field(512, ge=16)
     overlap_px: int = Field(64, ge=0)
     count_rule: Literal["instances", "kde_peaks", "mode"] = "instances"

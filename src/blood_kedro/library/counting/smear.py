@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.counting.tiles import Grid, Place, cut_into_tiles, grids, tile_name
+from blood_kedro.library.counting.tiles import Grid, Place, cut_into_tiles, grids, make_grids
 from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
+
+
+Layout = Literal["auto", "grid", "pictures"]
 
 
 class Reader(Protocol):
@@ -38,7 +41,7 @@ class Smear:
 
 
 def open_smears(
-    paths: Sequence[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects
+    paths: Sequence[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects, layout: Layout = "auto"
 ) -> list[Smear]:
     """All smears of images, or of one folder; files that cannot be read go to rejects.
 
@@ -48,13 +51,16 @@ def open_smears(
         overlap_px: how much more each tile shows.
         work_folder: large compressed images are unpacked there.
         rejects: gets what cannot be read, and the holes of a grid.
+        layout: whether a folder holds tiles of a `grid` or single `pictures`; `auto` takes names for places in a grid
+            only where they fill half of it.
 
     Raises:
         SourceNotFoundError: nothing is there, or nothing that could be read.
+        BadInputError: files are to be a grid, and their names or sizes do not make one.
     """
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     files = image_files(paths)
-    as_grid = folder is not None and len(files) > 1 and all(tile_name(file.stem) for file in files)
+    as_grid = layout == "grid" or (layout == "auto" and make_grids([file.stem for file in files]))
     if as_grid and folder is not None:
         smears = _of_tiles(folder, files, rejects)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -23,6 +23,9 @@ RgbImage = npt.NDArray[np.uint8]
 _NAME = re.compile(r"^(?P<smear>.*?)_?(?P<column>\d+)_(?P<row>\d+)$")
 # Two tiles show the same pixels in a strip of at least so many px if these differ by no more than this on average.
 _MIN_STRIP_PX, _SAME_LEVELS = 8, 2.0
+# Share of a grid that is there: from the first on, names are taken for places in it; below the second, they are none
+# even where somebody says so (a grid of dates has millions of holes).
+_FILLED, _LEAST_FILLED = 0.5, 0.02
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,28 @@ def tile_name(stem: str) -> tuple[str, int, int] | None:
     return (found["smear"], int(found["column"]), int(found["row"])) if found else None
 
 
+def make_grids(stems: Collection[str]) -> bool:
+    """Whether names `[<smear>_]<column>_<row>` are places in grids: of each grid that they make, half is there.
+
+    Dates and times, or numbers of patients, look like columns and rows, too, and fill next to nothing.
+    """
+    smears: dict[str, set[tuple[int, int]]] = {}
+    for stem in stems:
+        parts = tile_name(stem)
+        if parts is None:
+            return False
+        smears.setdefault(parts[0], set()).add(parts[1:])
+    return any(len(cells) > 1 for cells in smears.values()) and all(
+        len(cells) >= _FILLED * _places(cells) for cells in smears.values()
+    )
+
+
+def _places(cells: Collection[tuple[int, int]]) -> int:
+    """Places of the smallest grid that holds columns and rows, there or not."""
+    columns, rows = zip(*cells, strict=True)
+    return (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
+
+
 def grids(tiles: Mapping[str, RgbImage]) -> list[Grid]:
     """Put tiles named `[<smear>_]<column>_<row>` back where they were taken, one grid per smear.
 
@@ -102,7 +127,7 @@ def grids(tiles: Mapping[str, RgbImage]) -> list[Grid]:
         tiles: by name, `(H, W, 3) uint8`, all of one size.
 
     Raises:
-        BadInputError: a name or a size does not fit.
+        BadInputError: a name or a size does not fit, or hardly a place of the grid is there.
     """
     smears: dict[str, dict[tuple[int, int], str]] = {}
     for name, pixels in tiles.items():
@@ -115,6 +140,13 @@ def grids(tiles: Mapping[str, RgbImage]) -> list[Grid]:
                 "tiles of one grid differ in size", where=name, got=str(pixels.shape), expected=str(first)
             )
         smears.setdefault(parts[0], {})[parts[1], parts[2]] = name
+    for smear, cells in smears.items():
+        if len(cells) < _LEAST_FILLED * _places(cells):
+            raise BadInputError(
+                "these are hardly the tiles of a grid", where=next(iter(cells.values())),
+                got=f"{len(cells)} of the {_places(cells):,} places of {smear or 'the grid'}",
+                remedy="name tiles by column and row, or count them as single pictures: layout pictures",
+            )  # fmt: skip
     return [_grid(smear, cells, tiles) for smear, cells in smears.items()]
 
 

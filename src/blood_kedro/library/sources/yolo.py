@@ -21,9 +21,10 @@ class YoloFolder(OfForm):
     """Reads images with a text file each, and the names of classes.
 
     Layout: `images/[<split>/]<name>.jpg` and `labels/[<split>/]<name>.txt`, or `<split>/images` and `<split>/labels`,
-    or both in one folder; class names in `data.yaml` or `classes.txt`. Each line is `class x_centre y_centre width
-    height` in shares of the image, or a class and a polygon. Without class names, labels are the numbers. An image
-    without a text file is a reject; one whose file is empty has no cell, as YOLO means it.
+    or both in one folder; class names in `data.yaml` or `classes.txt`, which LabelImg puts beside the labels. `names`
+    in `data.yaml` is a list or a map from number to name; a blank line of `classes.txt` keeps its number. Each line is
+    `class x_centre y_centre width height` in shares of the image, or a class and a polygon. Without class names, labels
+    are the numbers. An image without a text file is a reject; one whose file is empty has no cell, as YOLO means it.
     """
 
     how_to_get = "put its images/, labels/ and data.yaml there"
@@ -57,30 +58,36 @@ class YoloFolder(OfForm):
             if text not in used and text.name not in _CLASS_FILES:
                 rejects.add(text.relative_to(folder), "label_file", "dropped", "label file without image")
 
-    def _names(self, folder: Path, rejects: Rejects) -> list[str] | None:
-        """Class names in order of number; None where the set has none."""
-        for name in (self.options.annotations,) if self.options.annotations else _CLASS_FILES:
-            path = folder / name
+    def _names(self, folder: Path, rejects: Rejects) -> dict[int, str] | None:
+        """Class names by number; None where the set has none."""
+        wanted = (self.options.annotations,) if self.options.annotations else _CLASS_FILES
+        beside = [] if self.options.annotations else sorted(set(folder.rglob("classes.txt")) - {folder / "classes.txt"})
+        for path in [*(folder / name for name in wanted), *beside]:
             if not path.is_file():
                 continue
             try:
                 return _read_names(path)
             except (BadInputError, yaml.YAMLError, UnicodeDecodeError) as error:
-                rejects.add(name, "label_file", "noted", f"no class names in it, labels are numbers: {error}")
+                reason = f"no class names in it, labels are numbers: {error}"
+                rejects.add(path.relative_to(folder), "label_file", "noted", reason)
         return None
 
 
-def _read_names(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8")
+def _read_names(path: Path) -> dict[int, str]:
+    text = path.read_text(encoding="utf-8-sig")
     if path.suffix not in {".yaml", ".yml"}:
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        lines = enumerate(line.strip() for line in text.splitlines())
+        return {number: line for number, line in lines if line}
     content = yaml.safe_load(text)
     names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict):
-        names = [names[number] for number in sorted(names)]
-    if not isinstance(names, list):
+    if isinstance(names, list):
+        return {number: str(name) for number, name in enumerate(names)}
+    if not isinstance(names, dict):
         raise BadInputError("`names` is missing")
-    return [str(name) for name in names]
+    try:
+        return {int(str(number)): str(name) for number, name in names.items()}
+    except ValueError as error:
+        raise BadInputError(f"a key of `names` is no number: {error}") from error
 
 
 def _label_file(image: Path, folder: Path) -> Path | None:
@@ -104,9 +111,9 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _labels(
-    path: Path, shown: Path, size: tuple[int, int], names: list[str] | None, rejects: Rejects
+    path: Path, shown: Path, size: tuple[int, int], names: dict[int, str] | None, rejects: Rejects
 ) -> Iterator[RawLabel]:
-    for row, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for row, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -115,13 +122,13 @@ def _labels(
             rejects.add(shown, "annotation", "dropped", error.what, row)
 
 
-def _label(fields: list[str], row: int, size: tuple[int, int], names: list[str] | None) -> RawLabel:
+def _label(fields: list[str], row: int, size: tuple[int, int], names: dict[int, str] | None) -> RawLabel:
     values = numbers(fields)
     if values is None or not (len(values) == 5 or (len(values) >= 7 and len(values) % 2)):
         raise BadInputError(f"line is neither class and box nor class and polygon: {' '.join(fields[:8])!r}")
     number, width, height = int(values[0]), size[0], size[1]
-    if names is not None and not 0 <= number < len(names):
-        raise BadInputError(f"class {number}, of {len(names)} names")
+    if names is not None and number not in names:
+        raise BadInputError(f"class {number} has no name")
     if len(values) == 5:
         _, x, y, w, h = values
         box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)

@@ -103,7 +103,7 @@ def count_smears(
         models = ([] if unet is None else [unet]) + ([] if classifier is None else [classifier.config])
         judges = held_out(image_index, groups, models, f"sam_counting.inputs.{options.name}")
     paths = _paths(options, raw_folder, image_index)
-    smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
+    smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects, options.layout)
     options = at_measured_scale(options, smears)
     namer: Namer = BySegmenter() if options.segmenter == "shipped" else ByStain(options)
     if classifier is not None:
@@ -148,7 +148,9 @@ def present_own_smear(
     from blood_kedro.library.reporting.own_images import MOST_PX, PAGE, Picture, write_own_report
 
     paths = _paths(options, None, None)
-    smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name))
+    smears = open_smears(
+        paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name), options.layout
+    )  # fmt: skip
     pictures = (Picture(smear.name, *reduced(smear, MOST_PX)) for smear in smears)
     used = models_used(options, classifier)
     for line in used:
