@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COUNT, DETECT = "count the smear", "find and classify cells"
-_SHOWN_COLUMNS = ["cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+_SHOWN_COLUMNS = ["cell", "label", "type", "sureness", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
 
 
 @dataclass(frozen=True)
@@ -121,32 +121,32 @@ def look(
     shown = [column for column in counts.columns if not counts[column].isna().all()]
     return Answer(
         overlay(picture, cells), counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
-        cells[_SHOWN_COLUMNS].round(2), files, used,
+        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2), files, used,
     )  # fmt: skip
 
 
 def _counted(
     root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: Rejects
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
-    from blood_kedro.library.counting.kinds import ByNetwork, ByStain, Namer
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears, reduced
     from blood_kedro.library.reporting.own_images import MOST_PX, Picture
     from blood_kedro.library.shipped.own import at_measured_scale
-    from blood_kedro.pipelines.sam_counting.segmenters import models_used, segmenter
+    from blood_kedro.pipelines.sam_counting.segmenters import models_used, namer, segmenter, type_namer
 
     own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "write_masks": False}
     if cell_px:
         own |= {"cell_px": cell_px, "measure_scale": False}
     options = SmearInput.model_validate(own)
     classifier = None if options.classifier is None else _model(root, options.classifier)
-    namer: Namer = ByStain(options) if classifier is None else ByNetwork(classifier, options)
     smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
     options = at_measured_scale(options, smears)
-    made = count_all(smears, options, segmenter(options), namer, work, work, rejects)
+    made = count_all(
+        smears, options, segmenter(options), namer(options, classifier), work, work, rejects, type_namer(options)
+    )
     cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
     counts = made.counts.rename(columns={"smear": "image"})
-    picture = Picture(smears[0].name, *reduced(smears[0], MOST_PX))
+    picture = Picture(smears[0].name, *reduced(smears[0], MOST_PX), smears[0].file)
     return picture, cells, counts, models_used(options, classifier)
 
 
@@ -165,7 +165,7 @@ def _detected(
         found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
         used = describe_model(str(detector), bundle.record)
     ((name, file),) = found.files.items()
-    return shown(name, pixels_of(file)), found.cells, found.counts, [used]
+    return shown(name, pixels_of(file), found.given[name]), found.cells, found.counts, [used]
 
 
 def _model(root: Path, name: str) -> ModelBundle:

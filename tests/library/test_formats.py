@@ -78,7 +78,8 @@ def test_coco_json_with_every_fault(tmp_path: Path) -> None:
     }  # fmt: skip
     assert tables.annotations["ignore"].tolist() == [False, True, False]
     found = reasons(tables)
-    assert found["no.png"] == found["../../secret.png"] == "listed in the json, but there is no such file"
+    for name in ("no.png", "../../secret.png"):
+        assert f"{name!r}, but there is no such file; looked in: ., images" in found[name]
     assert found["images/a.png"] == "listed a second time"
     assert "unknown label 'ghost'" in found["annotations.json:4"]
     assert "category 9" in found["annotations.json:5"]
@@ -105,6 +106,38 @@ def test_coco_per_split_and_what_is_no_coco(tmp_path: Path) -> None:
         read(tmp_path / "empty", "coco")
     with pytest.raises(SourceNotFoundError, match=r"expected: boxes\.json"):
         read(tmp_path, "coco", annotations="boxes.json")
+
+
+@pytest.mark.parametrize(
+    "name", ["images/cell 1.png", "images\\cell 1.png", "images/cell%201.png", "..\\..\\media\\upload\\4\\cell 1.png"]
+)
+def test_coco_paths_of_other_machines_are_understood(tmp_path: Path, name: str) -> None:
+    image(tmp_path / "images/cell 1.png")
+    row = {"image_id": "7", "category_id": "0", "bbox": [1, 2, 30, 40]}
+    coco(tmp_path / "result.json", [{"id": 7, "file_name": name}], [row])
+    assert list(boxes(read(tmp_path, "coco"))) == [("lab/images/cell 1", "rbc")]
+
+
+def test_coco_pictures_of_one_name_never_get_the_labels_of_each_other(tmp_path: Path) -> None:
+    image(tmp_path / "images/0001.png")
+    rows = [{"image_id": k, "category_id": 0, "bbox": [k, 2, 30, 40]} for k in (1, 2)]
+    images = [{"id": k, "file_name": f"slide{k}/0001.png"} for k in (1, 2)]
+    coco(tmp_path / "annotations.json", images, rows)
+    with pytest.raises(SourceNotFoundError, match="no usable image"):
+        read(tmp_path, "coco")
+
+
+def test_coco_layout_of_detectron_keeps_its_splits(tmp_path: Path) -> None:
+    for split, folder in (("train", "train2017"), ("val", "images/val2017")):
+        image(tmp_path / folder / f"{split}.png")
+        row = {"image_id": 1, "category_id": [0] if split == "val" else 0, "bbox": [1, 2, 30, 40]}
+        path = tmp_path / f"annotations/instances_{split}2017.json"
+        coco(path, [{"id": 1, "file_name": f"{split}.png"}], [row, {**row, "bbox": 5}])
+    tables = read(tmp_path, "coco")
+    assert sorted(tables.index["official_split"]) == ["train", "val"]
+    found = reasons(tables)
+    assert "box is not four numbers: 5" in found["annotations/instances_train2017.json:2"]
+    assert "category [0]" in found["annotations/instances_val2017.json:1"]
 
 
 def test_yolo_boxes_polygons_names_and_faults(tmp_path: Path) -> None:

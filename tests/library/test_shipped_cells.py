@@ -398,15 +398,16 @@ def test_found_cells_get_the_types_of_the_classifiers() -> None:
 def test_names_and_notes_are_text_on_the_page_of_a_user(tmp_path: Path) -> None:
     from blood_kedro.library.reporting.own_images import Picture, write_own_report
 
-    name = "<b>smear</b> & <px>"
+    name = "<b>smear & <px>"
     rgb = np.full((40, 40, 3), 220, np.uint8)
     cells = pd.DataFrame(columns=["image", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"])
     counts = pd.DataFrame([{"image": name, "width_px": 40, "height_px": 40, "rbc": 0, "wbc": 0, "platelet": 0}])
-    safe = Picture("smear", rgb, 1.0)
-    page = write_own_report(tmp_path / "own", "Cells", [safe], cells, counts, ["say cell_px=<px>"], cells.iloc[:0])
+    page = write_own_report(
+        tmp_path / "own", "Cells", [Picture(name, rgb, 1.0)], cells, counts, ["say cell_px=<px>"], cells.iloc[:0]
+    )
     text = (page / "index.html").read_text()
     assert "say cell_px=&lt;px&gt;" in text
-    assert "&lt;b&gt;smear&lt;/b&gt; &amp; &lt;px&gt;" in text
+    assert "&lt;b&gt;smear &amp; &lt;px&gt;" in text
 
 
 def test_workers_change_nothing_but_the_time(tmp_path: Path) -> None:

@@ -32,12 +32,16 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Smear:
-    """One smear: its name, where its tiles lie, how to read one, and a hash of its files."""
+    """One smear: its name, where its tiles lie, how to read one, a hash of its files, and the name of its only file.
+
+    A grid of tiles has no such name: `file` is empty.
+    """
 
     name: str
     grid: Grid
     read: Reader
     version: str
+    file: str = ""
 
 
 def open_smears(
@@ -59,7 +63,7 @@ def open_smears(
         BadInputError: files are to be a grid, and their names or sizes do not make one.
     """
     folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
-    files = image_files(paths)
+    files = image_files(paths, rejects)
     as_grid = layout == "grid" or (layout == "auto" and make_grids([file.stem for file in files]))
     if as_grid and folder is not None:
         smears = _of_tiles(folder, files, rejects)
@@ -85,7 +89,9 @@ def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Pa
         except BadInputError as error:
             rejects.add(file, "image", "dropped", error.what)
             continue
-        smears.append(Smear(name, cut_into_tiles(width, height, tile_px, overlap_px), _Window(ready), version))
+        smears.append(
+            Smear(name, cut_into_tiles(width, height, tile_px, overlap_px), _Window(ready), version, file.name)
+        )
     return smears
 
 

@@ -113,7 +113,7 @@ def make_grids(stems: Collection[str]) -> bool:
 
 def _places(cells: Collection[tuple[int, int]]) -> int:
     """Places of the smallest grid that holds columns and rows, there or not."""
-    columns, rows = zip(*cells, strict=True)
+    columns, rows = ([cell[k] for cell in cells] for k in (0, 1))
     return (max(columns) - min(columns) + 1) * (max(rows) - min(rows) + 1)
 
 

@@ -39,12 +39,14 @@ class Seen:
 class Found:
     """Cells of all images (`CELL_COLUMNS` and what is known besides), counts of each image, and the files.
 
-    Boxes are in px of the image.
+    Boxes are in px of the image. `files` are what is read, which may be unpacked copies; `given` are names of the files
+    that they are of.
     """
 
     cells: pd.DataFrame
     counts: pd.DataFrame
     files: dict[str, Path]
+    given: dict[str, str]
 
 
 def detect_images(
@@ -85,8 +87,10 @@ def look_at(
         SourceNotFoundError: there is no readable image.
     """
     rows: list[list[object]] = []
-    columns, counts, files = CELL_COLUMNS, [], {}
-    listed = image_files(paths)
+    columns, counts = CELL_COLUMNS, []
+    files: dict[str, Path] = {}
+    given: dict[str, str] = {}
+    listed = image_files(paths, rejects)
     for file, name in zip(listed, names_of(listed), strict=True):
         try:
             ready = readable_in_parts(file, version_of([file]), work_folder)
@@ -105,10 +109,10 @@ def look_at(
             {"image": name, "width_px": pixels.shape[1], "height_px": pixels.shape[0],
              **{kind: kinds.count(kind) for kind in COARSE}, **seen.facts}
         )  # fmt: skip
-        files[name] = ready
+        files[name], given[name] = ready, file.name
     if not files:
         raise SourceNotFoundError(
             "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]),
             expected="an image, or a folder of images", remedy="correct detection.input",
         )  # fmt: skip
-    return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files)
+    return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)

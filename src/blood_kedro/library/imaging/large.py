@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,8 @@ from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.files import write_atomically
-from blood_kedro.library.imaging.read import SUFFIXES, is_litter, read_rgb
+from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.imaging.read import FORMATS, SUFFIXES, is_litter, read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
 # Pillow refuses images beyond this as possible decompression bombs; here a whole slide is what one expects.
@@ -24,16 +26,37 @@ _UNPACKED_PIXELS = 40_000_000
 _TIFF = {".tif", ".tiff"}
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Image files among paths, or in the only path if it is a folder, by suffix and in order of name."""
+def image_files(paths: Sequence[Path], rejects: Rejects) -> list[Path]:
+    """Image files among paths, or in the only path if it is a folder, by suffix and in order of name.
+
+    What else lies there is noted in the rejects, litter of operating systems aside.
+    """
     listed = sorted(paths[0].iterdir()) if len(paths) == 1 and paths[0].is_dir() else paths
-    return [p for p in listed if p.is_file() and p.suffix.lower() in SUFFIXES and not is_litter(Path(p.name))]
+    used = []
+    for path in listed:
+        if is_litter(Path(path.name)):
+            continue
+        if path.is_dir():
+            rejects.add(path, "image", "noted", "not used: folders in a folder are not searched")
+        elif not path.is_file() or path.suffix.lower() not in SUFFIXES:
+            rejects.add(path, "image", "noted", f"not used: no file of {', '.join(sorted(SUFFIXES))}")
+        else:
+            used.append(path)
+    return used
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
-    """A name for each file: without suffix, unless two of them differ by that alone."""
-    stems = [file.stem for file in files]
-    return [file.stem if stems.count(file.stem) == 1 else file.name.replace(".", "_") for file in files]
+    """A name for each file, no two alike: without suffix, unless two of them differ by that alone."""
+    stems = Counter(file.stem for file in files)
+    names: list[str] = []
+    taken = {stem for stem, count in stems.items() if count == 1}
+    for file in files:
+        name = file.stem if stems[file.stem] == 1 else file.name.replace(".", "_")
+        while stems[file.stem] > 1 and name in taken:
+            name += "_"
+        taken.add(name)
+        names.append(name)
+    return names
 
 
 def version_of(files: Sequence[Path]) -> str:
@@ -53,7 +76,7 @@ def readable_in_parts(file: Path, version: str, work_folder: Path) -> Path:
     """
     Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
     try:
-        with Image.open(file) as header:
+        with Image.open(file, formats=FORMATS) as header:
             width, height = header.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInputError(f"image cannot be decoded: {error}", where=str(file)) from error

@@ -22,8 +22,13 @@ from blood_kedro.library.core.errors import BadInputError
 RgbImage = npt.NDArray[np.uint8]
 
 EXIF_ORIENTATION = 0x0112
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
-_FORMAT_OF_SUFFIX = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+_FORMAT_OF_SUFFIX = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+    ".webp": "WEBP",
+}  # fmt: skip
+SUFFIXES = set(_FORMAT_OF_SUFFIX)
+# What is decoded whatever the name says: PostScript under the name of a picture would reach Ghostscript.
+FORMATS = tuple(sorted(set(_FORMAT_OF_SUFFIX.values())))
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def inspect_image(path: Path) -> ImageFacts:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
             image.load()
     except UnidentifiedImageError as error:
         raise BadInputError(f"not an image: starts with {content[:12]!r}") from error
@@ -94,7 +99,7 @@ def read_rgb(path: Path) -> RgbImage:
     """
     content = path.read_bytes()
     try:
-        header = Image.open(io.BytesIO(content))
+        header = Image.open(io.BytesIO(content), formats=FORMATS)
         if header.mode == "RGB" and header.format in {"JPEG", "PNG"} and _is_upright(header, content):
             decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
             if decoded is not None:

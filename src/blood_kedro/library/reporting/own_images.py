@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,25 @@ CELLS, COCO, PAGE, OVERLAYS = "cells.csv", "coco.json", "index.html", "overlays"
 
 @dataclass(frozen=True)
 class Picture:
-    """One image, made small enough to be shown: `rgb (h, w, 3) uint8`, and px of that for one of the image."""
+    """One image, made small enough to be shown: `rgb (h, w, 3) uint8`, and px of that for one of the image.
+
+    `file` is the name of its file; empty where it is of none, as a grid of tiles is.
+    """
 
     name: str
     rgb: RgbImage
     scale: float
+    file: str = ""
 
 
-def shown(name: str, pixels: RgbImage, most_px: int = MOST_PX) -> Picture:
-    """An image with sides of at most `most_px`; it may be mapped: only every so many rows are read."""
+def shown(name: str, pixels: RgbImage, file: str = "", most_px: int = MOST_PX) -> Picture:
+    """An image of a file with sides of at most `most_px`; it may be mapped: only every so many rows are read."""
     height, width = pixels.shape[:2]
     step = max(1, max(height, width) // (2 * most_px))
     part = np.ascontiguousarray(pixels[::step, ::step])
     scale = min(1.0, most_px / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Picture(name, np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8), scale)
+    return Picture(name, np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8), scale, file)
 
 
 def overlay(picture: Picture, cells: pd.DataFrame, *, named: bool = True) -> RgbImage:
@@ -63,8 +67,14 @@ def overlay(picture: Picture, cells: pd.DataFrame, *, named: bool = True) -> Rgb
     return canvas
 
 
-def coco_of(cells: pd.DataFrame, counts: pd.DataFrame) -> dict[str, Any]:
-    """Found cells as COCO json: what annotation tools and pycocotools read, with the score of each cell."""
+def coco_of(cells: pd.DataFrame, counts: pd.DataFrame, files: Mapping[str, str]) -> dict[str, Any]:
+    """Found cells as COCO json: what annotation tools and pycocotools read, with the score of each cell.
+
+    Args:
+        cells: `image, label, score` and the box in px of the image.
+        counts: `image, width_px, height_px`.
+        files: name of the file of each image.
+    """
     numbers = {str(name): k for k, name in enumerate(counts["image"], start=1)}
     labels = sorted(set(cells["label"]), key=CLASS_IDS.__getitem__)
     category = {label: k for k, label in enumerate(labels, start=1)}
@@ -78,7 +88,7 @@ def coco_of(cells: pd.DataFrame, counts: pd.DataFrame) -> dict[str, Any]:
         )  # fmt: skip
     return {
         "images": [
-            {"id": numbers[str(row["image"])], "file_name": str(row["image"]), "width": int(row["width_px"]),
+            {"id": numbers[str(row["image"])], "file_name": files[str(row["image"])], "width": int(row["width_px"]),
              "height": int(row["height_px"])}
             for row in counts.to_dict("records")
         ],
@@ -110,7 +120,7 @@ def write_own_report(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / OVERLAYS).mkdir(parents=True)
-    images = []
+    images, files = [], {}
     by_image = dict(tuple(cells.groupby("image")))
     for picture in pictures:
         drawn = overlay(picture, by_image.get(picture.name, cells.iloc[:0]))
@@ -119,8 +129,9 @@ def write_own_report(
             raise OSError(f"the overlay of {picture.name} cannot be encoded")
         write_bytes_atomically(part / OVERLAYS / f"{picture.name}.jpg", data.tobytes())
         images.append(picture.name)
+        files[picture.name] = picture.file or picture.name
     cells.to_csv(part / CELLS, index=False)
-    (part / COCO).write_text(json.dumps(coco_of(cells, counts)), encoding="utf-8")
+    (part / COCO).write_text(json.dumps(coco_of(cells, counts, files)), encoding="utf-8")
     environment = Environment(
         loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=True
     )

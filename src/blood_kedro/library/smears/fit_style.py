@@ -17,7 +17,7 @@ from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.imaging.measures import FieldMeasures, Light, measure_red_cells, violet
-from blood_kedro.library.imaging.read import is_litter, read_rgb
+from blood_kedro.library.imaging.read import FORMATS, SUFFIXES, is_litter, read_rgb
 from blood_kedro.library.imaging.segmentation import RgbImage
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import Look, SmearOptions
@@ -30,7 +30,6 @@ _FEWEST_CELLS = 3
 # An image of this many single cells counts as much as all others together.
 _CELLS_OF_THE_USUAL = 8
 _FEWEST_VIOLET_PX = 300
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
 # Step of a parameter per unit of its measure (found by changing one at a time around scanner_1).
 _PALLOR_STEP, _HALO_STEP, _TEXTURE_STEP, _GRAIN_STEP, _OVERLAP_STEP = 1.8, 0.2, 4.0, 1.0, 1.0
 _FLAT_STEP, _GLARE_STEP = 3.0, 3.0
@@ -65,7 +64,7 @@ def fit_styles(look: Look) -> tuple[Style, ...]:
     """
     folder = Path(look.folder)
     paths = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and not is_litter(p.relative_to(folder))
+        p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not is_litter(p.relative_to(folder))
     )
     wanted = min(look.images, len(paths))
     tries = min(wanted * _TRIES_PER_STYLE, len(paths))
@@ -196,7 +195,7 @@ def _moved(
 
 def jpeg_quality(path: Path) -> int | None:
     """Quality 1 to 100 of a JPEG file, from its luminance table (the usual scaling of Annex K); None for others."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         tables = getattr(image, "quantization", None)
     if not tables:
         return None

@@ -77,9 +77,10 @@ _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", 
 
 
 def split_of(path: Path) -> str | None:
-    """The split that a path names, by a folder or by the name of a file of labels (`train.json`)."""
+    """The split that a path names, by a folder or by the name of a file of labels (`train.json`, `val2017/`)."""
     words = [*path.parts[:-1], path.stem.removeprefix("instances_")]
-    return next((_SPLITS[word.lower()] for word in words if word.lower() in _SPLITS), None)
+    named = (word.lower().rstrip("0123456789") for word in words)
+    return next((_SPLITS[word] for word in named if word in _SPLITS), None)
 
 
 def inside(folder: Path, file: Path) -> Path | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
@@ -18,9 +19,12 @@ _USUAL = ("annotations.json", "_annotations.coco.json", "annotations/*.json", "*
 
 
 class CocoFolder(OfForm):
-    """Layout: one COCO json, or one per split, and images below the folder (`images`, or beside the json).
+    """Layout: one COCO json, or one per split, and images below the folder.
 
-    An annotation with `iscrowd: 1` is an ignore region. Boxes are `x, y, w, h` in px with the origin at the top left.
+    Images lie in the folder, in `images`, beside the json, or in a folder named as the json is (`train2017` or
+    `images/train2017` for `annotations/instances_train2017.json`). Paths of other machines are understood: back-
+    slashes, URL escapes, and folders that are not there. Ids may be numbers or text. An annotation with `iscrowd: 1` is
+    an ignore region. Boxes are `x, y, w, h` in px with the origin at the top left.
     """
 
     how_to_get = "put its images and a COCO json there, or set annotations: and images: of the source"
@@ -53,36 +57,63 @@ class CocoFolder(OfForm):
         except (ValueError, BadInputError) as error:
             rejects.add(shown, "label_file", "dropped", f"not a COCO json: {error}")
             return
-        names = {category.get("id"): str(category.get("name")) for category in coco["categories"]}
-        labels: dict[Any, list[RawLabel]] = defaultdict(list)
-        known = {image.get("id") for image in coco["images"]}
+        names = {str(category.get("id")): str(category.get("name")) for category in coco["categories"]}
+        labels: dict[str, list[RawLabel]] = defaultdict(list)
+        known = {str(image.get("id")) for image in coco["images"]}
         for row, annotation in enumerate(coco["annotations"], start=1):
             try:
                 labels[_image_of(annotation, known)].append(_label(annotation, names, row))
             except BadInputError as error:
                 rejects.add(shown, "annotation", "dropped", error.what, row)
-        twice = {key for key, count in Counter(image.get("id") for image in coco["images"]).items() if count > 1}
+        # Of two pictures of one name in different folders, neither may get the labels of the other.
+        lasts = Counter(_last(str(image.get("file_name"))) for image in coco["images"])
+        twice = {key for key, count in Counter(str(image.get("id")) for image in coco["images"]).items() if count > 1}
         for image in coco["images"]:
             name = str(image.get("file_name"))
-            if image.get("id") in twice:
+            if str(image.get("id")) in twice:
                 rejects.add(name, "image", "dropped", f"its id {image.get('id')} is that of several images")
                 continue
-            found = self._find(name, path, folder)
+            last = _last(name)
+            found = self._find(name, last if lasts[last] == 1 else name, path, folder)
             if found is None:
-                rejects.add(name, "image", "dropped", "listed in the json, but there is no such file")
+                tried = ", ".join(place.as_posix() for place in self._places(path, folder))
+                reason = f"listed in the json as {name!r}, but there is no such file; looked in: {tried}"
+                rejects.add(name, "image", "dropped", reason)
                 continue
             size = numbers([image.get("width"), image.get("height")])
             yield RawImage(
-                found.relative_to(folder), tuple(labels[image.get("id")]), shown,
+                found.relative_to(folder), tuple(labels[str(image.get("id"))]), shown,
                 official_split=split_of(path.relative_to(folder)) or split_of(found.relative_to(folder)),
                 labelled_size_px=None if size is None else (int(size[0]), int(size[1])),
             )  # fmt: skip
 
-    def _find(self, name: str, path: Path, folder: Path) -> Path | None:
-        """The file that a json means, which must lie in the source's folder."""
-        usual = [Path(), Path("images"), path.parent.relative_to(folder)]
-        places = [Path(self.options.images)] if self.options.images else usual
-        return next((file for place in places if (file := inside(folder, folder / place / name)) is not None), None)
+    def _find(self, name: str, last: str, path: Path, folder: Path) -> Path | None:
+        """The file that a json means, which must lie in the source's folder.
+
+        As it is written; as other machines write it; and by `last`, where the folders are another machine's.
+        """
+        names = dict.fromkeys([name, _plain(name), unquote(_plain(name)), last])
+        files = (inside(folder, folder / place / each) for each in names for place in self._places(path, folder))
+        return next((file for file in files if file is not None), None)
+
+    def _places(self, path: Path, folder: Path) -> list[Path]:
+        """Folders that images of a json may lie in, from the source's folder."""
+        if self.options.images:
+            return [Path(self.options.images)]
+        own = path.stem.removeprefix("instances_")
+        return list(
+            dict.fromkeys([Path(), Path("images"), path.parent.relative_to(folder), Path(own), Path("images") / own])
+        )
+
+
+def _plain(name: str) -> str:
+    """A path with slashes, as Windows does not write it."""
+    return name.replace("\\", "/")
+
+
+def _last(name: str) -> str:
+    """The last part of a path, whatever machine wrote it."""
+    return PurePosixPath(unquote(_plain(name))).name
 
 
 def _checked(coco: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a file holds
@@ -94,21 +125,22 @@ def _checked(coco: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a file hol
     return checked
 
 
-def _image_of(annotation: dict[str, Any], known: set[Any]) -> Any:  # noqa: ANN401 - ids may be numbers or names
-    number = annotation.get("image_id")
+def _image_of(annotation: dict[str, Any], known: set[str]) -> str:
+    number = str(annotation.get("image_id"))
     if number not in known:
-        raise BadInputError(f"belongs to image {number!r}, which the json does not list")
+        raise BadInputError(f"belongs to image {number}, which the json does not list")
     return number
 
 
-def _label(annotation: dict[str, Any], names: dict[Any, str], row: int) -> RawLabel:
-    box = numbers(annotation.get("bbox") or [])
+def _label(annotation: dict[str, Any], names: dict[str, str], row: int) -> RawLabel:
+    given = annotation.get("bbox")
+    box = numbers(given) if isinstance(given, list) else None
     if box is None or len(box) != 4:
         raise BadInputError(f"box is not four numbers: {annotation.get('bbox')!r}")
     x, y, width, height = box
     if width <= 0 or height <= 0:
         raise BadInputError(f"box of {width:g} x {height:g} px")
-    category = annotation.get("category_id")
+    category = str(annotation.get("category_id"))
     if category not in names:
-        raise BadInputError(f"category {category!r}, which the json does not list")
+        raise BadInputError(f"category {category}, which the json does not list")
     return RawLabel(names[category], row, (x, y, x + width, y + height), ignore=bool(annotation.get("iscrowd")))

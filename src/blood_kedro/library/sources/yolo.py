@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import EXIF_ORIENTATION, SUFFIXES, is_litter
+from blood_kedro.library.imaging.read import EXIF_ORIENTATION, FORMATS, SUFFIXES, is_litter
 from blood_kedro.library.sources.base import RawImage, RawLabel, numbers, split_of
 from blood_kedro.library.sources.form import OfForm
 
@@ -103,7 +103,7 @@ def _label_file(image: Path, folder: Path) -> Path | None:
 def _size(path: Path) -> tuple[int, int]:
     """Width and height as viewed, from the head of the file."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             turned = image.getexif().get(EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
             return (image.height, image.width) if turned else image.size
     except (UnidentifiedImageError, OSError) as error:

@@ -236,7 +236,7 @@ def _reported(
     from blood_kedro.library.reporting.own_images import PAGE, shown, write_own_report
 
     table = conform(RejectsSchema, rejects.rows)
-    pictures = (shown(name, pixels_of(file)) for name, file in found.files.items())
+    pictures = (shown(name, pixels_of(file), found.given[name]) for name, file in found.files.items())
     page = write_own_report(report_folder, "Cells detected", pictures, found.cells, found.counts, notes, table) / PAGE
     logger.info("open %s", page)
     return found.cells, found.counts, table, report_folder

@@ -17,7 +17,7 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
-from blood_kedro.pipelines.sam_counting.segmenters import models_used, segmenter
+from blood_kedro.pipelines.sam_counting.segmenters import models_used, namer, segmenter, type_namer
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +90,10 @@ def count_smears(
     from blood_kedro.library.counting.by_hand import count_accuracy
     from blood_kedro.library.counting.figures import reference_figure, smear_figure
     from blood_kedro.library.counting.held_out import held_out, unseen
-    from blood_kedro.library.counting.kinds import ByNetwork, BySegmenter, ByStain, Namer
     from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
     from blood_kedro.library.counting.run import count_all
     from blood_kedro.library.counting.smear import open_smears
-    from blood_kedro.library.shipped.own import CountedTypes, at_measured_scale
+    from blood_kedro.library.shipped.own import at_measured_scale
 
     rejects = Rejects(options.name)
     unet = load_config(Path(str(options.model))) if options.segmenter == "unet" else None
@@ -105,14 +104,11 @@ def count_smears(
     paths = _paths(options, raw_folder, image_index)
     smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects, options.layout)
     options = at_measured_scale(options, smears)
-    namer: Namer = BySegmenter() if options.segmenter == "shipped" else ByStain(options)
-    if classifier is not None:
-        namer = ByNetwork(classifier, options)
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = count_all(
-            smears, options, segmenter(options), namer, work_folder, output_folder, rejects,
-            CountedTypes() if options.name_types else None,
+            smears, options, segmenter(options), namer(options, classifier), work_folder, output_folder, rejects,
+            type_namer(options),
         )  # fmt: skip
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
@@ -151,7 +147,7 @@ def present_own_smear(
     smears = open_smears(
         paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name), options.layout
     )  # fmt: skip
-    pictures = (Picture(smear.name, *reduced(smear, MOST_PX)) for smear in smears)
+    pictures = (Picture(smear.name, *reduced(smear, MOST_PX), smear.file) for smear in smears)
     used = models_used(options, classifier)
     for line in used:
         logger.info("%s", line)

@@ -18,7 +18,9 @@ from blood_kedro.library.shipped.bundle import describe_shipped
 if TYPE_CHECKING:
     from blood_kedro.library.core.model_bundle import ModelBundle
     from blood_kedro.library.core.rejects import Rejects
+    from blood_kedro.library.counting.kinds import Namer
     from blood_kedro.library.counting.pieces import Piece
+    from blood_kedro.library.counting.run import NameTypes
     from blood_kedro.library.counting.segment import Segment
 
 
@@ -44,6 +46,22 @@ def segmenter(options: Segmentation) -> Segment:
     if options.segmenter == "precomputed":
         return Precomputed(_existing(options.masks, "correct masks, or choose segmenter: watershed"))
     return Watershed(options)
+
+
+def namer(options: SmearInput, classifier: ModelBundle | None) -> Namer:
+    """What tells kinds of cells apart: a trained classifier, else the shipped detector that found them, else stain."""
+    from blood_kedro.library.counting.kinds import ByNetwork, BySegmenter, ByStain
+
+    if classifier is not None:
+        return ByNetwork(classifier, options)
+    return BySegmenter() if options.segmenter == "shipped" else ByStain(options)
+
+
+def type_namer(options: SmearInput) -> NameTypes | None:
+    """What names types of white cells and shapes of red ones, where the options want them."""
+    from blood_kedro.library.shipped.own import CountedTypes
+
+    return CountedTypes() if options.name_types else None
 
 
 def models_used(options: SmearInput, classifier: ModelBundle | None) -> list[str]:
