@@ -150,7 +150,7 @@ def test_a_folder_of_ones_own_is_looked_at_by_a_detector(demo: Path, app_folder:
     assert "Model regimen_2, trained in environment base" in (report / "index.html").read_text()
     coco = json.loads((report / "coco.json").read_text())
     cells = pd.read_csv(report / "cells.csv")
-    assert [image["file_name"] for image in coco["images"]] == [field.stem for field in fields]
+    assert [image["file_name"] for image in coco["images"]] == [field.name for field in fields]
     assert len(coco["annotations"]) == len(cells) > 0
     first = coco["annotations"][0]["bbox"]
     assert first == pytest.approx(
