@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from blood_kedro.library.core.errors import ConfigurationError, SourceNotFoundError
+from blood_kedro.library.sources.base import split_of
 from blood_kedro.library.sources.ingest import SourceTables, ingest
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import adapter
@@ -79,7 +80,9 @@ def test_coco_json_with_every_fault(tmp_path: Path) -> None:
     assert tables.annotations["ignore"].tolist() == [False, True, False]
     found = reasons(tables)
     for name in ("no.png", "../../secret.png"):
-        assert f"{name!r}, but there is no such file; looked in: ., images" in found[name]
+        assert (
+            f"{name!r}, but there is no such file; looked in: annotations, images/annotations, ., images" in found[name]
+        )
     assert found["images/a.png"] == "listed a second time"
     assert "unknown label 'ghost'" in found["annotations.json:4"]
     assert "category 9" in found["annotations.json:5"]
@@ -123,6 +126,11 @@ def test_coco_pictures_of_one_name_never_get_the_labels_of_each_other(tmp_path: 
     rows = [{"image_id": k, "category_id": 0, "bbox": [k, 2, 30, 40]} for k in (1, 2)]
     images = [{"id": k, "file_name": f"slide{k}/0001.png"} for k in (1, 2)]
     coco(tmp_path / "annotations.json", images, rows)
+    with pytest.raises(SourceNotFoundError, match="no usable image"):
+        read(tmp_path, "coco")
+    (tmp_path / "annotations.json").unlink()
+    for k, split in enumerate(("train", "val")):  # nor of one in another json
+        coco(tmp_path / f"annotations/{split}.json", [images[k]], [rows[k]])
     with pytest.raises(SourceNotFoundError, match="no usable image"):
         read(tmp_path, "coco")
 
@@ -194,6 +202,23 @@ def test_yolo_names_belong_to_their_numbers(tmp_path: Path, file: str, text: str
     tables = read(tmp_path, "yolo")
     assert sorted(boxes(tables)) == [("lab/images/a", "rbc"), ("lab/images/a", "sickle_cell")]
     assert "labels/classes.txt" not in reasons(tables)
+
+
+def test_yolo_lists_of_names_that_differ_name_nothing(tmp_path: Path) -> None:
+    for folder, names in (("one", "RBC\nsickle"), ("two", "sickle\nRBC")):
+        image(tmp_path / folder / "images/a.jpg")
+        (tmp_path / folder / "labels").mkdir()
+        (tmp_path / folder / "labels/a.txt").write_text("0 0.5 0.5 0.5 0.5")
+        (tmp_path / folder / "labels/classes.txt").write_text(names)
+    tables = read(tmp_path, "yolo", labels={0: "teardrop"})
+    assert {label for _, label in boxes(tables)} == {"teardrop"}
+    assert "other class names" in reasons(tables)["two/labels/classes.txt"]
+
+
+def test_a_number_behind_the_name_of_a_split_is_a_year() -> None:
+    assert split_of(Path("images/val2017/a.jpg")) == "val"
+    assert split_of(Path("annotations/instances_train2014.json")) == "train"
+    assert split_of(Path("test3/a.jpg")) is None
 
 
 def test_yolo_names_without_numbers_are_no_names(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.training.crops import CropData, flips, in_order
 from blood_kedro.library.training.losses import ClassWeighted
-from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.options import Hardware, Training
+from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.supervised import Trained, fit_supervised, training_seconds
 
 
@@ -88,3 +90,10 @@ def test_augmented_copies_are_added_to_the_originals() -> None:
         assert int(both[(7, k)][1]) == int(both[(7, 3 + k)][1]) == chosen[k]
     assert not torch.equal(both[(7, 3)][0], both[(8, 3)][0])  # new copies in each epoch
     assert [int(label) for _, labels in in_order(both, 4) for label in labels] == [4, 1, 3, 4, 1, 3]
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert device_for(Hardware(accelerator="auto")).type == "cpu"
+    with pytest.raises(ConfigurationError, match="there is no GPU"):
+        device_for(Hardware(accelerator="gpu"))

@@ -95,7 +95,7 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     components = clumps["area_px2"].sum().to_numpy(np.float64)
     rule = kde_peaks(components)
     by_instance = cells_by_instance(areas, mode, cells["solidity"].to_numpy(np.float64))
-    if options.segmenter == "shipped":  # the detector told overlapping cells apart
+    if flat and all(each.kind is not None for each in flat):  # a detector's: it told overlapping cells apart
         by_instance = np.ones_like(by_instance)
     counted = {
         "instances": by_instance[red],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +74,15 @@ def paired(
             rejects.add(image.relative_to(root), "image", "dropped", "image without label file")
 
 
+# `train2017` is a split; `test3` may be a patient.
+_YEAR = re.compile(r"(?<=[a-z])20\d\d$")
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def split_of(path: Path) -> str | None:
     """The split that a path names, by a folder or by the name of a file of labels (`train.json`, `val2017/`)."""
     words = [*path.parts[:-1], path.stem.removeprefix("instances_")]
-    named = (word.lower().rstrip("0123456789") for word in words)
+    named = (_YEAR.sub("", word.lower()) for word in words)
     return next((_SPLITS[word] for word in named if word in _SPLITS), None)
 
 

@@ -31,9 +31,12 @@ class CocoFolder(OfForm):
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image that a json lists and that is there, in the order of the json."""
+        read = {path: coco for path in self._files(folder) if (coco := _read(path, folder, rejects)) is not None}
+        # Of two pictures of one name in different folders, neither may get the labels of the other.
+        lasts = Counter(_last(str(image.get("file_name"))) for coco in read.values() for image in coco["images"])
         seen: set[Path] = set()
-        for path in self._files(folder):
-            for image in self._images(path, folder, rejects):
+        for path, coco in read.items():
+            for image in self._images(coco, lasts, path, folder, rejects):
                 if image.path in seen:
                     rejects.add(image.path, "image", "dropped", "listed a second time")
                 else:
@@ -50,13 +53,10 @@ class CocoFolder(OfForm):
             remedy=self.how_to_get,
         )  # fmt: skip
 
-    def _images(self, path: Path, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def _images(
+        self, coco: dict[str, Any], lasts: Counter[str], path: Path, folder: Path, rejects: Rejects
+    ) -> Iterator[RawImage]:
         shown = path.relative_to(folder)
-        try:
-            coco = _checked(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, BadInputError) as error:
-            rejects.add(shown, "label_file", "dropped", f"not a COCO json: {error}")
-            return
         names = {str(category.get("id")): str(category.get("name")) for category in coco["categories"]}
         labels: dict[str, list[RawLabel]] = defaultdict(list)
         known = {str(image.get("id")) for image in coco["images"]}
@@ -65,8 +65,6 @@ class CocoFolder(OfForm):
                 labels[_image_of(annotation, known)].append(_label(annotation, names, row))
             except BadInputError as error:
                 rejects.add(shown, "annotation", "dropped", error.what, row)
-        # Of two pictures of one name in different folders, neither may get the labels of the other.
-        lasts = Counter(_last(str(image.get("file_name"))) for image in coco["images"])
         twice = {key for key, count in Counter(str(image.get("id")) for image in coco["images"]).items() if count > 1}
         for image in coco["images"]:
             name = str(image.get("file_name"))
@@ -102,8 +100,17 @@ class CocoFolder(OfForm):
             return [Path(self.options.images)]
         own = path.stem.removeprefix("instances_")
         return list(
-            dict.fromkeys([Path(), Path("images"), path.parent.relative_to(folder), Path(own), Path("images") / own])
+            dict.fromkeys([Path(own), Path("images") / own, Path(), Path("images"), path.parent.relative_to(folder)])
         )
+
+
+def _read(path: Path, folder: Path, rejects: Rejects) -> dict[str, Any] | None:
+    """A COCO json; None, and a reject, where it is none."""
+    try:
+        return _checked(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, BadInputError) as error:
+        rejects.add(path.relative_to(folder), "label_file", "dropped", f"not a COCO json: {error}")
+        return None
 
 
 def _plain(name: str) -> str:

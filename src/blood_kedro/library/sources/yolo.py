@@ -61,15 +61,32 @@ class YoloFolder(OfForm):
     def _names(self, folder: Path, rejects: Rejects) -> dict[int, str] | None:
         """Class names by number; None where the set has none."""
         wanted = (self.options.annotations,) if self.options.annotations else _CLASS_FILES
-        beside = [] if self.options.annotations else sorted(set(folder.rglob("classes.txt")) - {folder / "classes.txt"})
-        for path in [*(folder / name for name in wanted), *beside]:
-            if not path.is_file():
-                continue
-            try:
-                return _read_names(path)
-            except (BadInputError, yaml.YAMLError, UnicodeDecodeError) as error:
-                reason = f"no class names in it, labels are numbers: {error}"
-                rejects.add(path.relative_to(folder), "label_file", "noted", reason)
+        for path in (folder / name for name in wanted):
+            names = _names_in(path, folder, rejects) if path.is_file() else None
+            if names is not None:
+                return names
+        return None if self.options.annotations else _names_beside_labels(folder, rejects)
+
+
+def _names_beside_labels(folder: Path, rejects: Rejects) -> dict[int, str] | None:
+    """Names of the lists deeper in a set, which must be the same: a number has one name in a set."""
+    beside = [path for path in sorted(folder.rglob("classes.txt")) if path.parent != folder]
+    found = [(path, names) for path in beside if (names := _names_in(path, folder, rejects)) is not None]
+    for path, names in found:
+        if names != found[0][1]:
+            other = found[0][0].relative_to(folder).as_posix()
+            reason = f"other class names than in {other}: labels are numbers; read each folder as a source of its own"
+            rejects.add(path.relative_to(folder), "label_file", "noted", reason)
+            return None
+    return found[0][1] if found else None
+
+
+def _names_in(path: Path, folder: Path, rejects: Rejects) -> dict[int, str] | None:
+    try:
+        return _read_names(path)
+    except (BadInputError, yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = f"no class names in it, labels are numbers: {error}"
+        rejects.add(path.relative_to(folder), "label_file", "noted", reason)
         return None
 
 

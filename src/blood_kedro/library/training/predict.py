@@ -8,11 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.training.options import Hardware
 
 
 def device_for(settings: Hardware) -> torch.device:
-    """A GPU, where there is one and the settings allow it: Lightning takes a network back to the CPU after training."""
+    """A GPU, where there is one and the settings allow it: Lightning takes a network back to the CPU after training.
+
+    Raises:
+        ConfigurationError: the settings ask for a GPU, and there is none.
+    """
+    if settings.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "there is no GPU", where="accelerator", got="gpu", expected="auto or cpu",
+            remedy="set accelerator: auto, or run on a machine with one",
+        )  # fmt: skip
     allowed = settings.accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if allowed else "cpu")
 
