@@ -230,7 +230,7 @@ def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
     rejects = Rejects("t")
     made = count(tmp_path / "folder", tmp_path, rejects=rejects)
     assert made.counts["smear"].tolist() == ["b_png", "b_tif"]
-    assert [Path(str(r["path"])).name for r in rejects.rows] == ["notes.txt", "a.png"]
+    assert [Path(str(r["path"])).name for r in rejects.rows] == ["a.png", "notes.txt"]
     with pytest.raises(ValueError, match="either source or path"):
         SmearInput(name="t")
     with pytest.raises(ValueError, match="needs masks"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Rejects:
         """
         # Adapters give paths relative to the source's folder, so that two machines list the same rejects.
         name = path.as_posix() if isinstance(path, Path) else path
+        name = os.fsencode(name).decode("utf-8", "backslashreplace")  # names of files need not be UTF-8
         if self.strict and action == "dropped":
             raise BadInputError(
                 reason,

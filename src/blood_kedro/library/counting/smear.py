@@ -14,7 +14,7 @@ import numpy.typing as npt
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.tiles import Grid, Place, cut_into_tiles, grids, make_grids
-from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
+from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of, version_of
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
@@ -82,16 +82,11 @@ def open_smears(
 def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects) -> list[Smear]:
     smears = []
     for file, name in zip(files, names_of(files), strict=True):
-        try:
-            version = version_of([file])
-            ready = readable_in_parts(file, version, work_folder)
-            height, width = pixels_of(ready).shape[:2]
-        except BadInputError as error:
-            rejects.add(file, "image", "dropped", error.what)
+        found = opened(file, work_folder, rejects)
+        if found is None:
             continue
-        smears.append(
-            Smear(name, cut_into_tiles(width, height, tile_px, overlap_px), _Window(ready), version, file.name)
-        )
+        grid = cut_into_tiles(found.width_px, found.height_px, tile_px, overlap_px)
+        smears.append(Smear(name, grid, _Window(found.file), found.version, file.name))
     return smears
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from PIL import Image, UnidentifiedImageError
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import EXIF_ORIENTATION, FORMATS, SUFFIXES, is_litter
+from blood_kedro.library.imaging.read import SUFFIXES, is_litter, size_of
 from blood_kedro.library.sources.base import RawImage, RawLabel, numbers, split_of
 from blood_kedro.library.sources.form import OfForm
 
@@ -48,7 +47,7 @@ class YoloFolder(OfForm):
                 continue
             used.add(text)
             try:
-                width, height = _size(image)
+                width, height = size_of(image)
             except BadInputError as error:
                 rejects.add(shown, "image", "dropped", error.what)
                 continue
@@ -115,16 +114,6 @@ def _label_file(image: Path, folder: Path) -> Path | None:
         parts[place] = "labels"
         twins.insert(0, folder.joinpath(*parts).with_suffix(".txt"))
     return next((path for path in twins if path.is_file()), None)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height as viewed, from the head of the file."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
-            return (image.height, image.width) if turned else image.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise BadInputError(f"image cannot be decoded: {error}") from error
 
 
 def _labels(
