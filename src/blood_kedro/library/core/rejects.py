@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.text_files import printable
 
 
 @dataclass
 class Rejects:
-    """Collects what was not taken as found. `strict` turns the first dropped row into an error."""
+    """Collects what was not taken as found. `strict` turns the first dropped row into an error.
+
+    `lost_labels` counts labels that were lost with a picture or a label file, without a row of their own.
+    """
 
     source: str
     strict: bool = False
     rows: list[dict[str, object]] = field(default_factory=list)
+    lost_labels: int = 0
 
-    def add(self, path: Path | str, kind: str, action: str, reason: str, row: int | None = None) -> None:
-        """Record one reject.
+    def count(self, kind: str, *actions: str) -> int:
+        """Number of rows of a kind with one of these actions."""
+        return sum(row["kind"] == kind and row["action"] in actions for row in self.rows)
+
+    def add(
+        self, path: Path | str, kind: str, action: str, reason: str, row: int | None = None, labels: int = 0
+    ) -> None:
+        """Record one reject; `labels` are lost with it.
 
         Raises:
             BadInputError: `on_bad_input: raise` is set and something would be dropped.
         """
         # Adapters give paths relative to the source's folder, so that two machines list the same rejects.
-        name = path.as_posix() if isinstance(path, Path) else path
-        name = os.fsencode(name).decode("utf-8", "backslashreplace")  # names of files need not be UTF-8
+        name, reason = printable(path.as_posix() if isinstance(path, Path) else path), printable(reason)
         if self.strict and action == "dropped":
             raise BadInputError(
                 reason,
                 where=f"{self.source}: {name}" + (f", row {row}" if row is not None else ""),
                 remedy="mend the file, or set on_bad_input: reject",
             )
+        self.lost_labels += labels
         self.rows.append(
             {"source": self.source, "path": name, "row": row, "kind": kind, "action": action, "reason": reason}
         )

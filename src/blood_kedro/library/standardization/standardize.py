@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.distinct import file_names
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
@@ -110,18 +111,19 @@ def _jobs(
             bool(row["ignore"]),
         )  # fmt: skip
         labels.setdefault(row["image_id"], []).append(box)
+    names = file_names([str(name).partition("/")[2] for name in index["image_id"]], ".png")
     return [
         ImageJob(
             image_id=row["image_id"],
             source_path=raw_folder / row["path"],
-            file_name=f"{row['image_id'].partition('/')[2].replace('/', '__')}.png",
+            file_name=file_name,
             sha256=row["sha256"],
             labels=tuple(labels.get(row["image_id"], ())),
             settings=settings,
             options=options,
             seed=seed,
         )
-        for row in records(index)
+        for row, file_name in zip(records(index), names, strict=True)
     ]
 
 
