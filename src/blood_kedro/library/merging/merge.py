@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core.files import PART, remove, sweep, temporary_name
 from blood_kedro.library.core.schemas import SPLITS, Annotations, ImageGroups, UnifiedIndex, conform
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
@@ -180,13 +181,13 @@ def _copy_images(images: pd.DataFrame, folders: dict[str, Path], target: Path) -
     """Put every image at its global name: a hard link where the file system can, else a copy."""
     target.mkdir(parents=True, exist_ok=True)
     wanted = set(images["file_name"])
+    sweep(target)
     for path in target.iterdir():
-        if path.name not in wanted:
-            path.unlink()
+        if path.name not in wanted and not path.name.startswith(PART):
+            remove(path)
     for row in records(images):
         source, new = folders[row["source"]] / "images" / row["source_file"], target / row["file_name"]
-        temporary = target / f".part-{row['file_name']}"
-        temporary.unlink(missing_ok=True)
+        temporary = temporary_name(target, Path(row["file_name"]).suffix)
         try:
             os.link(source, temporary)
         except OSError:

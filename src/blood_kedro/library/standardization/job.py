@@ -58,7 +58,8 @@ def run_job(job: ImageJob, images_folder: Path) -> dict[str, Any]:
 
     Returns:
         A JSON-like record: `key`, `image_id`, `file_name`, canvas `boxes` (rows of LabelBox fields), the
-        letterbox, and `error` (None, or the reason why the image could not be read).
+        letterbox, `bytes` of the file, a digest of all this (`line`), and `error` (None, or the reason why the image
+        could not be read).
     """
     cv2.setNumThreads(1)  # workers are the parallelism
     record: dict[str, Any] = {"key": job.key, "image_id": job.image_id, "file_name": job.file_name, "error": None}
@@ -78,9 +79,16 @@ def run_job(job: ImageJob, images_folder: Path) -> dict[str, Any]:
     encoded = cv2.imencode(".png", letterbox.image(rgb)[..., ::-1], _PNG)[1]
     write_bytes_atomically(images_folder / job.file_name, encoded.tobytes())
     boxes = [asdict(label) | {"box_xyxy_px": box.tolist()} for label, box in zip(labels, canvas, strict=True)]
-    return record | {
+    made = record | {
         "boxes": boxes,
         "scale": letterbox.scale,
         "new_size_px": letterbox.new_size_px,
         "padding_px": letterbox.padding_px,
+        "bytes": len(encoded),
     }
+    return made | {"line": line_digest(made)}
+
+
+def line_digest(record: dict[str, Any]) -> str:
+    """Of a record as the journal keeps it, so that a line that was changed is not taken over."""
+    return fingerprint({name: value for name, value in record.items() if name != "line"})
