@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from blood_kedro.library.core.errors import BloodKedroError
-from tests.attack import mutants
 from tests.attack.readers import Outcome, Target, given, name_of
 
 SECONDS, BYTES = 20.0, 3 * 10**9

@@ -14,7 +14,7 @@ from blood_kedro.library.imaging.read import SUFFIXES, size_of
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.class_names import FILES, class_names
 from blood_kedro.library.sources.form import OfForm
-from blood_kedro.library.sources.label_files import read_labels, reason_of
+from blood_kedro.library.sources.label_files import read_labels
 from blood_kedro.library.sources.listing import files_below, labels_in, second_of_name, without_image
 from blood_kedro.library.sources.values import checked_box, numbers
 
