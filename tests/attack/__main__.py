@@ -28,8 +28,10 @@ def main() -> int:
     count = collections.Counter(each.target for each in tried)
     for target, number in count.items():
         mine = [each for each in tried if each.target == target]
-        print(f"{target:10} {number:5} mutants, {sum(e.refused for e in mine):4} refused, {sum(bool(e.fault) for e in mine):3} faults, "
-              f"at most {max(e.seconds for e in mine):.1f} s, {max(e.megabytes for e in mine):,.0f} MB")  # fmt: skip
+        refused, wrong = sum(each.refused for each in mine), sum(bool(each.fault) for each in mine)
+        most = max(each.seconds for each in mine), max(each.megabytes for each in mine)
+        line = f"{target:10} {number:5} mutants, {refused:4} refused, {wrong:3} faults"
+        print(f"{line}, at most {most[0]:.1f} s, {most[1]:,.0f} MB")
     print(f"{len(tried)} mutants, {len(faults)} faults, {time.perf_counter() - start:.0f} s")
     return 1 if faults else 0
 

@@ -55,7 +55,9 @@ def attempt(target: Target, number: int, seed: int, folder: Path) -> Tried:
     shutil.rmtree(out)
     out.mkdir()
     pattern, ways, whole = target.spoil[int(rng.integers(0, len(target.spoil)))]
-    files = sorted(p for p in source.rglob("*") if (p.suffix in _SUFFIXES if pattern == "picture" else p.match(pattern)))
+    files = sorted(
+        p for p in source.rglob("*") if p.is_file() and (p.suffix in _SUFFIXES if pattern == "picture" else p.match(pattern))
+    )
     file = files[int(rng.integers(0, len(files)))]
     way = ways[int(rng.integers(0, len(ways)))]
     way(file, rng)
@@ -65,7 +67,9 @@ def attempt(target: Target, number: int, seed: int, folder: Path) -> Tried:
     if not fault and _listed(folder, out) != before:
         fault = "something was written, changed or removed outside of its folder"
     shown = name_of(file.relative_to(source))
-    return Tried(target.name, way.__name__, shown, fault, made.seconds, made.megabytes, not isinstance(made.answer, Outcome))
+    return Tried(
+        target.name, way.__name__, shown, fault, made.seconds, made.megabytes, not isinstance(made.answer, Outcome)
+    )
 
 
 def _fault(sound: Outcome, answer: Outcome | str, source: Path, file: Path, whole: bool) -> str:
@@ -79,7 +83,7 @@ def _fault(sound: Outcome, answer: Outcome | str, source: Path, file: Path, whol
         labels_of_it = {name for name in others - answer.kept if Path(name).stem == file.stem}
         if others - answer.kept - labels_of_it:
             return f"sound files are gone, too: {sorted(others - answer.kept - labels_of_it)}"
-    if whole and not sound.kept and answer.same != sound.same:
+    if not sound.kept and answer.same != sound.same:
         return "it was taken, and is another one than it was"
     return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.text_files import printable
 from blood_kedro.library.counting.kinds import ByStain
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.run import count_all
@@ -40,8 +41,8 @@ class Outcome:
 class Target:
     """A reader, what it reads, and which of it can be spoiled how.
 
-    `write` makes a sound input; `read` is given it and a folder to write into. `spoil` finds the files that ways are for.
-    `whole`: one spoiled file may make the input unusable (an error of ours), as the only label file of a set does.
+    `write` makes a sound input; `read` is given it and a folder to write into. `spoil` finds the files that ways are
+    for. `whole`: one spoiled file may make the input unusable (an error of ours), as the only label file of a set does.
     """
 
     name: str
@@ -58,7 +59,7 @@ def given(folder: Path) -> set[str]:
 
 def name_of(path: Path | str) -> str:
     """A path as a reject has it, in any encoding."""
-    return os.fsencode(Path(path).as_posix()).decode("utf-8", "backslashreplace")
+    return printable(Path(path).as_posix())
 
 
 def _said(rejects: Rejects, folder: Path) -> set[str]:
@@ -83,12 +84,25 @@ def opened(folder: Path, out: Path) -> Outcome:
 
 def counted(folder: Path, out: Path) -> Outcome:
     """Pictures counted by the watershed."""
-    options = SmearInput.model_validate({"name": "t", "path": str(folder), "workers": 1, "resamples": 20, "cell_px": 20})
+    options = SmearInput.model_validate(
+        {"name": "t", "path": str(folder), "workers": 1, "resamples": 20, "cell_px": 20}
+    )
     rejects = Rejects("own")
     smears = open_smears([folder], 512, 16, out, rejects)
     made = count_all(smears, options, Watershed(options), ByStain(options), out / "work", out / "masks", rejects)
     counts = dict(zip(made.counts["smear"], made.counts["rbc"], strict=True))
     return Outcome({name_of(smear.file) for smear in smears}, _said(rejects, folder), counts.get("p0"))
+
+
+def _write_work(folder: Path) -> None:
+    seeds.save(folder / "pictures/p0.png", 0)
+    counted(folder / "pictures", folder / "made")
+
+
+def resumed(folder: Path, out: Path) -> Outcome:
+    """A count that goes on from what an earlier one left."""
+    shutil.copytree(folder / "made", out / "made")
+    return Outcome(set(), set(), counted(folder / "pictures", out / "made").same)
 
 
 def looked_at(folder: Path, out: Path) -> Outcome:
@@ -107,7 +121,9 @@ def _ingested(name: str) -> Callable[[Path, Path], Outcome]:
     labels = {"labels": seeds.LABELS} if name in FORMATS else {}
 
     def read(folder: Path, out: Path) -> Outcome:
-        made = ingest(adapter(SourceOptions.model_validate({"name": name, "adapter": name, **labels})), folder, strict=False)
+        made = ingest(
+            adapter(SourceOptions.model_validate({"name": name, "adapter": name, **labels})), folder, strict=False
+        )
         assert made.index["image_id"].is_unique
         assert np.isfinite(made.annotations[["x_min_px", "y_min_px", "x_max_px", "y_max_px"]].to_numpy()).all()
         return Outcome({name_of(path) for path in made.index["path"]}, {name_of(path) for path in made.rejects["path"]})
@@ -117,7 +133,9 @@ def _ingested(name: str) -> Callable[[Path, Path], Outcome]:
 
 def _write_model(folder: Path) -> None:
     torch.manual_seed(0)
-    save_bundle(ModelBundle(torch.nn.Linear(8, 3).state_dict(), {"classes": ["a", "b", "c"], "side_px": 8}), folder / "model")
+    save_bundle(
+        ModelBundle(torch.nn.Linear(8, 3).state_dict(), {"classes": ["a", "b", "c"], "side_px": 8}), folder / "model"
+    )
 
 
 def loaded(folder: Path, out: Path) -> Outcome:
@@ -133,23 +151,25 @@ def unpacked(folder: Path, out: Path) -> Outcome:
     return Outcome(set(), set(), sorted(path.relative_to(out).as_posix() for path in out.rglob("*")))
 
 
+_BYTES = (mutants.cut, mutants.flip, mutants.run, mutants.foreign, mutants.long_tail)
 _PICTURES = ("picture", mutants.PICTURE, False)
 TARGETS = (
     Target("opened", seeds.pictures, opened, (_PICTURES,)),
     Target("counted", seeds.pictures, counted, (_PICTURES,)),
+    Target("resumed", _write_work, resumed, (("*.parquet", _BYTES, False), ("*.geojson", _BYTES, False))),
     Target("looked_at", seeds.pictures, looked_at, (_PICTURES,)),
     Target("coco", seeds.coco, _ingested("coco"), (_PICTURES, ("*.json", mutants.TEXT, True))),
     Target("voc", seeds.voc, _ingested("voc"), (_PICTURES, ("*.xml", mutants.TEXT, False))),
     Target(
-        "yolo", seeds.yolo, _ingested("yolo"),
+        "yolo",
+        seeds.yolo,
+        _ingested("yolo"),
         (_PICTURES, ("*.txt", mutants.TEXT, False), ("*.yaml", mutants.TEXT, True)),
     ),
     Target("folders", seeds.folders, _ingested("folders"), (_PICTURES,)),
     Target("bccd", seeds.bccd, _ingested("bccd"), (_PICTURES, ("*.xml", mutants.TEXT, False))),
     Target("chula", seeds.chula, _ingested("chula"), (_PICTURES, ("*.txt", mutants.TEXT, False))),
     Target("pbc", seeds.pbc, _ingested("pbc"), (_PICTURES,)),
-    Target(
-        "model", _write_model, loaded, (("*.safetensors", mutants.ANY, True), ("*.json", mutants.TEXT, True))
-    ),
+    Target("model", _write_model, loaded, (("*.safetensors", mutants.ANY, True), ("*.json", mutants.TEXT, True))),
     Target("archive", seeds.archives, unpacked, (("*.zip", mutants.ANY, True), ("*.gz", mutants.ANY, True))),
-)  # fmt: skip
+)

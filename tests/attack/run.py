@@ -26,6 +26,11 @@ def run(mutants: int, seed: int, folder: Path, targets: Sequence[str] | None = N
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     chosen = [target for target in TARGETS if targets is None or target.name in targets]
+    for target in chosen:  # imports and caches are made once, not in every process
+        (folder / target.name / "in").mkdir(parents=True)
+        target.write(folder / target.name / "in")
+        (folder / target.name / "out").mkdir()
+        target.read(folder / target.name / "in", folder / target.name / "out")
     tried = []
     for number in range(mutants):
         place = folder / str(number)

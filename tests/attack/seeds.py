@@ -1,4 +1,4 @@
-"""Small sound inputs of every form that is read, written into an empty folder; seeded, and with no other input beside them."""
+"""Small sound inputs of every form that is read, each written into an empty folder; seeded."""
 
 from __future__ import annotations
 
@@ -46,8 +46,12 @@ def pictures(folder: Path) -> None:
     made = field(7)[..., ::-1]
     tifffile.imwrite(folder / "planes.tif", np.moveaxis(made, 2, 0), photometric="rgb", planarconfig="separate")
     tifffile.imwrite(folder / "twelve.tif", made[..., 1].astype(np.uint16) * 16, photometric="minisblack")
-    tifffile.imwrite(folder / "tiled.tif", np.tile(made, (3, 3, 1)), photometric="rgb", tile=(64, 64), compression="zlib")
-    tifffile.imwrite(folder / "stack.ome.tif", np.stack([made[..., 0]] * 3), photometric="minisblack", metadata={"axes": "ZYX"})
+    tifffile.imwrite(
+        folder / "tiled.tif", np.tile(made, (3, 3, 1)), photometric="rgb", tile=(64, 64), compression="zlib"
+    )
+    tifffile.imwrite(
+        folder / "stack.ome.tif", np.stack([made[..., 0]] * 3), photometric="minisblack", metadata={"axes": "ZYX"}
+    )
 
 
 def coco(folder: Path) -> None:
@@ -60,10 +64,18 @@ def coco(folder: Path) -> None:
         annotations += [
             {"id": 3 * n, "image_id": n, "category_id": 1, "bbox": [6, 14, 20, 20], "area": 400, "iscrowd": 0},
             {"id": 3 * n + 1, "image_id": n, "category_id": 2, "bbox": [44, 52, 32, 32], "segmentation": polygon},
-            {"id": 3 * n + 2, "image_id": n, "category_id": 1, "bbox": [38, 14, 20, 20], "segmentation": {"size": [96, 128], "counts": [4000, 20, 8268]}},
-        ]  # fmt: skip
+            {
+                "id": 3 * n + 2,
+                "image_id": n,
+                "category_id": 1,
+                "bbox": [38, 14, 20, 20],
+                "segmentation": {"size": [96, 128], "counts": [4000, 20, 8268]},
+            },
+        ]
     categories = [{"id": 1, "name": "RBC"}, {"id": 2, "name": "WBC"}]
-    (folder / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}, indent=1))
+    (folder / "annotations.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories}, indent=1)
+    )
 
 
 def voc(folder: Path) -> None:
@@ -82,7 +94,8 @@ def yolo(folder: Path) -> None:
         path = folder / "labels/train" / f"a{n}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("0 0.125 0.25 0.15 0.2\n1 0.47 0.7 0.25 0.33\n0 0.3 0.1 0.4 0.1 0.4 0.3 0.3 0.3\n")
-    (folder / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/train\nnc: 2\nnames:\n  0: RBC\n  1: WBC\n")
+    names = "path: .\ntrain: images/train\nval: images/train\nnc: 2\nnames:\n  0: RBC\n  1: WBC\n"
+    (folder / "data.yaml").write_text(names)
 
 
 def folders(folder: Path) -> None:
