@@ -56,7 +56,9 @@ def attempt(target: Target, number: int, seed: int, folder: Path) -> Tried:
     out.mkdir()
     pattern, ways, whole = target.spoil[int(rng.integers(0, len(target.spoil)))]
     files = sorted(
-        p for p in source.rglob("*") if p.is_file() and (p.suffix in _SUFFIXES if pattern == "picture" else p.match(pattern))
+        p
+        for p in source.rglob("*")
+        if p.is_file() and (p.suffix in _SUFFIXES if pattern == "picture" else p.match(pattern))
     )
     file = files[int(rng.integers(0, len(files)))]
     way = ways[int(rng.integers(0, len(ways)))]

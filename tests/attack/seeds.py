@@ -54,10 +54,10 @@ def pictures(folder: Path) -> None:
     )
 
 
-def coco(folder: Path) -> None:
+def coco(folder: Path, pictures: int = 3) -> None:
     """Boxes, a polygon and a run-length mask."""
     images, annotations = [], []
-    for n in range(3):
+    for n in range(pictures):
         save(folder / "images" / f"a{n}.png", n)
         images.append({"id": n, "file_name": f"a{n}.png", "width": 128, "height": 96})
         polygon = [[50, 50, 70, 50, 70, 80, 50, 80]]
