@@ -19,7 +19,7 @@ from blood_kedro.library.core.masks import decode_rle, encode_rle
 from blood_kedro.library.core.processes import in_processes, on_cluster
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.contrast import brightened, equalised
-from blood_kedro.library.counting.filters import filter_as_published, filter_pieces, single_area
+from blood_kedro.library.counting.filters import REASONS, filter_as_published, filter_pieces, single_area
 from blood_kedro.library.counting.options import Segmentation, SmearInput
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.precomputed import read_masks
@@ -179,6 +179,8 @@ def prepared(rgb: RgbImage, options: Segmentation) -> tuple[RgbImage, float]:
 def filtered(found: Sequence[Piece], rgb: RgbImage, options: Segmentation) -> tuple[list[Piece], dict[str, int]]:
     """What is left of the masks of a tile by the rule that the options name, and how many each rule dropped."""
     height, width = rgb.shape[:2]
+    if found and all(each.kind is not None for each in found):  # a detector's, which has judged them itself
+        return list(found), dict.fromkeys(REASONS, 0)
     if options.filter_rule == "published":
         kept = filter_as_published(found, height, width)
         return kept, {"published": len(found) - len(kept)}
