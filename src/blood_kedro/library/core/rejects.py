@@ -17,6 +17,11 @@ class Rejects:
     strict: bool = False
     rows: list[dict[str, object]] = field(default_factory=list)
 
+    def reasons(self, most: int = 3) -> str:
+        """The first reasons for which something was dropped, for an error that nothing is left."""
+        dropped = [row for row in self.rows if row["action"] == "dropped"]
+        return "; ".join(f"{Path(str(row['path'])).name}: {row['reason']}" for row in dropped[:most])
+
     def add(self, path: Path | str, kind: str, action: str, reason: str, row: int | None = None) -> None:
         """Record one reject.
 

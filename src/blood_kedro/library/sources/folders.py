@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import SUFFIXES, is_litter
+from blood_kedro.library.imaging.files import SUFFIXES, check_file, is_litter
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.form import OfForm
 
@@ -23,7 +23,12 @@ class ClassFolders(OfForm):
         found = False
         for path in sorted(root.rglob("*")):
             shown = path.relative_to(folder)
-            if not path.is_file() or path.suffix.lower() not in SUFFIXES or is_litter(shown):
+            if path.suffix.lower() not in SUFFIXES or is_litter(shown):
+                continue
+            try:
+                check_file(path)
+            except BadInputError as error:
+                rejects.add(shown, "image", "dropped", error.what)
                 continue
             if path.parent == root:
                 rejects.add(shown, "image", "dropped", "lies in no folder of a class")
