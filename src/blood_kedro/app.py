@@ -42,7 +42,15 @@ _SHOWN_COLUMNS = ["cell", "label", "type", "sureness", "score", "x_min_px", "y_m
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page shows: overlay `(H, W, 3) uint8`, counts, cells, files to download, and which models were used."""
+    """What the page shows.
+
+    Attributes:
+        overlay: the picture with its cells, `(H, W, 3) uint8`.
+        counts: of the picture.
+        cells: one row each.
+        files: to download.
+        used: which models were used; then what of the file was not used, and how its values were read.
+    """
 
     overlay: npt.NDArray[np.uint8]
     counts: pd.DataFrame
@@ -121,7 +129,8 @@ def look(
     shown = [column for column in counts.columns if not counts[column].isna().all()]
     return Answer(
         overlay(picture, cells), counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
-        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2), files, used,
+        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2), files,
+        [*used, *(f"{Path(str(row['path'])).name}: {row['reason']}" for row in rejects.rows)],
     )  # fmt: skip
 
 

@@ -417,7 +417,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         "folder.jpg": "not a file but a folder", "pipe.jpg": "not a file but a pipe",
         "loop.jpg": "file cannot be opened: Too many levels of symbolic links",
         "gone.jpg": "file cannot be opened: No such file or directory", "device.jpg": "not a file but a device",
-        "empty.jpg": "zero-byte file", "\\xff\\xfe.png": "the name of the file is not UTF-8",
+        "empty.jpg": "zero-byte file", "\\xff\\xfe.png": "the name of the file, or of its folder, is not UTF-8",
     }  # fmt: skip
     for name in ("folder.jpg", "pipe.jpg", "loop.jpg", "gone.jpg", "device.jpg", "empty.jpg"):
         for read in (read_rgb, read_grey, inspect_image, size_of):

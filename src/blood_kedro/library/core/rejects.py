@@ -21,6 +21,11 @@ class Rejects:
     rows: list[dict[str, object]] = field(default_factory=list)
     lost_labels: int = 0
 
+    def reasons(self, most: int = 3) -> str:
+        """The first reasons for which something was dropped, for an error that nothing is left."""
+        dropped = [row for row in self.rows if row["action"] == "dropped"]
+        return "; ".join(f"{Path(str(row['path'])).name}: {row['reason']}" for row in dropped[:most])
+
     def count(self, kind: str, *actions: str) -> int:
         """Number of rows of a kind with one of these actions."""
         return sum(row["kind"] == kind and row["action"] in actions for row in self.rows)

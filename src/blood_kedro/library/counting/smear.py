@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +71,18 @@ def open_smears(
     else:
         smears = _of_images(files, tile_px, overlap_px, work_folder, rejects)
     if not smears:
+        said = rejects.reasons()
         raise SourceNotFoundError(
             "no image to count", where=", ".join(str(p.absolute()) for p in paths[:3]),
-            got="no such path" if not any(p.exists() for p in paths) else "no readable image",
+            got="; ".join(filter(None, ["no readable image" if any(map(_is_there, paths)) else "no such path", said])),
             expected=f"an image, or a folder of images ({', '.join(sorted(SUFFIXES))})",
             remedy="correct sam_counting.input (or the path of the entry under sam_counting.inputs)",
         )  # fmt: skip
     return smears
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects) -> list[Smear]:

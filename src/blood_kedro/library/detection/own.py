@@ -110,7 +110,7 @@ def look_at(
         files[name], given[name] = ready.file, file.name
     if not files:
         raise SourceNotFoundError(
-            "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]),
+            "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]), got=rejects.reasons(),
             expected="an image, or a folder of images", remedy="correct detection.input",
         )  # fmt: skip
     return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)

@@ -46,9 +46,11 @@ def check_file(path: Path) -> None:
             name is no UTF-8 and would fit in no table.
     """
     try:
-        path.name.encode("utf-8")
+        str(path).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadInputError("the name of the file is not UTF-8", where=str(path), remedy="rename it") from error
+        raise BadInputError(
+            "the name of the file, or of its folder, is not UTF-8", where=str(path), remedy="rename it"
+        ) from error
     try:
         found = path.stat()
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes,
 from blood_kedro.library.standardization.options import SourceBoxes, StandardizationOptions
 
 # Raise this whenever the pixels or boxes of a given input and options change: finished work is then redone.
-STANDARDIZATION_VERSION = 2
+STANDARDIZATION_VERSION = 3
 
 # Lossless, at zlib's fastest level: a smear compresses hardly better at higher ones, for six times the time.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
