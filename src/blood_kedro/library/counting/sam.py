@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, masks_to_boxes
 
-from blood_kedro.library.core.errors import DataContractError, WeightsNotFoundError
+from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.weights import check_finite
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.counting.sam_options import SamOptions
@@ -37,9 +37,7 @@ class SamSegmenter:
         kind = torch.float16 if options.half_precision and self.device.type == "cuda" else torch.float32
         local = not options.download or Path(options.checkpoint).is_dir()
         try:
-            told: Any = SamModel.from_pretrained(
-                options.checkpoint, local_files_only=local, dtype=kind, output_loading_info=True
-            )
+            model: Any = SamModel.from_pretrained(options.checkpoint, local_files_only=local, dtype=kind)
             self.processor: Any = SamProcessor.from_pretrained(options.checkpoint, local_files_only=local)
         except Exception as error:  # transformers and safetensors raise many kinds for files that are cut or foreign
             raise WeightsNotFoundError(
@@ -48,8 +46,7 @@ class SamSegmenter:
                 remedy="set sam.checkpoint to such a folder, or sam.download: true where the hub can be reached (2.6 GB"
                 " for facebook/sam-vit-huge), or choose segmenter: watershed, unet or precomputed, which need none",
             ) from error  # fmt: skip
-        model, loaded = told
-        _check(model, loaded, options.checkpoint)
+        check_finite(model.state_dict(), options.checkpoint, "fetch the checkpoint again (sam.checkpoint)")
         self.model: Any = model.to(self.device).eval()
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> list[Piece]:
@@ -98,20 +95,3 @@ class SamSegmenter:
         masks = full > 0
         good = (stability > options.stability_score_thresh) & masks.flatten(1).any(1)
         return masks[good], scores[good]
-
-
-def _check(model: Any, loaded: dict[str, Any], checkpoint: str) -> None:  # noqa: ANN401 - of transformers
-    """Refuse a checkpoint that leaves layers at random, which transformers only warns of, or that is not finite.
-
-    Raises:
-        DataContractError: it does.
-    """
-    lacking = [str(name) for kind in ("missing_keys", "mismatched_keys") for name in loaded.get(kind, ())]
-    remedy = "fetch the checkpoint again (sam.checkpoint)"
-    if lacking:
-        raise DataContractError(
-            "a SAM checkpoint lacks layers, or has them in another shape", where=checkpoint,
-            got=f"{', '.join(sorted(lacking)[:3])} ({len(lacking)} in all)", expected="every layer of SAM",
-            remedy=remedy,
-        )  # fmt: skip
-    check_finite(model.state_dict(), checkpoint, remedy)
