@@ -91,7 +91,7 @@ class TrackingStore:
             with tracking_store.impatient():
                 yield
         except Exception as further:  # in the same disk or server, most often: the first one is to be shown
-            logger.error("the run could not be closed: %s", further)  # noqa: TRY400
+            logger.error("the run could not be closed: %s", further)
         ours = as_ours(error)
         if ours is not None and ours is not error:
             raise ours from error
@@ -152,8 +152,10 @@ class MlflowRunGuard:
             try:
                 with nullcontext() if status == "FINISHED" else tracking_store.impatient():
                     mlflow.end_run(status)
-            except Exception as error:  # a full disk, a server that has gone: what ended the run is to be shown, not this
-                logger.error("MLflow could not be told that the run is %s: %s", status, error)  # noqa: TRY400
+            except (
+                Exception
+            ) as error:  # a full disk, a server that has gone: what ended the run is to be shown, not this
+                logger.error("MLflow could not be told that the run is %s: %s", status, error)
                 return
 
 
