@@ -146,7 +146,7 @@ def test_names_are_text_failures_are_said_and_nothing_stays(page: Any, tmp_path:
         seen.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
         seen.page.goto(url)
         seen.page.wait_for_selector("#look")
-        seen.page.locator("#limits").get_by_text("million pixels").wait_for()
+        seen.page.get_by_text("Limits of this page").first.wait_for(timeout=90_000)
         seen.page.click("#look")
         seen.page.get_by_text("choose an image first").first.wait_for(timeout=60_000)
         seen.page.set_input_files("input[type=file]", bad)
