@@ -94,7 +94,7 @@ class Lane:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        if self._process is not None:
+        if self._process is not None and self._process.pid is not None:
             self._process.kill()
             self._process.join(5)
         if self._connection is not None:

@@ -20,6 +20,7 @@ LIMITS = (
     f"their own and have {LARGE_S // 60} minutes. "
     "For more: `make count IMAGES=...`, which has none of them but the largest picture that is read."
 )
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP")
 
 
@@ -61,7 +62,9 @@ def pixels_of_header(file: Path) -> int | None:
         pass
     finally:
         Image.MAX_IMAGE_PIXELS = before
-    if file.suffix.lower() in (".tif", ".tiff"):
+    with file.open("rb") as opened:
+        start = opened.read(4)
+    if start in _TIFF:  # whatever its name says
         found += _pixels_of_tiff(file)
     return max(found, default=None)
 

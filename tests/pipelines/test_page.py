@@ -101,7 +101,7 @@ def test_one_lane_does_not_wait_for_the_other() -> None:
         assert time.monotonic() - began < 5
         assert busy.is_alive()
     finally:
-        while large._process is None:
+        while large._process is None or large._process.pid is None:
             time.sleep(0.05)
         large._process.kill()
         busy.join(30)
