@@ -1,4 +1,4 @@
-"""`kedro run` of this project: it says where `--params` was cut, takes paths as they are typed, and says what failed."""
+"""`kedro run` of this project: says where `--params` was cut, takes paths as typed, and says plainly what failed."""
 
 from __future__ import annotations
 
@@ -101,4 +101,3 @@ def cli() -> None:
 
 
 cli.add_command(run)
-

@@ -1,4 +1,4 @@
-"""What is given at the command line: every key of `--params` is one that something reads, every value one that can be."""
+"""What is given at the command line: keys of `--params` that something reads, and values that can be meant."""
 
 from __future__ import annotations
 
@@ -170,18 +170,15 @@ def _pattern(path: tuple[str, ...]) -> str | None:
 
 def _type_of(kind: Any, key: str, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - annotations
     """Annotation of what stands at a key of something annotated `kind`; None if there can be no such key."""
-    if kind in (Any, object):
+    if kind in (Any, object, dict):
         return Any
     if get_origin(kind) in (Union, types.UnionType):
         return next((found for each in get_args(kind) if (found := _type_of(each, key, path)) is not None), None)
     if get_origin(kind) is dict:
         return get_args(kind)[1]
-    if kind is dict:
-        return Any
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        if key in kind.model_fields:
-            return kind.model_fields[key].annotation
-        return _SHORTHAND.get(_pattern(path) or "", {}).get(key)
+        shorthand = _SHORTHAND.get(_pattern(path) or "", {})
+        return kind.model_fields[key].annotation if key in kind.model_fields else shorthand.get(key)
     return None
 
 

@@ -152,7 +152,7 @@ class MlflowRunGuard:
             try:
                 with nullcontext() if status == "FINISHED" else tracking_store.impatient():
                     mlflow.end_run(status)
-            except Exception as error:  # a full disk, a server that has gone: what ended the run is to be shown, not this
+            except Exception as error:  # a full disk, a server that has gone: the first error is to be shown, not this
                 logger.error("MLflow could not be told that the run is %s: %s", status, error)
                 return
 

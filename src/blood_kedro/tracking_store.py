@@ -112,8 +112,9 @@ def _ask(uri: str) -> None:
     """Any answer will do, but that of a server that is out of order: what it says is MLflow's business."""
     import requests
 
+    out_of_order = 500
     with requests.get(uri.rstrip("/") + "/health", timeout=_seconds(), stream=True) as answer:
-        if answer.status_code >= requests.codes.server_error:
+        if answer.status_code >= out_of_order:
             answer.raise_for_status()
 
 
@@ -148,7 +149,8 @@ def _without_password(uri: str) -> str:
 def _check_file(file: Path) -> None:
     if file.is_dir():
         raise TrackingError(
-            "a folder stands where the tracking database should be", where=str(file), expected="a SQLite file, or nothing",
+            "a folder stands where the tracking database should be", where=str(file),
+            expected="a SQLite file, or nothing",
             remedy="move it away, or name another database: MLFLOW_TRACKING_URI=sqlite:////absolute/path.db",
         )  # fmt: skip
     if file.exists() and not file.is_file():

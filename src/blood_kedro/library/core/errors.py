@@ -62,7 +62,7 @@ class TrainingDivergedError(BloodKedroError):
 
 
 class OutputError(BloodKedroError):
-    """A result cannot be written: a full disk, a folder that must not be written to, a file where a folder should be."""
+    """A result cannot be written: a full disk, a read-only folder, a file where a folder should be."""
 
 
 class TrackingError(BloodKedroError):
