@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.imaging.files import FORMATS
+from blood_kedro.library.imaging.tiff_layout import is_tiff
 
 MOST_MB = 200
 MOST_PIXELS = 100_000_000
@@ -20,8 +22,6 @@ LIMITS = (
     f"their own and have {LARGE_S // 60} minutes. "
     "For more: `make count IMAGES=...`, which has none of them but the largest picture that is read."
 )
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP")
 
 
 def check(file: Path) -> bool:
@@ -56,15 +56,13 @@ def pixels_of_header(file: Path) -> int | None:
     found: list[int] = []
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the size itself is judged here
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as picture:
             found.append(picture.width * picture.height)
     except Exception:  # noqa: S110 - whatever a broken header makes Pillow raise; the reader says what is wrong
         pass
     finally:
         Image.MAX_IMAGE_PIXELS = before
-    with file.open("rb") as opened:
-        start = opened.read(4)
-    if start in _TIFF:  # whatever its name says
+    if is_tiff(file):
         found += _pixels_of_tiff(file)
     return max(found, default=None)
 
