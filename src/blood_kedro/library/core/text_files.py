@@ -98,4 +98,7 @@ def _int(text: str) -> int | str:
 
 def printable(text: str) -> str:
     """The same text, what UTF-8 cannot hold written as escapes: names of files may be any bytes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    try:  # bytes of a file's name, as Python keeps them
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
