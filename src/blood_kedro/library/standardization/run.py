@@ -17,6 +17,7 @@ from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.standardization.job import ImageJob, run_job
 
 JOURNAL = "journal.jsonl"
+_OF_RECORD = {"key", "image_id", "file_name", "error", "boxes", "scale", "new_size_px", "padding_px"}
 _BATCH = 8
 
 
@@ -59,11 +60,10 @@ def _finished(journal: Path, jobs: list[ImageJob], images: Path) -> dict[str, di
         return {}
     keys = {job.image_id: job.key for job in jobs}
     done: dict[str, dict[str, Any]] = {}
-    for line in journal.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the line that a kill cut short
+    for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        record = _record(line)
+        if record is None:
+            continue
         same = keys.get(record["image_id"]) == record["key"]
         if same and record["error"] is None and (images / record["file_name"]).is_file():
             done[record["image_id"]] = record
@@ -72,6 +72,16 @@ def _finished(journal: Path, jobs: list[ImageJob], images: Path) -> dict[str, di
     temporary.write_text("".join(json.dumps(record) + "\n" for record in done.values()), encoding="utf-8")
     temporary.replace(journal)
     return done
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """A line of the journal; None for one that a kill cut short or a disk spoiled, whose image is made anew."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(record, dict) and record.keys() >= _OF_RECORD and isinstance(record["file_name"], str)
+    return record if whole and isinstance(record["image_id"], str) else None
 
 
 def _remove_strangers(images: Path, wanted: set[str]) -> None:
