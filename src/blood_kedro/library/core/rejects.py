@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.text_files import printable
 
+# More rejected labels of one file are counted and not listed.
+LISTED_PER_FILE = 10_000
+_LONGEST_REASON = 500
+
 
 @dataclass
 class Rejects:
     """Collects what was not taken as found. `strict` turns the first dropped row into an error.
 
-    `lost_labels` counts labels that were lost with a picture or a label file, without a row of their own.
+    `lost_labels` counts labels that were lost without a row of their own: with a picture, with a label file, or beyond
+    the first ten thousand of a file.
     """
 
     source: str
     strict: bool = False
     rows: list[dict[str, object]] = field(default_factory=list)
     lost_labels: int = 0
+    _dropped_of_file: Counter[str] = field(default_factory=Counter)
 
     def reasons(self, most: int = 3) -> str:
         """The first reasons for which something was dropped, for an error that nothing is left."""
@@ -39,7 +46,10 @@ class Rejects:
             BadInputError: `on_bad_input: raise` is set and something would be dropped.
         """
         # Adapters give paths relative to the source's folder, so that two machines list the same rejects.
-        name, reason = printable(path.as_posix() if isinstance(path, Path) else path), printable(reason)
+        name, reason = (
+            printable(path.as_posix() if isinstance(path, Path) else path),
+            printable(reason)[:_LONGEST_REASON],
+        )
         if self.strict and action == "dropped":
             raise BadInputError(
                 reason,
@@ -47,6 +57,15 @@ class Rejects:
                 remedy="mend the file, or set on_bad_input: reject",
             )
         self.lost_labels += labels
+        if kind == "annotation" and action == "dropped":
+            self._dropped_of_file[name] += 1
+            beyond = self._dropped_of_file[name] - LISTED_PER_FILE
+            if beyond > 0:
+                self.lost_labels += 1
+                if beyond > 1:
+                    return
+                kind, action, row = "label_file", "noted", None
+                reason = f"more labels than {LISTED_PER_FILE} are lost; the others are counted, not listed"
         self.rows.append(
             {"source": self.source, "path": name, "row": row, "kind": kind, "action": action, "reason": reason}
         )

@@ -12,9 +12,11 @@ from typing import Any
 
 from blood_kedro.library.core.errors import BadInputError
 
-# Larger files are not read. A COCO json takes about six times its size in memory.
-TEXT_LIMIT = 32 * 2**20
+# Larger files are not read. A COCO json takes about six times its size in memory, of empty objects far more.
+TEXT_LIMIT = 16 * 2**20
 JSON_LIMIT = 256 * 2**20
+_MOST_LINES = 200_000
+_MOST_OBJECTS = 10_000_000
 # Longer whole numbers than this are kept as text: nothing counts that far, and converting them takes long.
 _LONGEST_INT = 18
 
@@ -66,6 +68,18 @@ def read_text(path: Path, limit: int = TEXT_LIMIT) -> str:
     return text
 
 
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file, `read_text`.
+
+    Raises:
+        BadInputError: `read_text`, or there are more lines than any picture has cells.
+    """
+    lines = read_text(path).splitlines()
+    if len(lines) > _MOST_LINES:
+        raise BadInputError(f"more than {_MOST_LINES} lines")
+    return lines
+
+
 class Repeated(dict[str, Any]):
     """An object of a json that has a key twice: whoever uses it must say which was meant, and nobody can."""
 
@@ -76,9 +90,11 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:  # noqa: ANN401 - wha
     Numbers beyond what a float holds are infinite, whole numbers of more than 18 digits stay text.
 
     Raises:
-        BadInputError: `read_text`, or the text is no JSON, or it is nested too deep to be read.
+        BadInputError: `read_text`, or the text is no JSON, or is nested too deep or too large to be held.
     """
     text = read_text(path, limit)
+    if text.count("{") + text.count("[") > _MOST_OBJECTS:
+        raise BadInputError(f"more than {_MOST_OBJECTS} objects and lists")
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_int)
     except RecursionError as error:

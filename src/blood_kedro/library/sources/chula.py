@@ -9,7 +9,7 @@ from typing import ClassVar
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
-from blood_kedro.library.core.text_files import read_text
+from blood_kedro.library.core.text_files import read_lines
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel
 from blood_kedro.library.sources.label_files import read_labels
@@ -52,7 +52,7 @@ class Chula:
 
 def _points(path: Path, shown: Path, rejects: Rejects) -> tuple[RawLabel, ...]:
     points = []
-    for row, line in enumerate(read_text(path).splitlines(), start=1):
+    for row, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:

@@ -93,11 +93,13 @@ class CocoFolder(OfForm):
     def _find(self, name: str, last: str, path: Path, folder: Path) -> Path | None:
         """The file that a json means, from the source's folder, in which it must lie.
 
-        As it is written; as other machines write it; and by `last`, where the folders are another machine's.
+        As it is written; as other machines write it; by `last`, where the folders are another machine's; and, where
+        that has no suffix, by the only picture of that name.
         """
         names = dict.fromkeys([name, _plain(name), unquote(_plain(name)), last])
-        files = (_inside(folder, folder / place / each) for each in names for place in self._places(path, folder))
-        return next((file for file in files if file is not None), None)
+        places = [folder / place for place in self._places(path, folder)]
+        files = (_inside(folder, place / each) for each in names for place in places)
+        return next((file for file in files if file is not None), None) or _by_stem(last, places, folder)
 
     def _places(self, path: Path, folder: Path) -> list[Path]:
         """Folders that images of a json may lie in, from the source's folder."""
@@ -117,6 +119,15 @@ def _inside(folder: Path, file: Path) -> Path | None:
     if not inside.is_relative_to(os.path.normpath(folder)):
         return file.resolve().relative_to(folder.resolve())
     return inside.relative_to(os.path.normpath(folder))
+
+
+def _by_stem(name: str, places: list[Path], folder: Path) -> Path | None:
+    """The only picture in these folders that is named so but for its suffix, as `make count` once wrote names."""
+    if not name or Path(name).suffix.lower() in SUFFIXES or "/" in name:
+        return None
+    near = {path for place in places if place.is_dir() for path in place.iterdir() if path.stem == name}
+    found = {_inside(folder, path) for path in near if path.suffix.lower() in SUFFIXES} - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _plain(name: str) -> str:

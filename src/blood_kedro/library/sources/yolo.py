@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.text_files import read_text
+from blood_kedro.library.core.text_files import read_lines
 from blood_kedro.library.imaging.read import SUFFIXES, size_of
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.class_names import FILES, class_names
@@ -20,6 +20,7 @@ from blood_kedro.library.sources.values import checked_box, numbers
 
 # Shares of the image may lie over its border; beyond this they are no shares but px.
 _LARGEST_SHARE = 2
+_MOST_FIELDS = 20_000
 
 
 class YoloFolder(OfForm):
@@ -42,9 +43,10 @@ class YoloFolder(OfForm):
         images = files_below(root, folder, SUFFIXES, rejects)
         if not images:
             raise SourceNotFoundError(f"source {self.name} holds no image", where=str(root), remedy=self.how_to_get)
-        used: dict[Path, Path] = {}
+        texts = files_below(folder, folder, {".txt"}, rejects)
+        known, used = set(texts), dict[Path, Path]()
         for image in images:
-            text = _label_file(image, folder)
+            text = next((path for path in _twins(image, folder) if path in known), None)
             if text is None:
                 rejects.add(image.relative_to(folder), "image", "dropped", "image without label file")
             elif text in used:
@@ -54,7 +56,7 @@ class YoloFolder(OfForm):
                 found = _read(image, text, folder, names, rejects)
                 if found is not None:
                     yield found
-        for text in files_below(folder, folder, {".txt"}, rejects):
+        for text in texts:
             if text not in used and "labels" in text.relative_to(folder).parts[:-1] and text.name not in FILES:
                 without_image(text, folder, rejects)
 
@@ -79,19 +81,20 @@ def _read(image: Path, text: Path, folder: Path, names: dict[int, str] | None, r
     return RawImage(shown, lines.labels, labels_shown, official_split=split, unreadable_labels=lines.unreadable)
 
 
-def _label_file(image: Path, folder: Path) -> Path | None:
+def _twins(image: Path, folder: Path) -> list[Path]:
+    """Where the label file of an image may be, the likeliest first."""
     parts = list(image.relative_to(folder).parts)
     twins = [image.with_suffix(".txt")]
-    if "images" in parts:
-        place = len(parts) - 1 - parts[::-1].index("images")
+    if "images" in parts[:-1]:
+        place = len(parts) - 2 - parts[-2::-1].index("images")
         parts[place] = "labels"
         twins.insert(0, folder.joinpath(*parts).with_suffix(".txt"))
-    return next((path for path in twins if path.exists()), None)
+    return twins
 
 
 def _labels(path: Path, shown: Path, rejects: Rejects, size: tuple[int, int], names: dict[int, str] | None) -> _Lines:
     labels, unreadable = [], 0
-    for row, line in enumerate(read_text(path).splitlines(), start=1):
+    for row, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
@@ -103,14 +106,14 @@ def _labels(path: Path, shown: Path, rejects: Rejects, size: tuple[int, int], na
 
 
 def _label(fields: list[str], row: int, size: tuple[int, int], names: dict[int, str] | None) -> RawLabel:
-    values, start = numbers(fields), " ".join(fields[:5])[:80]
+    values, start = numbers(fields) if len(fields) < _MOST_FIELDS else None, " ".join(fields[:5])[:80]
     if values is None or not (len(values) == 5 or (len(values) >= 7 and len(values) % 2)):
         raise BadInputError(f"line is neither class and box nor class and polygon: {' '.join(fields[:8])[:80]!r}")
     if not values[0].is_integer() or values[0] < 0:
         raise BadInputError(f"class is no whole number: {start!r}")
     number, width, height = int(values[0]), size[0], size[1]
     if names is not None and number not in names:
-        raise BadInputError(f"class {number} has no name")
+        raise BadInputError(f"class {fields[0][:20]} has no name")
     if len(values) == 5:
         _, x, y, w, h = values
         box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)

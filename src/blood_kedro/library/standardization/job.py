@@ -65,13 +65,14 @@ def run_job(job: ImageJob, images_folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"key": job.key, "image_id": job.image_id, "file_name": job.file_name, "error": None}
     try:
         rgb = read_rgb(job.source_path)
-    except (BadInputError, OSError) as error:
-        return record | {"error": str(error), "boxes": []}
+    except Exception as error:
+        reason = error.what if isinstance(error, BadInputError) else f"cannot be read: {type(error).__name__}: {error}"
+        return record | {"error": reason, "boxes": []}
     height, width = rgb.shape[:2]
     letterbox = Letterbox(width, height, job.options.target_px)
     labels = list(job.labels)
     if job.options.boxes == "fitted":
-        labels = fitted_boxes(labels, rgb, job.settings)
+        labels = fitted_boxes(labels, rgb, job.settings, job.image_id)
     else:
         rng = np.random.default_rng(seed_for(job.seed, "jitter", job.image_id))
         labels = paper_boxes(labels, job.settings, job.options.jitter_px / letterbox.scale, rng)
