@@ -8,12 +8,17 @@ STAMP := $(VENV)/.installed
 ENV ?= base
 # Environments other than base have their results in data/<environment> (src/blood_kedro/environments.py).
 OTHERS := $(filter-out base local,$(notdir $(patsubst %/,%,$(wildcard conf/*/))))
-RAW ?= data/01_raw
-CELL_PX ?=
 REGIMEN ?= shipped
 ACCEPT_LARGE ?= false
 COMMA := ,
 UV_VERSION := 0.13.8
+
+# Paths reach the programs in variables, as they were typed: `$(value)` leaves a dollar sign alone, and no shell or list of
+# make sees blanks, commas or quotes. IMAGES and RAW may begin with ~.
+count detect: export BLOOD_KEDRO_IMAGES := $(value IMAGES)
+real data bench simulator transfer study train-shipped judge-shipped: \
+	export BLOOD_KEDRO_RAW := $(or $(value RAW),$(value BLOOD_KEDRO_RAW),data/01_raw)
+export CELL_PX REGIMEN
 
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -36,7 +41,7 @@ run: $(STAMP) ## the demo: every pipeline on generated smears, no download, no G
 	$(BIN)/kedro run
 
 real: $(STAMP) ## every pipeline on real data: make real RAW=<folder with bccd/ chula/ pbc/>
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop
+	$(BIN)/kedro run --env=laptop
 
 test: $(STAMP) ## all tests, two files at a time, slow ones first
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -47,55 +52,57 @@ lint: $(STAMP) ## style and types
 format: $(STAMP) ## put code into the house style
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-viz: $(STAMP) ## lineage in the browser
-	KEDRO_ENV=$(ENV) $(BIN)/kedro viz run
+viz: $(STAMP) ## lineage in the browser (http://127.0.0.1:4141; PORT=<another>)
+	@$(BIN)/python -m blood_kedro.ports viz $(or $(PORT),4141)
+	KEDRO_ENV=$(ENV) $(BIN)/kedro viz run --port=$(or $(PORT),4141)
 
 viz-site: $(STAMP) ## lineage as static files, in build/viz
 	KEDRO_ENV=$(ENV) $(BIN)/python scripts/viz_site.py build/viz
 
-mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000)
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns.db}"
+mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000; PORT=<another>)
+	@$(BIN)/python -m blood_kedro.ports mlflow $(or $(PORT),5000)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --port=$(or $(PORT),5000) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns.db}"
 
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
 
 count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>, else measured; ENV=<whose models>)
-	@test -n "$(IMAGES)" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
-	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting --params='sam_counting.input=$(abspath $(IMAGES))$(if $(CELL_PX),$(COMMA)sam_counting.inputs.own.measure_scale=false$(COMMA)sam_counting.inputs.own.cell_px=$(CELL_PX))'
+	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
+	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting $(if $(CELL_PX),--params="sam_counting.inputs.own.measure_scale=false$(COMMA)sam_counting.inputs.own.cell_px=$$CELL_PX")
 
 detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen> in place of the shipped detector, ENV=<whose models>)
-	@test -n "$(IMAGES)" || { echo "say which: make detect IMAGES=<image or folder>"; exit 2; }
-	$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params='detection.input=$(abspath $(IMAGES)),detection.regimen=$(REGIMEN)'
+	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make detect IMAGES=<image or folder>"; exit 2; }
+	$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params="detection.regimen=$$REGIMEN"
 
-app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860); uses the models of earlier runs in ENV
-	KEDRO_ENV=$(ENV) $(BIN)/python -m blood_kedro.app
+app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860; PORT=<another>); uses the models of earlier runs in ENV
+	$(if $(PORT),BLOOD_KEDRO_APP_PORT=$(PORT)) KEDRO_ENV=$(ENV) $(BIN)/python -m blood_kedro.app
 
 data: $(STAMP) ## fetch the public sets of environment ENV into RAW (all of them: ACCEPT_LARGE=true)
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=$(if $(filter base,$(ENV)),laptop,$(ENV)) --pipelines=ingestion \
+	$(BIN)/kedro run --env=$(if $(filter base,$(ENV)),laptop,$(ENV)) --pipelines=ingestion \
 		--params=download.enabled=true,download.accept_large=$(ACCEPT_LARGE)
 
 bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images; PARTS="cells ..." only these)
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/bench.py $(PARTS)
+	$(BIN)/python benchmarks/bench.py $(PARTS)
 
 simulator: $(STAMP) ## contact sheets and comparison with real images, into docs/ (RAW=<folder>)
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/simulator.py
+	$(BIN)/python benchmarks/simulator.py
 
 transfer: $(STAMP) ## does pre-training on the simulator help? into docs/simulator_transfer.md (RAW=<folder>)
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop --pipelines=ingestion,standardization,merging \
+	$(BIN)/kedro run --env=laptop --pipelines=ingestion,standardization,merging \
 		--params=sources.bccd.enabled=false,sources.pbc.enabled=false,merging.val_fraction=0.35
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/python benchmarks/transfer.py
+	$(BIN)/python benchmarks/transfer.py
 
 study: $(STAMP) ## every shipped regimen with one small budget and three seeds, into docs/study.md; goes on where it stopped (RAW=<folder>)
-	test -f data/laptop/05_model_input/unified/coco_val.json || BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --env=laptop \
+	test -f data/laptop/05_model_input/unified/coco_val.json || $(BIN)/kedro run --env=laptop \
 		--pipelines=ingestion,standardization,merging
 	$(BIN)/python benchmarks/study.py
 
 train-shipped: $(STAMP) ## train the models that come with the project again, into data/06_models; goes on where it stopped (RAW=<folder of the public sets>)
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --pipelines=shipped_models \
+	$(BIN)/kedro run --pipelines=shipped_models \
 		--to-nodes=cells_all.judge,train_white_cells,train_red_cell_shapes
 
 judge-shipped: $(STAMP) ## and once more without each laboratory, with each change: hours on a CPU, minutes on a GPU; puts all into src/blood_kedro/models
-	BLOOD_KEDRO_RAW="$(abspath $(RAW))" $(BIN)/kedro run --pipelines=shipped_models
+	$(BIN)/kedro run --pipelines=shipped_models
 
 pack: $(STAMP) ## data and regimens for a machine without this project: make pack REGIMENS="regimen_1" ENV=laptop, into build/pack
 	$(BIN)/python scripts/pack_detector.py build/pack $(REGIMENS) --env=$(ENV)

@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all if none is named")
     chosen = parser.parse_args().parts or list(PARTS)
-    raw = Path(os.environ.get("BLOOD_KEDRO_RAW", ROOT / "data/01_raw"))
+    raw = Path(os.environ.get("BLOOD_KEDRO_RAW", ROOT / "data/01_raw")).expanduser()
     known = sections(PAGE.read_text()) if PAGE.is_file() else {}
     for name in chosen:
         work = Path(tempfile.mkdtemp(prefix="blood-kedro-bench-"))

@@ -217,7 +217,7 @@ def main() -> None:
     paper_003_sheet()
     field_sheets()
     truth_sheet()
-    raw = Path(os.environ.get("BLOOD_KEDRO_RAW", ROOT / "data/01_raw"))
+    raw = Path(os.environ.get("BLOOD_KEDRO_RAW", ROOT / "data/01_raw")).expanduser()
     if all((raw / facts["folder"]).is_dir() for facts in REAL.values()):
         text = realism_page(raw)
         print(text)

@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--work", type=Path, default=ROOT / "build/transfer")
     options = parser.parse_args()
-    raw = Path(os.environ["BLOOD_KEDRO_RAW"])
+    raw = Path(os.environ["BLOOD_KEDRO_RAW"]).expanduser()
     options.work.mkdir(parents=True, exist_ok=True)
     train, val = (nearly_complete(json.loads((UNIFIED / f"coco_{s}.json").read_text())) for s in ("train", "val"))
     store = options.work / "results.json"

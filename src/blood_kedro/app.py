@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +23,13 @@ import pandas as pd
 
 from blood_kedro.configured import SHIPPED
 from blood_kedro.environments import config_loader, name_of, results_root
-from blood_kedro.library.core.errors import BloodKedroError, WeightsNotFoundError
+from blood_kedro.library.core.errors import BadInputError, BloodKedroError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import CONFIG, ModelBundle, load_bundle
 from blood_kedro.library.core.records import describe_model, place, read_record
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.shipped.bundle import describe_shipped
-
-if TYPE_CHECKING:
-    import gradio as gr
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +39,15 @@ _SHOWN_COLUMNS = ["cell", "label", "type", "sureness", "score", "x_min_px", "y_m
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page shows: overlay `(H, W, 3) uint8`, counts, cells, files to download, and which models were used."""
+    """What the page shows.
+
+    Attributes:
+        overlay: the picture with its cells, `(H, W, 3) uint8`.
+        counts: of the picture.
+        cells: one row each.
+        files: to download.
+        used: which models were used; then what of the file was not used, and how its values were read.
+    """
 
     overlay: npt.NDArray[np.uint8]
     counts: pd.DataFrame
@@ -107,11 +112,20 @@ def look(
 
     with tempfile.TemporaryDirectory(dir=kept) as folder:
         work, rejects = Path(folder), Rejects("own")
-        picture, cells, counts, used = (
-            _counted(root, values, image, cell_px, work, rejects)
-            if task == COUNT
-            else _detected(root, image, detector, cell_px, score, work, rejects)
-        )
+        try:
+            picture, cells, counts, used = (
+                _counted(root, values, image, cell_px, work, rejects)
+                if task == COUNT
+                else _detected(root, image, detector, cell_px, score, work, rejects)
+            )
+        except BloodKedroError as error:
+            if not rejects.rows:
+                raise
+            # Whoever is before the page does not see the rejects, which say why.
+            raise BadInputError(
+                error.what, where=image.name, got="; ".join(str(row["reason"]) for row in rejects.rows),
+                remedy="save it once more as PNG, JPEG or TIFF, or take another picture",
+            ) from error  # fmt: skip
         table = pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"])
         for line in used:
             logger.info("%s", line)
@@ -121,7 +135,8 @@ def look(
     shown = [column for column in counts.columns if not counts[column].isna().all()]
     return Answer(
         overlay(picture, cells), counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
-        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2), files, used,
+        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2), files,
+        [*used, *(f"{Path(str(row['path'])).name}: {row['reason']}" for row in rejects.rows)],
     )  # fmt: skip
 
 
@@ -178,63 +193,11 @@ def _model(root: Path, name: str) -> ModelBundle:
     return load_bundle(folder)
 
 
-def build(root: Path) -> gr.Blocks:
-    """The page."""
-    import gradio as gr
-
-    values = parameters(root)
-    known = detectors(root, values)
-    folder = tempfile.TemporaryDirectory(prefix="blood-kedro-app-")  # gone when the page is
-
-    def answer(file: str | None, task: str, detector: str | None, cell_px: float, score: float) -> tuple[Any, ...]:
-        if file is None:
-            raise gr.Error("Choose an image first.")
-        try:
-            made = look(
-                root, values, Path(file), task, detector=detector, cell_px=cell_px, score=score,
-                kept=Path(tempfile.mkdtemp(dir=folder.name)),
-            )  # fmt: skip
-        except BloodKedroError as error:
-            raise gr.Error(str(error)) from error
-        return "\n\n".join(made.used), made.overlay, made.counts, made.cells, made.files
-
-    with gr.Blocks(title="blood-kedro", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.Markdown("# Blood smear\nFor research. Not a medical device: no diagnosis may rest on these numbers.")
-        gr.Markdown("\n".join(f"- {line}" for line in models(root, values)), elem_id="models")
-        with gr.Row():
-            with gr.Column(scale=1):
-                file = gr.File(label="image (PNG, JPEG, TIFF, BMP)", file_types=["image", ".tif", ".tiff"])
-                task = gr.Radio([COUNT, DETECT], value=COUNT, label="what to do")
-                cell_px = gr.Slider(0, 200, value=0, step=1, label="width of a red cell, px (0: measured)")
-                detector = gr.Dropdown(known, value=known[0], label="detector")
-                score = gr.Slider(0, 1, value=0.5, step=0.05, label="least score (detector)")
-                button = gr.Button("Look", variant="primary", elem_id="look")
-                files = gr.Files(label="files")
-            with gr.Column(scale=3):
-                used = gr.Markdown(elem_id="used")
-                picture = gr.Image(
-                    label="red cells red, white cells green, platelets violet", elem_id="overlay",
-                    buttons=["download", "fullscreen"],
-                )  # fmt: skip
-                counts = gr.Dataframe(label="counts", elem_id="counts")
-                cells = gr.Dataframe(label="cells", max_height=320)
-        button.click(answer, [file, task, detector, cell_px, score], [used, picture, counts, cells, files])
-    made: gr.Blocks = page
-    return made
-
-
-def main(port: int = 7860) -> None:
+def main() -> None:
     """Serve the page on this machine until it is stopped."""
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    import gradio as gr
+    from blood_kedro.page import serve  # not before: it imports this module, which may be running as a program
 
-    # Fonts of this machine, not from a server of fonts.
-    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    build(Path.cwd()).launch(
-        server_name=os.environ.get("BLOOD_KEDRO_APP_HOST", "127.0.0.1"),
-        server_port=int(os.environ.get("BLOOD_KEDRO_APP_PORT", port)), share=False,
-        theme=theme, footer_links=[],
-    )  # fmt: skip
+    serve(Path.cwd())
 
 
 if __name__ == "__main__":

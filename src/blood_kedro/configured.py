@@ -18,6 +18,8 @@ from blood_kedro.library.core.errors import ConfigurationError
 
 # The name that stands for the detector that comes with the project.
 SHIPPED = "shipped"
+# Names an image or a folder of the user's own (`make count IMAGES=`, `make detect IMAGES=`).
+IMAGES = "BLOOD_KEDRO_IMAGES"
 
 _parameters: dict[str, Any] | None = None
 
@@ -44,6 +46,19 @@ def with_repetitions(parameters: dict[str, Any]) -> dict[str, Any]:
     return {**parameters, "regimens": regimens}
 
 
+def with_own_images(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters in which the variable `BLOOD_KEDRO_IMAGES` is what is counted and looked at, if no other is named.
+
+    A path in a variable needs no quotes: `--params` is cut at commas, and YAML has its own meaning of `:`, `#` and `$`.
+    """
+    named = os.environ.get(IMAGES)
+    if not named:
+        return parameters
+    path = str(Path(named).expanduser().absolute())
+    sections = {name: dict(parameters.get(name) or {}) for name in ("sam_counting", "detection")}
+    return {**parameters, **{name: {**entry, "input": entry.get("input") or path} for name, entry in sections.items()}}
+
+
 def with_own_smear(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters in which `sam_counting.input` is the path of the input `own`."""
     section = dict(parameters.get("sam_counting") or {})
@@ -62,7 +77,7 @@ def with_source_names(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def complete(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters with everything written out that is short for something else."""
-    return with_own_smear(with_repetitions(with_source_names(parameters)))
+    return with_own_smear(with_own_images(with_repetitions(with_source_names(parameters))))
 
 
 def _changed(entry: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from typing import Any
 
 from kedro.config import OmegaConfigLoader
 
+from blood_kedro.library.core.errors import ConfigurationError
+
 BASE = "base"
 # Kedro's default overlay holds settings of a machine; it is no environment of ours.
 _OVERLAY = "local"
-_ROOT = "results_root"
+_ROOT, _RAW_ROOT = "results_root", "raw_root"
 
 
 def name_of(environment: str | None) -> str:
@@ -25,6 +27,20 @@ def results_folder(root: str, environment: str | None) -> str:
     return root if name == BASE else f"{root}/{name}"
 
 
+def _raw_root(path: str) -> str:
+    """A folder that the configuration can name, `~` written out.
+
+    Raises:
+        ConfigurationError: it holds braces, which are names of datasets and references in Kedro's configuration.
+    """
+    if {"{", "}"} & set(path):
+        raise ConfigurationError(
+            "the folder of raw data must not have braces in its name", where="raw_root, RAW= or BLOOD_KEDRO_RAW",
+            got=path, remedy="rename it, or name a link to it: ln -s '<folder>' raw",
+        )  # fmt: skip
+    return os.path.expanduser(path)  # noqa: PTH111 - a Path would change what it need not
+
+
 class EnvironmentConfigLoader(OmegaConfigLoader):
     """Reads configuration as Kedro does; `${globals:results_root}` is the folder of the environment that is read.
 
@@ -35,7 +51,9 @@ class EnvironmentConfigLoader(OmegaConfigLoader):
         super().__init__(*args, **kwargs)
         self._globals_oc = None  # what was resolved before the next line
         values = dict(self["globals"])
-        self["globals"] = {**values, _ROOT: results_folder(values[_ROOT], self.env)}
+        self["globals"] = {
+            **values, _ROOT: results_folder(values[_ROOT], self.env), _RAW_ROOT: _raw_root(str(values[_RAW_ROOT])),
+        }  # fmt: skip
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """As Kedro's; but the globals are those of this loader, not of the one that was made last."""
@@ -52,6 +70,14 @@ def config_loader(project: Path, environment: str | None = None) -> EnvironmentC
     environment = environment or os.environ.get("KEDRO_ENV") or None
     source = str(project / settings.CONF_SOURCE)
     return EnvironmentConfigLoader(conf_source=source, env=environment, **settings.CONFIG_LOADER_ARGS)
+
+
+def parameters_of_files(source: str, environment: str | None) -> dict[str, Any]:
+    """Parameters of a folder of configuration in an environment, without those of the command line."""
+    from kedro.framework.project import settings
+
+    loader = EnvironmentConfigLoader(conf_source=source, env=environment, **settings.CONFIG_LOADER_ARGS)
+    return dict(loader["parameters"])
 
 
 def results_root(project: Path, environment: str | None = None) -> Path:

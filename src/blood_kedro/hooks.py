@@ -9,6 +9,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
-from blood_kedro import configured
-from blood_kedro.environments import name_of
+from blood_kedro import configured, tracking_store
+from blood_kedro.environments import name_of, parameters_of_files
+from blood_kedro.library.core.errors import BloodKedroError, TrackingError
 from blood_kedro.library.core.git import commit_of
+from blood_kedro.mishaps import as_ours
 from blood_kedro.tracking import TAGS
 
 logger = logging.getLogger(__name__)
@@ -32,10 +36,79 @@ class ConfiguredNames:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Hand over the merged parameters, repetitions written out, before the pipelines are built."""
-        parameters = configured.complete(dict(context.config_loader["parameters"]))
+        """Hand over the merged parameters, repetitions written out, before the pipelines are built.
+
+        Raises:
+            ConfigurationError: `--params` has a key that nothing reads, or a value that cannot be meant.
+        """
+        merged = dict(context.config_loader["parameters"])
+        given = dict(context.config_loader.runtime_params or {})
+        if given:
+            from blood_kedro import given as given_parameters
+
+            source, environment = str(context.config_loader.conf_source), context.env
+            given_parameters.check_keys(given, parameters_of_files(source, environment))
+        parameters = configured.complete(merged)
+        if given:
+            given_parameters.check_values(given, parameters)
         context.config_loader["parameters"] = parameters
         configured.set_from(parameters)
+
+
+class TrackingStore:
+    """Sees that runs can be tracked before any is begun, and lets one run at a time make the tables of a database."""
+
+    def __init__(self) -> None:
+        self._uri = ""
+
+    @hook_impl(wrapper=True)
+    def after_context_created(self, context: KedroContext) -> Generator[None, None, None]:
+        """Around all others: kedro-mlflow asks the store for the experiment in its own.
+
+        Raises:
+            TrackingError: the store is away, broken, locked or cannot be written to.
+        """
+        self._uri = str(context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"])
+        if not self._uri.startswith("http"):
+            import mlflow.store.db.utils
+
+            mlflow.store.db.utils.MAX_RETRY_COUNT = 3  # ten take two minutes, and a wrong password stays wrong
+        with self._mishaps_are_ours():
+            tracking_store.check(self._uri)
+            with tracking_store.impatient(), tracking_store.sole_creator(self._uri):
+                return (yield)
+
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self) -> Generator[None, None, None]:
+        """The parent run is begun in kedro-mlflow's own."""
+        with self._mishaps_are_ours(), tracking_store.impatient():
+            return (yield)
+
+    @hook_impl(wrapper=True)
+    def on_pipeline_error(self, error: Exception) -> Generator[None, None, None]:
+        """When all others have put things in order, say what to do, where that is known."""
+        try:
+            with tracking_store.impatient():
+                yield
+        except Exception as further:  # in the same disk or server, most often: the first one is to be shown
+            logger.error("the run could not be closed: %s", further)
+        ours = as_ours(error)
+        if ours is not None and ours is not error:
+            raise ours from error
+
+    @contextmanager
+    def _mishaps_are_ours(self) -> Iterator[None]:
+        try:
+            yield
+        except BloodKedroError:
+            raise
+        except Exception as error:
+            ours = as_ours(error)
+            if ours is None:
+                raise
+            if isinstance(ours, TrackingError) and not ours.where:
+                ours = TrackingError(ours.what, where=self._uri, got=ours.got, remedy=ours.remedy)
+            raise ours from error
 
 
 class MlflowRunGuard:
@@ -45,11 +118,16 @@ class MlflowRunGuard:
     second session in one process log into the first one's run (facts-versions.md, section 1).
     """
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self) -> None:
-        """Turn SIGTERM into an exit, so that it is noticed, and drain whatever is open at the end of the process."""
+        """Turn SIGTERM into an exit, so that it is noticed, and drain whatever is open at the end of the process.
+
+        First of all, so that no run is begun that a signal could leave open; the same holds for a terminal that closes.
+        """
         try:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:  # nohup's is kept
+                    signal.signal(number, lambda signal_number, _: sys.exit(128 + signal_number))
         except ValueError:
             logger.debug("not in the main thread: SIGTERM keeps its handler")
         atexit.register(self._drain, "KILLED")
@@ -71,7 +149,12 @@ class MlflowRunGuard:
         import mlflow
 
         while mlflow.active_run():
-            mlflow.end_run(status)
+            try:
+                with nullcontext() if status == "FINISHED" else tracking_store.impatient():
+                    mlflow.end_run(status)
+            except Exception as error:  # a full disk, a server that has gone: the first error is to be shown, not this
+                logger.error("MLflow could not be told that the run is %s: %s", status, error)
+                return
 
 
 class StaleRuns:

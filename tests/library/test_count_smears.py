@@ -26,6 +26,8 @@ from blood_kedro.library.counting.reference import errors, mask_agreement, with_
 from blood_kedro.library.counting.run import Run, count_all
 from blood_kedro.library.counting.segment import Precomputed, Segment, Watershed
 from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.shipped.cell_detector import FoundCells
+from blood_kedro.library.shipped.segment import ShippedSegmenter
 
 GROUND, RED, NUCLEUS = (225, 224, 228), (200, 135, 150), (90, 50, 140)
 
@@ -119,6 +121,29 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
     assert made["sureness"].eq(0.5).all()
     dark = made[made["type"] == "dark"]
     assert sorted(dark["x_px"].round(-1)) == sorted(round(x, -1) for x, _, _ in VIOLET)
+
+
+def test_every_detection_is_one_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one of three that overlap, one so large that areas would make it two, and one that no stain fills."""
+    red = [(40, 40), (120, 40), (60, 120), (88, 120), (116, 120), (230, 120)]
+    path = save(tmp_path / "field.png", smear(320, 180, red))
+    wide = [(x - 18.0, y - 18.0, x + 18.0, y + 18.0) for x, y in red]
+    white = [(150.0, 60.0, 176.0, 90.0), (176.0, 60.0, 202.0, 90.0)]  # two that touch, small as lobes of one nucleus
+    boxes = np.array([*wide[:-1], (204, 94, 256, 146), (270, 20, 306, 56), *white])
+    labels = ["rbc"] * 7 + ["wbc"] * 2
+
+    class Found:
+        def predict(self, _rgb: np.ndarray, cell_px: float) -> FoundCells:
+            return FoundCells(boxes, labels, np.linspace(0.9, 0.6, len(boxes)), cell_px)
+
+    monkeypatch.setattr("blood_kedro.library.shipped.segment.load", lambda _name: Found())
+    settings = SmearInput(name="t", path=str(path), workers=1, resamples=50)
+    smears = open_smears([path], settings.tile_px, settings.overlap_px, tmp_path, Rejects("t"))
+    segment = ShippedSegmenter(settings.cell_px)
+    made = count_all(smears, settings, segment, BySegmenter(), tmp_path, tmp_path / "masks", Rejects("t"))
+    assert (made.totals["rbc"], made.totals["wbc"], len(made.cells)) == (7, 2, 9)
+    assert (made.cells["counted"] == 1).all()
+    assert made.cells["confidence"].min() == pytest.approx(0.6)
 
 
 def test_a_piece_keeps_its_kind_where_it_is_moved_or_clipped() -> None:
@@ -230,7 +255,7 @@ def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
     rejects = Rejects("t")
     made = count(tmp_path / "folder", tmp_path, rejects=rejects)
     assert made.counts["smear"].tolist() == ["b_png", "b_tif"]
-    assert [Path(str(r["path"])).name for r in rejects.rows] == ["notes.txt", "a.png"]
+    assert [Path(str(r["path"])).name for r in rejects.rows] == ["a.png", "notes.txt"]
     with pytest.raises(ValueError, match="either source or path"):
         SmearInput(name="t")
     with pytest.raises(ValueError, match="needs masks"):
@@ -246,7 +271,7 @@ def test_a_large_slide_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("blood_kedro.library.imaging.large._UNPACKED_PIXELS", 1000)
     made = count(tmp_path / "packed.tif", tmp_path / "work")
     assert made.counts.loc[0, "rbc"] == 187
-    (unpacked,) = (tmp_path / "work/unpacked").iterdir()
+    (unpacked,) = (tmp_path / "work/unpacked").glob("*.npy")
     changed = unpacked.stat().st_mtime_ns
     assert count(tmp_path / "packed.tif", tmp_path / "work").counts.loc[0, "rbc"] == 187
     assert unpacked.stat().st_mtime_ns == changed

@@ -343,7 +343,7 @@ def test_a_record_with_a_doi_is_fetched_file_by_file(
 
     monkeypatch.setattr(pooch.core, "doi_to_repository", lambda *_, **__: Record())
     monkeypatch.setattr(pooch.downloaders, "doi_to_repository", lambda *_, **__: Record())
-    fetch("a", entry(archives=(), doi="10.6084/m9.figshare.1"), tmp_path / "a", QUICK)
+    fetch("a", entry(archives=(), checks=(), doi="10.6084/m9.figshare.1"), tmp_path / "a", QUICK)
     assert set(content(tmp_path / "a")) == {f"set-main/{name}" for name in WHOLE}
     monkeypatch.setattr(Record, "populate_registry", lambda _, made: made.registry.update({"readme.pdf": "md5:0"}))
     with pytest.raises(DownloadError, match="holds no archive"):

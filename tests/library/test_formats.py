@@ -138,14 +138,14 @@ def test_coco_pictures_of_one_name_never_get_the_labels_of_each_other(tmp_path: 
 def test_coco_layout_of_detectron_keeps_its_splits(tmp_path: Path) -> None:
     for split, folder in (("train", "train2017"), ("val", "images/val2017")):
         image(tmp_path / folder / f"{split}.png")
-        row = {"image_id": 1, "category_id": [0] if split == "val" else 0, "bbox": [1, 2, 30, 40]}
+        row = {"image_id": 1, "category_id": 0, "bbox": [1, 2, 30, 40]}
         path = tmp_path / f"annotations/instances_{split}2017.json"
-        coco(path, [{"id": 1, "file_name": f"{split}.png"}], [row, {**row, "bbox": 5}])
+        coco(path, [{"id": 1, "file_name": f"{split}.png"}], [row, {**row, "bbox": 5}, {**row, "category_id": [0]}])
     tables = read(tmp_path, "coco")
     assert sorted(tables.index["official_split"]) == ["train", "val"]
     found = reasons(tables)
     assert "box is not four numbers: 5" in found["annotations/instances_train2017.json:2"]
-    assert "category [0]" in found["annotations/instances_val2017.json:1"]
+    assert "category [0]" in found["annotations/instances_val2017.json:3"]
 
 
 def test_yolo_boxes_polygons_names_and_faults(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_voc_anywhere_below_the_folder(tmp_path: Path) -> None:
     assert boxes(tables) == {("lab/train/photos/a", "rbc"): [10, 20, 40, 45]}
     assert tables.index["official_split"].tolist() == ["train"]
     assert reasons(tables)["train/photos/b.jpg"] == "its label file cannot be read"
-    assert "second file of the name" in reasons(read(tmp_path, "voc"))["train/photos/a.jpg"]
+    assert reasons(read(tmp_path, "voc"))["train/photos/a.jpg"] == "image without label file"
 
 
 def test_entries_that_cannot_be_meant() -> None:

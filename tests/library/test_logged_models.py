@@ -26,10 +26,11 @@ def test_a_classifier_of_cutouts_is_logged_without_a_warning(
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     weights = build_network(len(KINDS), side_px, 0.0).state_dict()
+    config = {"kinds": KINDS, "side_px": side_px, "cutout_cell_px": 36, "normalised": False}
     said = logging.getLogger("mlflow")
     monkeypatch.setattr(said, "propagate", True)
     with mlflow.start_run(), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        tracking.log_kind_classifier(ModelBundle(weights, {"kinds": KINDS, "side_px": side_px}))
+        tracking.log_kind_classifier(ModelBundle(weights, config))
     assert [str(each.message) for each in warned if "hint" in str(each.message)] == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 
-from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.large import image_files, names_of
+from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.detection.own import Found, Seen, look_at
+from blood_kedro.library.detection.tiled import detect_image
+from blood_kedro.library.imaging import large
+from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of
 from blood_kedro.library.imaging.read import inspect_image, read_rgb
 from blood_kedro.library.reporting.own_images import COCO, shown, write_own_report
+from blood_kedro.library.shipped.load import load
+from blood_kedro.library.sources.folders import ClassFolders
+from blood_kedro.library.sources.ingest import ingest
+from blood_kedro.library.sources.options import SourceOptions
 
 
 def picture(path: Path, form: str) -> Path:
@@ -69,3 +79,88 @@ def test_coco_names_the_files_that_annotation_tools_open(tmp_path: Path) -> None
     )
     content = json.loads((tmp_path / "own" / COCO).read_text())
     assert [image["file_name"] for image in content["images"]] == ["a.jpg"]
+
+
+def cells_at(look: Path, work: Path, rejects: Rejects) -> Found:
+    """What a detector that finds one cell in the middle of every picture says."""
+
+    def seen(pixels: np.ndarray) -> Seen:
+        height, width = pixels.shape[:2]
+        return Seen(np.array([[width / 4, height / 4, width / 2, height / 2]]), ["rbc"], np.ones(1))
+
+    return look_at(seen, [look], work, rejects)
+
+
+def test_bad_pictures_of_a_folder_are_rejects_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    picture(folder / "good.png", "PNG")
+    (folder / "cut.jpg").write_bytes(picture(tmp_path / "whole.jpg", "JPEG").read_bytes()[:200])
+    (folder / "text.tif").write_text("no picture")
+    (folder / "empty.bmp").touch()
+    os.mkfifo(folder / "pipe.png")
+    bad = {"cut.jpg", "text.tif", "empty.bmp", "pipe.png"}
+    for read in (
+        lambda rejects: cells_at(folder, tmp_path / "work", rejects).counts["image"].tolist(),
+        lambda rejects: [smear.name for smear in open_smears([folder], 512, 0, tmp_path / "work", rejects)],
+    ):
+        rejects = Rejects("own")
+        assert read(rejects) == ["good"]
+        assert {Path(str(row["path"])).name for row in rejects.rows if row["action"] == "dropped"} == bad
+    (folder / "good.png").unlink()
+    with pytest.raises(SourceNotFoundError, match=r"cut\.jpg: image cannot be decoded"):
+        cells_at(folder, tmp_path / "work", Rejects("own"))
+    with pytest.raises(SourceNotFoundError, match=r"cut\.jpg: image cannot be decoded"):
+        open_smears([folder], 512, 0, tmp_path / "work", Rejects("own"))
+
+
+def test_how_values_were_read_is_noted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = np.random.default_rng(0).integers(2000, 4000, (3, 40, 50)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="minisblack", compression="zlib")
+    said = []
+    for most in (40_000_000, 10, 10):  # in memory, unpacked to the disk, and found there
+        monkeypatch.setattr(large, "_UNPACKED_PIXELS", most)
+        rejects = Rejects("own")
+        open_smears([tmp_path / "a.tif"], 512, 0, tmp_path / "work", rejects)
+        said.append([str(row["reason"]) for row in rejects.rows])
+    assert said[0] == said[1] == said[2]
+    assert [len(said[0]), "2 of 3 pages" in said[0][0], "12 bits" in said[0][1]] == [2, True, True]
+
+
+def test_a_spoiled_unpacked_picture_is_unpacked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "_UNPACKED_PIXELS", 10)
+    path = picture(tmp_path / "a.png", "PNG")
+    found = opened(path, tmp_path / "work", Rejects("own"))
+    assert found is not None
+    found.file.write_bytes(found.file.read_bytes()[:200])
+    again = opened(path, tmp_path / "work", Rejects("own"))
+    assert again is not None
+    assert np.array_equal(pixels_of(again.file), read_rgb(path))
+
+
+def test_pictures_of_a_source_that_cannot_be_read_are_rejects(tmp_path: Path) -> None:
+    picture(tmp_path / "RBC/good.png", "PNG")
+    picture(tmp_path / "RBC/tiny.png", "PNG")
+    Image.new("RGB", (2, 2)).save(tmp_path / "RBC/tiny.png")
+    tifffile.imwrite(tmp_path / "RBC/stack.tif", np.full((2, 20, 30, 3), 200, np.uint8), photometric="rgb")
+    os.mkfifo(tmp_path / "RBC/pipe.png")
+    (tmp_path / "RBC/loop.jpg").symlink_to(tmp_path / "RBC/loop.jpg")
+    (tmp_path / "RBC/folder.tif").mkdir()
+    (tmp_path / "RBC" / os.fsdecode(b"\xff.png")).write_bytes((tmp_path / "RBC/good.png").read_bytes())
+    options = SourceOptions.model_validate({"name": "own", "adapter": "folders", "labels": {"RBC": "rbc"}})
+    tables = ingest(ClassFolders(options), tmp_path, strict=False)
+    assert tables.index["image_id"].tolist() == ["own/RBC/good", "own/RBC/stack", "own/RBC/tiny"]
+    dropped = tables.rejects[tables.rejects["action"] == "dropped"]
+    assert sorted(dropped["path"]) == ["RBC/\\xff.png", "RBC/folder.tif", "RBC/loop.jpg", "RBC/pipe.png"]
+    noted = tables.rejects[tables.rejects["action"] == "noted"]
+    assert noted["reason"].tolist() == ["not used: 1 of 2 pages; the first is read"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 3000), (3000, 7)])
+def test_a_picture_that_is_narrower_than_a_cell_shows_none(shape: tuple[int, int]) -> None:
+    def never(_: object) -> None:
+        raise AssertionError("the network is asked")
+
+    pixels = np.full((*shape, 3), 200, np.uint8)
+    assert len(detect_image(never, pixels, never).boxes) == 0  # type: ignore[arg-type]
+    for cell_px in (None, 40.0):
+        assert len(load("cells").predict(pixels, cell_px)) == 0

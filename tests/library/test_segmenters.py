@@ -208,7 +208,7 @@ def test_stored_masks_with_every_fault(tmp_path: Path) -> None:
     assert (found.box_xyxy_px, found.area_px2, found.score) == ((5, 10, 25, 20), 200, 0.97)
     reasons = {Path(str(row["path"])).name: str(row["reason"]) for row in rejects.rows}
     assert reasons == {
-        "1.png": "empty mask", "2.png": "mask of (30, 50), tile of (40, 50)", "3.png": "image cannot be decoded",
+        "1.png": "empty mask", "2.png": "mask of (30, 50), tile of (40, 50)", "3.png": "zero-byte file",
         "7.png": "row of the table without a mask",
     }  # fmt: skip
     (tmp_path / "tile.csv").unlink()

@@ -29,7 +29,11 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "BLOOD_KEDRO_RAW"}}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "BLOOD_KEDRO_RAW", "BLOOD_KEDRO_IMAGES"}
+    }
     return {**kept, "DO_NOT_TRACK": "true", "GIT_CEILING_DIRECTORIES": "/"}
 
 

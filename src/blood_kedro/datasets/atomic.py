@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from kedro.io.core import AbstractDataset, DatasetError
 
+from blood_kedro.library.core.errors import BloodKedroError, DataContractError
 from blood_kedro.library.core.files import write_atomically
 
 T = TypeVar("T")
@@ -35,12 +36,25 @@ class AtomicFileDataset(AbstractDataset[T, T | None], Generic[T]):
     def _write(self, path: Path, data: T) -> None: ...
 
     def load(self) -> T | None:
-        """The content, or None if it is optional and missing."""
+        """The content, or None if it is optional and missing.
+
+        Raises:
+            DatasetError: it is missing.
+            DataContractError: it is cut or damaged.
+        """
         if not self._filepath.is_file():
             if self._optional:
                 return None
             raise DatasetError(f"{self._filepath} does not exist: run the pipeline that makes it first")
-        return self._read(self._filepath)
+        try:
+            return self._read(self._filepath)
+        except BloodKedroError:
+            raise
+        except Exception as error:  # each format has its own kinds for a file that is cut or damaged
+            raise DataContractError(
+                "a saved result cannot be read", where=str(self._filepath),
+                got=f"{type(error).__name__}: {str(error)[:200]}", remedy="run the pipeline that makes it again",
+            ) from error  # fmt: skip
 
     def save(self, data: T) -> None:
         """Write the whole content or nothing."""

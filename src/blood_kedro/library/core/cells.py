@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.errors import DataContractError
+from blood_kedro.library.core.files import replaced_folder
 from blood_kedro.library.core.schemas import CellTable, conform
 
 TABLE, CROPS, MASKS, META = "cells.parquet", "crops.bin", "masks.bin", "meta.json"
+_AGAIN = "make the cells again (kedro run --pipelines=rbc_morphology --tags=cells)"
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,15 @@ def write_cells(folder: Path, cells: Iterable[Cell], side_px: int) -> Cells:
     Raises:
         DataContractError: a crop or mask has another size.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
     rows: list[dict[str, object]] = []
-    try:
-        with (temporary / CROPS).open("wb") as crops, (temporary / MASKS).open("wb") as masks:
+    with replaced_folder(folder) as new:
+        with (new / CROPS).open("wb") as crops, (new / MASKS).open("wb") as masks:
             for cell in cells:
                 _append(cell, side_px, crops, masks)
                 rows.append({**cell.facts, "has_mask": cell.mask is not None})
         table = conform(CellTable, rows)
-        table.to_parquet(temporary / TABLE, index=False)
-        (temporary / META).write_text(json.dumps({"side_px": side_px, "cells": len(table)}))
-        temporary.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        table.to_parquet(new / TABLE, index=False)
+        (new / META).write_text(json.dumps({"side_px": side_px, "cells": len(table)}))
     return read_cells(folder)
 
 
@@ -108,15 +101,15 @@ def read_cells(folder: Path) -> Cells:
     if missing:
         raise DataContractError(
             "folder of cells is incomplete", where=str(folder), got=f"no {', '.join(missing)}",
-            remedy="make the cells again (kedro run --pipelines=rbc_morphology --tags=cells)",
+            remedy=_AGAIN,
         )  # fmt: skip
-    meta = json.loads((folder / META).read_text())
-    table, side = CellTable.validate(pd.read_parquet(folder / TABLE)), meta["side_px"]
-    size = (folder / CROPS).stat().st_size
-    if not len(table) == meta["cells"] == size // (side * side * 3):
+    table, side = _table(folder)
+    found = [(folder / name).stat().st_size for name in (CROPS, MASKS)]
+    wanted = [len(table) * side * side * bands for bands in (3, 1)]
+    if found != wanted:
         raise DataContractError(
-            "table and crops disagree in number", where=str(folder), got=f"{len(table)} rows, {size} bytes of crops",
-            expected=f"{meta['cells']} cells of {side} px", remedy="make the cells again",
+            "table and crops disagree in number", where=str(folder), got=f"{found} bytes of crops and masks",
+            expected=f"{wanted} for {len(table)} cells of {side} px", remedy=_AGAIN,
         )  # fmt: skip
     shape = (len(table), side, side)
     if not len(table):
@@ -124,3 +117,26 @@ def read_cells(folder: Path) -> Cells:
     crops = np.memmap(folder / CROPS, np.uint8, "r", shape=(*shape, 3))
     masks = np.memmap(folder / MASKS, np.bool_, "r", shape=shape)
     return Cells(table, crops, masks)
+
+
+def _table(folder: Path) -> tuple[pd.DataFrame, int]:
+    """The table, and the side of a crop, px.
+
+    Raises:
+        DataContractError: one of the two is cut or damaged, or they disagree.
+    """
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        side, cells = int(meta["side_px"]), int(meta["cells"])
+        table = pd.read_parquet(folder / TABLE)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataContractError(
+            "folder of cells is damaged", where=str(folder), got=f"{type(error).__name__}: {str(error)[:200]}",
+            remedy=_AGAIN,
+        ) from error  # fmt: skip
+    if len(table) != cells:
+        raise DataContractError(
+            "table and crops disagree in number", where=str(folder), got=f"{len(table)} rows",
+            expected=f"{cells} cells", remedy=_AGAIN,
+        )  # fmt: skip
+    return CellTable.validate(table), side

@@ -59,3 +59,15 @@ class UnsafeFileError(BloodKedroError):
 
 class TrainingDivergedError(BloodKedroError):
     """A loss became infinite or no number: what would be trained on is worthless."""
+
+
+class OutputError(BloodKedroError):
+    """A result cannot be written: a full disk, a read-only folder, a file where a folder should be."""
+
+
+class TrackingError(BloodKedroError):
+    """Where runs are tracked cannot be reached, or cannot be written to."""
+
+
+class PortTakenError(BloodKedroError):
+    """Another program listens where a page is to be served."""

@@ -1,21 +1,30 @@
-"""A trained model as a folder: `weights.safetensors` and `config.json` (options, classes, fingerprints)."""
+"""A trained model as a folder: `weights.safetensors` and `config.json` (options, classes, fingerprints, digests)."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_kedro.library.core.errors import DataContractError
+from blood_kedro.library.core.errors import ConfigurationError, DataContractError, UnsafeFileError
+from blood_kedro.library.core.files import replaced_folder
+from blood_kedro.library.core.hashing import sha256_of_file
 from blood_kedro.library.core.records import Record, place, read_record
+from blood_kedro.library.core.weights import fill, read_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+# In the config: SHA-256 of the file of weights, and of all else that the config says (classes in their order, options).
+DIGEST, CONFIG_DIGEST = "weights_sha256", "config_sha256"
+_MOST_CONFIG_BYTES = 64 << 20
+# What networks raise for options that nobody checked.
+_OF_OPTIONS = (ConfigurationError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError)
+_REMEDY = "train it again, or copy the whole folder again from where it was saved; a shipped model: install the package"
 
 
 @dataclass(frozen=True)
@@ -23,38 +32,54 @@ class ModelBundle:
     """Weights by layer name, and all that is needed to rebuild and judge the model (JSON-like).
 
     `record` says where and on what a saved model was trained; None while it is new, or where nobody wrote it down.
+    `folder` is where it was read from; None while it is new.
     """
 
     weights: dict[str, Tensor]
     config: dict[str, Any]
     record: Record | None = None
+    folder: Path | None = field(default=None, compare=False)
 
 
 def save_bundle(bundle: ModelBundle, folder: Path) -> None:
-    """Write the folder whole: it is filled under a temporary name and then renamed."""
+    """Write the folder whole: it is filled under a temporary name and then takes the place of an earlier one."""
     from safetensors.torch import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
-    try:
-        save_file({name: value.contiguous() for name, value in bundle.weights.items()}, temporary / WEIGHTS)
-        (temporary / CONFIG).write_text(json.dumps(bundle.config, indent=1))
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replaced_folder(folder) as new:
+        save_file({name: value.contiguous() for name, value in bundle.weights.items()}, new / WEIGHTS)
+        config = {**bundle.config, DIGEST: sha256_of_file(new / WEIGHTS)}
+        (new / CONFIG).write_text(json.dumps(signed(config), indent=1), encoding="utf-8")
+
+
+def signed(config: dict[str, Any]) -> dict[str, Any]:
+    """A config with the digest of all that it says."""
+    return {**config, CONFIG_DIGEST: _digest_of(config)}
 
 
 def load_config(folder: Path) -> dict[str, Any]:
     """What a saved model says of itself, without its weights.
 
     Raises:
-        DataContractError: there is none.
+        DataContractError: there is none, or it is cut, damaged or other than it was saved.
     """
     _check(folder)
-    config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    path = folder / CONFIG
+    try:
+        if path.stat().st_size > _MOST_CONFIG_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unusable(path, f"{type(error).__name__}: {str(error)[:200]}", "a JSON object") from error
+    if not isinstance(config, dict):
+        raise _unusable(path, type(config).__name__, "a JSON object")
+    absent = [name for name in (DIGEST, CONFIG_DIGEST) if not isinstance(config.get(name), str)]
+    if absent:
+        raise _unusable(path, f"no {', '.join(absent)}", "digests of the weights and of itself, as saving writes them")
+    if config[CONFIG_DIGEST] != _digest_of(config):
+        raise _unusable(path, "another text than was saved: its digest does not fit", config[CONFIG_DIGEST])
+    for name in ("classes", "kinds"):
+        if name in config and not _names(config[name]):
+            raise _unusable(path, f"{name}: {str(config[name])[:100]}", "a list of names, each once")
     return config
 
 
@@ -62,12 +87,49 @@ def load_bundle(folder: Path) -> ModelBundle:
     """Read a folder.
 
     Raises:
-        DataContractError: it, or a part of it, is missing.
+        DataContractError: it, or a part of it, is missing, cut, damaged or other than it was saved.
+        UnsafeFileError: the weights are not those that the config was written for.
     """
-    from safetensors.torch import load_file
-
     config = load_config(folder)
-    return ModelBundle(load_file(folder / WEIGHTS), config, read_record(place(folder, is_model=True)))
+    path = folder / WEIGHTS
+    found = sha256_of_file(path)
+    if found != config[DIGEST]:
+        raise UnsafeFileError(
+            "the weights of a model are other ones than its config.json was written for", where=str(path.absolute()),
+            got=f"SHA-256 {found}, {path.stat().st_size:,} bytes", expected=config[DIGEST], remedy=_REMEDY,
+        )  # fmt: skip
+    weights = read_weights(path, _REMEDY)
+    del config[DIGEST], config[CONFIG_DIGEST]  # of the files; what is saved next has others
+    return ModelBundle(weights, config, read_record(place(folder, is_model=True)), folder)
+
+
+def rebuilt(bundle: ModelBundle, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
+    """The network of a bundle with its weights, ready to predict.
+
+    Args:
+        bundle: the model.
+        build: makes the network from the config, with any weights.
+
+    Raises:
+        DataContractError: the config does not describe a network of this project, or the weights are not its own.
+    """
+    where = "a model" if bundle.folder is None else str(bundle.folder.absolute())
+    return fill(built(bundle, build), bundle.weights, where, _REMEDY)
+
+
+def built(bundle: ModelBundle, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
+    """The network that a config describes, with whatever weights `build` gives it.
+
+    Raises:
+        DataContractError: it describes none.
+    """
+    try:
+        return build(bundle.config)
+    except _OF_OPTIONS as error:
+        where = Path("config") if bundle.folder is None else bundle.folder / CONFIG
+        raise _unusable(
+            where, f"{type(error).__name__}: {str(error)[:200]}", "the options of a network of this project"
+        ) from error
 
 
 def _check(folder: Path) -> None:
@@ -80,3 +142,22 @@ def _check(folder: Path) -> None:
         raise DataContractError(
             "model bundle is incomplete", where=str(folder), got=f"no {', '.join(missing)}", remedy="train it again"
         )
+
+
+def _unusable(path: Path, got: str, expected: str) -> DataContractError:
+    return DataContractError(
+        "what a model says of itself cannot be used", where=str(path), got=got, expected=expected, remedy=_REMEDY
+    )
+
+
+def _digest_of(config: dict[str, Any]) -> str:
+    """Of the content, not of blanks and the order of names."""
+    said = {name: value for name, value in config.items() if name != CONFIG_DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _names(value: object) -> bool:
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value)
+    )  # fmt: skip

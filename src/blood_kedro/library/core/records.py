@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blood_kedro.library.core.files import write_bytes_atomically
+
+logger = logging.getLogger(__name__)
 
 IN_MODEL, BESIDE = "record.json", ".records"
 CORPUS = "unified_summary"
@@ -66,14 +69,30 @@ def write_record(file: Path, record: Record) -> None:
 
 
 def read_record(file: Path) -> Record | None:
-    """The record; None where there is none."""
-    return parse(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    """The record; None where there is none, or one that is cut or damaged: that is said in the log."""
+    if not file.is_file():
+        return None
+    try:
+        return parse(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        logger.warning("the record %s is damaged and counts as none: %s: %s", file, type(error).__name__, error)
+        return None
 
 
 def parse(content: dict[str, Any]) -> Record:
-    """A record from its JSON."""
+    """A record from its JSON.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is no record.
+    """
     states = {name: [Data(**state) for state in found] for name, found in content["data"].items()}
-    return Record(**{**content, "data": states})
+    record = Record(**{**content, "data": states})
+    said = [record.dataset, record.node, record.environment, record.made, *record.unknown]
+    said += [state.fingerprint for found in states.values() for state in found]
+    numbers = [number for found in states.values() for state in found for number in state.pictures.values()]
+    if not all(isinstance(text, str) for text in said) or not all(isinstance(number, int) for number in numbers):
+        raise TypeError("texts or numbers of another type")
+    return record
 
 
 def read_all(folder: Path) -> dict[str, Record]:

@@ -67,6 +67,9 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
         kinds: of each tile, `(N, 3)` probabilities of `KINDS` for its masks.
         options: how to count.
 
+    Where masks have kinds they are a detector's, which told overlapping cells apart and left out what is none: each is
+    one cell.
+
     Returns:
         `counts` holds `smear, rbc, wbc, platelet, rule`, the red cells by each rule (`rbc_instances, rbc_kde_peaks,
         rbc_mode`), `rbc_interval_95` of the rule that counts, over `tiles` (None for a single one), `overlap_ratio`,
@@ -80,12 +83,14 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     tile_of = np.repeat(np.arange(len(grid.places)), [len(tile) for tile in masks.pieces])
     joined = joined_masks(flat, numbers)
     cells = _table(joined, flat, numbers, shares, tile_of, grid)
-    debris = _debris(cells, options)
+    detected = bool(flat) and all(each.kind is not None for each in flat)
+    debris = np.zeros(len(cells), np.bool_) if detected else _debris(cells, options)
     clump = _clumps(numbers, masks, grid, cells["label"].to_numpy(object), debris)
     joined = [each for each, gone in zip(joined, debris, strict=True) if not gone]
     cells = cells[~debris].reset_index(drop=True)
     cells["cell"] = np.arange(1, len(cells) + 1)
-    cells["clump"] = pd.factorize(_lobes_together(cells, clump[~debris], options))[0] + 1
+    clump = clump[~debris] if detected else _lobes_together(cells, clump[~debris], options)
+    cells["clump"] = pd.factorize(clump)[0] + 1
     cells["cells_in_clump"] = cells.groupby("clump")["cell"].transform("size").astype(np.int64)
     red = cells["label"].eq("rbc").to_numpy()
     areas = cells["area_px2"].to_numpy(np.float64)
@@ -95,7 +100,7 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     components = clumps["area_px2"].sum().to_numpy(np.float64)
     rule = kde_peaks(components)
     by_instance = cells_by_instance(areas, mode, cells["solidity"].to_numpy(np.float64))
-    if flat and all(each.kind is not None for each in flat):  # a detector's: it told overlapping cells apart
+    if detected:
         by_instance = np.ones_like(by_instance)
     counted = {
         "instances": by_instance[red],
@@ -109,8 +114,8 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     counts: dict[str, Any] = {
         "smear": name,
         "rbc": totals[options.count_rule],
-        # What touches is one white cell (paper 004, section 3.6).
-        "wbc": int(cells.loc[white, "clump"].nunique()),
+        # What touches is one white cell (paper 004, section 3.6), where nobody told touching ones apart.
+        "wbc": int(white.sum()) if detected else int(cells.loc[white, "clump"].nunique()),
         "platelet": int(cells["label"].eq("platelet").sum()),
         "rule": options.count_rule,
         **{f"rbc_{rule_name}": total for rule_name, total in totals.items()},

@@ -11,6 +11,9 @@ from scipy import ndimage
 
 from blood_kedro.library.counting.pieces import EIGHT, Piece, overlaps, piece
 
+# Why a mask is dropped, as the log of tiles has it.
+REASONS = ("too_small", "too_large", "unstained", "repeated", "clump", "part")
+
 
 class FilterOptions(BaseModel):
     """Areas in single red cells.
@@ -58,7 +61,7 @@ def filter_pieces(
         cell_px: usual diameter of a red cell.
     """
     single = single_area(cell_px)
-    dropped = {"too_small": 0, "too_large": 0, "unstained": 0, "repeated": 0, "clump": 0, "part": 0}
+    dropped = dict.fromkeys(REASONS, 0)
     kept = []
     for each in pieces:
         reason = _alone(each, options, height_px, width_px, absorbance, single)

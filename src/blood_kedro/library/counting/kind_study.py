@@ -266,7 +266,7 @@ def fine_tuned_from(network: nn.Module, start: ModelBundle, options: KindClassif
         ConfigurationError: it was made for cutouts of another size.
     """
     own = network.state_dict()
-    fitting = {name: value for name, value in start.weights.items() if own[name].shape == value.shape}
+    fitting = {name: value for name, value in start.weights.items() if name in own and own[name].shape == value.shape}
     last = next(reversed(own)).split(".")[0]
     if any(name not in fitting and not name.startswith(f"{last}.") for name in own):
         raise ConfigurationError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -119,10 +119,22 @@ def build_network(kinds: int, side_px: int, dropout: float) -> nn.Module:
 
 
 def load_network(bundle: ModelBundle) -> nn.Module:
-    """The classifier of a bundle, ready to predict."""
-    network = build_network(len(bundle.config["kinds"]), int(bundle.config["side_px"]), 0.0)
-    network.load_state_dict(bundle.weights)
-    return network.eval()
+    """The classifier of a bundle, ready to predict.
+
+    Raises:
+        DataContractError: the config does not describe such a classifier, or the weights are not its own.
+    """
+    from blood_kedro.library.core.model_bundle import rebuilt
+
+    return rebuilt(bundle, _network)
+
+
+def _network(config: dict[str, Any]) -> nn.Module:
+    """Raises what a config raises that lacks what naming needs, too."""
+    unknown = set(config["kinds"]) - set(KINDS)
+    if "normalised" not in config or unknown or not float(config["cutout_cell_px"]) > 0:
+        raise ValueError(f"kinds {config['kinds']}, cutout_cell_px {config['cutout_cell_px']}")
+    return build_network(len(config["kinds"]), int(config["side_px"]), 0.0)
 
 
 def probabilities(network: nn.Module, cutouts: npt.NDArray[np.uint8]) -> Floats:

@@ -16,7 +16,7 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.cells import Counted, count_smear
 from blood_kedro.library.counting.kinds import KINDS, Floats, Namer
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.outputs import write_masks
+from blood_kedro.library.counting.outputs import masks_written, write_masks
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment import Masks, Segment, prepared, read_tiles, segment_smears
 from blood_kedro.library.counting.smear import RgbImage, Smear
@@ -62,7 +62,8 @@ def count_all(
         segment: the segmenter.
         namer: tells kinds of cells apart.
         work_folder: keeps finished tiles.
-        output_folder: gets label images, coloured masks and contours, if asked for.
+        output_folder: becomes label images, coloured masks and contours, and nothing else; those of an earlier count
+            are gone even where none are asked for now.
         rejects: see above.
         name_types: names types and shapes of cells; where it is given, cells have `type` and `sureness`.
     """
@@ -70,22 +71,23 @@ def count_all(
     segmented = segment_smears(smears, options, segment, work_folder)
     counts, cells, fields, kept = [], [], [], []
     first: Counted | None = None
-    for smear, folder in segmented:
-        masks = read_tiles(smear, folder)
-        counted = count_smear(smear.name, smear.grid, masks, _kinds(smear, masks, namer, options), options)
-        for row in masks.log[masks.log["error"] != ""].to_dict("records"):
-            rejects.add(f"{smear.name}/{row['tile']}", "image", "dropped", str(row["error"]))
-        for path, reason in masks.rejects:
-            rejects.add(path, "cell", "dropped", reason)
-        counts.append(counted.counts)
-        named = counted.cells if name_types is None else _with_types(smear, counted, options, name_types)
-        cells.append(named.assign(smear=smear.name))
-        fields.append(masks.log.merge(counted.fields, on="tile").assign(smear=smear.name))
-        if options.write_masks:
-            write_masks(output_folder, smear.name, counted)
-        if options.reference_masks:
-            kept.append((smear, masks))
-        first = counted if first is None else first
+    with masks_written(output_folder, wanted=options.write_masks) as masks_folder:
+        for smear, folder in segmented:
+            masks = read_tiles(smear, folder)
+            counted = count_smear(smear.name, smear.grid, masks, _kinds(smear, masks, namer, options), options)
+            for row in masks.log[masks.log["error"] != ""].to_dict("records"):
+                rejects.add(f"{smear.name}/{row['tile']}", "image", "dropped", str(row["error"]))
+            for path, reason in masks.rejects:
+                rejects.add(path, "cell", "dropped", reason)
+            counts.append(counted.counts)
+            named = counted.cells if name_types is None else _with_types(smear, counted, options, name_types)
+            cells.append(named.assign(smear=smear.name))
+            fields.append(masks.log.merge(counted.fields, on="tile").assign(smear=smear.name))
+            if masks_folder is not None:
+                write_masks(masks_folder, smear.name, counted)
+            if options.reference_masks:
+                kept.append((smear, masks))
+            first = counted if first is None else first
     if first is None:
         raise ValueError("no smear was given")
     table = pd.DataFrame(counts)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, masks_to_boxes
 
 from blood_kedro.library.core.errors import WeightsNotFoundError
+from blood_kedro.library.core.weights import check_finite
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.counting.sam_options import SamOptions
 
@@ -38,13 +39,14 @@ class SamSegmenter:
         try:
             model: Any = SamModel.from_pretrained(options.checkpoint, local_files_only=local, dtype=kind)
             self.processor: Any = SamProcessor.from_pretrained(options.checkpoint, local_files_only=local)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # transformers and safetensors raise many kinds for files that are cut or foreign
             raise WeightsNotFoundError(
                 "there is no SAM checkpoint", where=options.checkpoint, got=f"{type(error).__name__}: {error}"[:300],
                 expected="a folder with config.json, model.safetensors and preprocessor_config.json",
                 remedy="set sam.checkpoint to such a folder, or sam.download: true where the hub can be reached (2.6 GB"
                 " for facebook/sam-vit-huge), or choose segmenter: watershed, unet or precomputed, which need none",
             ) from error  # fmt: skip
+        check_finite(model.state_dict(), options.checkpoint, "fetch the checkpoint again (sam.checkpoint)")
         self.model: Any = model.to(self.device).eval()
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> list[Piece]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.files import write_atomically
+from blood_kedro.library.core.files import remove, write_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.masks import decode_rle, encode_rle
 from blood_kedro.library.core.processes import in_processes, on_cluster
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.contrast import brightened, equalised
-from blood_kedro.library.counting.filters import filter_as_published, filter_pieces, single_area
+from blood_kedro.library.counting.filters import REASONS, filter_as_published, filter_pieces, single_area
 from blood_kedro.library.counting.options import Segmentation, SmearInput
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.precomputed import read_masks
@@ -26,6 +27,8 @@ from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.counting.tiles import Place
 from blood_kedro.library.counting.watershed import watershed_pieces
 from blood_kedro.library.imaging.segmentation import flat_field_green
+
+logger = logging.getLogger(__name__)
 
 RgbImage = npt.NDArray[np.uint8]
 # Name and pixels of a tile to its masks; what cannot be used goes to the rejects.
@@ -68,7 +71,7 @@ def segment_smears(
     tasks = []
     for smear, folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        tasks += [(smear, p, folder) for p in smear.grid.places if not (folder / f"{p.name}{_DONE}").is_file()]
+        tasks += [(smear, p, folder) for p in smear.grid.places if not _whole(folder / f"{p.name}{_DONE}")]
     work = _Tile(options, segment)
     # One SAM, which may be on a GPU; a few tiles are done sooner than processes have started.
     if options.segmenter == "sam" or len(tasks) <= 2:
@@ -97,9 +100,35 @@ def read_tiles(smear: Smear, folder: Path) -> Masks:
     tables = []
     for place in smear.grid.places:
         done, failed = (folder / f"{place.name}{suffix}" for suffix in (_DONE, _FAILED))
-        tables.append(pd.read_parquet(done if done.is_file() else failed))
+        tables.append(_read(done if done.is_file() else failed))
     rejects = [(str(path), str(reason)) for table in tables for path, reason in table.attrs["rejects"]]
     return Masks([list(_pieces(t)) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]), rejects)
+
+
+def _whole(path: Path) -> bool:
+    """Whether a finished tile is there and can be read; one that is cut or damaged is removed, and the log says so."""
+    if not path.exists():
+        return False
+    try:
+        for _ in _pieces(_read(path)):
+            pass
+    except Exception as error:  # pyarrow raises many kinds for a file that is cut or is another one
+        logger.warning("tile %s is damaged and done again: %s: %s", path, type(error).__name__, str(error)[:200])
+        remove(path)
+        return False
+    return True
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A tile's table, checked against the sums beside its pages.
+
+    Raises:
+        ValueError: it is another table.
+    """
+    table = pd.read_parquet(path, page_checksum_verification=True)
+    if list(table.columns) != _COLUMNS or not isinstance(table.attrs.get("log"), dict) or "rejects" not in table.attrs:
+        raise ValueError("no table of masks")
+    return table
 
 
 def _pieces(table: pd.DataFrame) -> Iterator[Piece]:
@@ -136,7 +165,9 @@ class _Tile:
         table.attrs["log"] = {**log, "seconds": time.perf_counter() - start}
         table.attrs["rejects"] = [[str(row["path"]), str(row["reason"])] for row in rejects.rows]
         suffix = _FAILED if log["error"] else _DONE
-        write_atomically(folder / f"{place.name}{suffix}", lambda path: table.to_parquet(path, index=False))
+        write_atomically(
+            folder / f"{place.name}{suffix}", lambda path: table.to_parquet(path, index=False, write_page_checksum=True)
+        )
 
 
 def prepared(rgb: RgbImage, options: Segmentation) -> tuple[RgbImage, float]:
@@ -148,6 +179,8 @@ def prepared(rgb: RgbImage, options: Segmentation) -> tuple[RgbImage, float]:
 def filtered(found: Sequence[Piece], rgb: RgbImage, options: Segmentation) -> tuple[list[Piece], dict[str, int]]:
     """What is left of the masks of a tile by the rule that the options name, and how many each rule dropped."""
     height, width = rgb.shape[:2]
+    if found and all(each.kind is not None for each in found):  # a detector's, which has judged them itself
+        return list(found), dict.fromkeys(REASONS, 0)
     if options.filter_rule == "published":
         kept = filter_as_published(found, height, width)
         return kept, {"published": len(found) - len(kept)}

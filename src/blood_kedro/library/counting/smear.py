@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.tiles import Grid, Place, cut_into_tiles, grids, make_grids
-from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
+from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of, version_of
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
@@ -70,28 +71,28 @@ def open_smears(
     else:
         smears = _of_images(files, tile_px, overlap_px, work_folder, rejects)
     if not smears:
+        said = rejects.reasons()
         raise SourceNotFoundError(
             "no image to count", where=", ".join(str(p.absolute()) for p in paths[:3]),
-            got="no such path" if not any(p.exists() for p in paths) else "no readable image",
+            got="; ".join(filter(None, ["no readable image" if any(map(_is_there, paths)) else "no such path", said])),
             expected=f"an image, or a folder of images ({', '.join(sorted(SUFFIXES))})",
             remedy="correct sam_counting.input (or the path of the entry under sam_counting.inputs)",
         )  # fmt: skip
     return smears
 
 
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
 def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects) -> list[Smear]:
     smears = []
     for file, name in zip(files, names_of(files), strict=True):
-        try:
-            version = version_of([file])
-            ready = readable_in_parts(file, version, work_folder)
-            height, width = pixels_of(ready).shape[:2]
-        except BadInputError as error:
-            rejects.add(file, "image", "dropped", error.what)
+        found = opened(file, work_folder, rejects)
+        if found is None:
             continue
-        smears.append(
-            Smear(name, cut_into_tiles(width, height, tile_px, overlap_px), _Window(ready), version, file.name)
-        )
+        grid = cut_into_tiles(found.width_px, found.height_px, tile_px, overlap_px)
+        smears.append(Smear(name, grid, _Window(found.file), found.version, file.name))
     return smears
 
 

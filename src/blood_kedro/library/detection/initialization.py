@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
-from blood_kedro.library.core.errors import ConfigurationError, UnsafeFileError, WeightsNotFoundError
+from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
+from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.detection.network import Anchors, build_network
 from blood_kedro.library.training import packaged_weights
 
@@ -191,27 +191,9 @@ def file_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsNotFoundError: there is no such file.
         UnsafeFileError: it holds anything but tensors.
+        DataContractError: it is cut or damaged, or holds values that are no numbers.
     """
-    import torch
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise WeightsNotFoundError(
-            "the file of weights does not exist", where=str(path.absolute()), remedy="correct initialization.path"
-        )
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise UnsafeFileError(
-            "the file of weights is a pickle that holds more than tensors; loading it could run foreign code",
-            where=str(path.absolute()),
-            got=str(error).splitlines()[0],
-            expected="a state dict of tensors, or safetensors",
-            remedy="have whoever made it save the state dict alone",
-        ) from error
-    return state
+    return read_weights(path, "correct initialization.path, or take the file from where it came from again")
 
 
 def _load(module: Any, weights: dict[str, Tensor], origin: str, class_layers: tuple[str, ...]) -> None:  # noqa: ANN401

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import COARSE, coarse
 from blood_kedro.library.detection.options import OwnImages
-from blood_kedro.library.imaging.large import image_files, names_of, pixels_of, readable_in_parts, version_of
+from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of
 
 CELL_COLUMNS = ["image", "cell", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
 
@@ -92,12 +92,10 @@ def look_at(
     given: dict[str, str] = {}
     listed = image_files(paths, rejects)
     for file, name in zip(listed, names_of(listed), strict=True):
-        try:
-            ready = readable_in_parts(file, version_of([file]), work_folder)
-            pixels = pixels_of(ready)
-        except BadInputError as error:
-            rejects.add(file, "image", "dropped", error.what)
+        ready = opened(file, work_folder, rejects)
+        if ready is None:
             continue
+        pixels = pixels_of(ready.file)
         seen = look(pixels)
         columns = [*CELL_COLUMNS, *seen.more]
         for cell, (box, label, score, *more) in enumerate(
@@ -109,10 +107,10 @@ def look_at(
             {"image": name, "width_px": pixels.shape[1], "height_px": pixels.shape[0],
              **{kind: kinds.count(kind) for kind in COARSE}, **seen.facts}
         )  # fmt: skip
-        files[name], given[name] = ready, file.name
+        files[name], given[name] = ready.file, file.name
     if not files:
         raise SourceNotFoundError(
-            "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]),
+            "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]), got=rejects.reasons(),
             expected="an image, or a folder of images", remedy="correct detection.input",
         )  # fmt: skip
     return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)

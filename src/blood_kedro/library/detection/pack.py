@@ -20,6 +20,7 @@ from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.plain import from_plain, to_plain
+from blood_kedro.library.core.weights import read_weights
 
 SPLITS = ("train", "val", "test")
 IMAGES = "images"
@@ -76,8 +77,6 @@ def read_pack(folder: Path, name: str) -> Packed:
     Raises:
         DataContractError: a part of it is missing.
     """
-    import torch
-
     own = folder / name
     needed = [own / "regimen.json", folder / IMAGES, folder / "coco_train.json", folder / "coco_val.json"]
     missing = [path for path in needed if not path.exists()]
@@ -95,7 +94,7 @@ def read_pack(folder: Path, name: str) -> Packed:
     }
     pretrained = None
     if (own / "pretrained.pt").is_file():
-        pretrained = ModelBundle(torch.load(own / "pretrained.pt", map_location="cpu", weights_only=True), {})
+        pretrained = ModelBundle(read_weights(own / "pretrained.pt", "pack the regimen again (make pack)"), {})
     cutouts = load_cutouts(own / "cutouts.npz") if (own / "cutouts.npz").is_file() else []
     regimen = from_plain(json.loads((own / "regimen.json").read_text()))
     return Packed(regimen, coco, folder / IMAGES, pretrained, cutouts)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
 from blood_kedro.library.core.plain import from_plain
 
 if TYPE_CHECKING:
@@ -16,19 +16,28 @@ if TYPE_CHECKING:
 
 
 def load_detector(bundle: ModelBundle) -> FasterRCNN:
-    """The network of a bundle, ready to predict."""
-    from blood_kedro.library.detection.network import build_network
+    """The network of a bundle, ready to predict.
 
-    config = bundle.config
-    network = build_network(
+    Raises:
+        DataContractError: the config does not describe a detector, or the weights are not its own.
+    """
+    network: FasterRCNN = rebuilt(bundle, network_of)
+    return network
+
+
+def network_of(config: dict[str, Any]) -> FasterRCNN:
+    """The network that a config describes, with random weights."""
+    from blood_kedro.library.detection.network import build_network
+    from blood_kedro.library.detection.transforms import preprocessing
+
+    preprocessing(config["regimen"]["augmentation"])  # a detector without it cannot be shown a picture
+    return build_network(
         from_plain(config["regimen"]["network"]),
         len(config["classes"]) + 1,
         config["image_mean"],
         config["image_std"],
         config["anchors_px"],
     )
-    network.load_state_dict(bundle.weights)
-    return network.eval()
 
 
 def predict(bundle: ModelBundle, coco: dict[str, Any], images: Path) -> tuple[list[dict[str, Any]], float]:

@@ -10,12 +10,15 @@ import pandas as pd
 
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
+from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.detection.fit import Fit, identity_of, without_source
-from blood_kedro.library.detection.initialization import file_weights
+from blood_kedro.library.detection.predict import network_of
 
 if TYPE_CHECKING:
     from blood_kedro.library.detection.options import Regimen
+
+_AGAIN = "copy the folder again, whole, from where it was trained, or train again (scripts/train_detector.py)"
 
 
 def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[str, Any]) -> Fit:
@@ -31,7 +34,7 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
             "no finished training in this folder", where=str(folder.absolute()), got="no job.json",
             remedy="correct trained_in, or run scripts/train_detector.py again: it goes on where it stopped",
         )  # fmt: skip
-    config = json.loads((folder / "config.json").read_text())
+    config, history = _told(folder, job)
     here, there = identity_of(regimen), identity_of(config["regimen"])
     other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if other:
@@ -47,10 +50,30 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
             "this training saw other data than the unified corpus holds now", where=str(folder.absolute()),
             got=config["data_fingerprint"], expected=data, remedy="pack the data again (make pack) and train again",
         )  # fmt: skip
-    config["trained_in"] = json.loads(job.read_text())
-    table = pd.read_csv(folder / "history.csv")
-    history = [{str(name): float(value) for name, value in row.items()} for row in table.to_dict("records")]
-    return Fit(ModelBundle(file_weights(folder / "weights.pt"), config), history)
+    weights = read_weights(folder / "weights.pt", _AGAIN)
+    made = Fit(ModelBundle(weights, config, folder=folder), history)
+    rebuilt(made.bundle, network_of)  # weights that do not fit are better found here than by whoever predicts
+    return made
+
+
+def _told(folder: Path, job: Path) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Config and history of a training.
+
+    Raises:
+        DataContractError: a file is missing, cut or damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["trained_in"] = json.loads(job.read_text(encoding="utf-8"))
+        config["regimen"].keys(), config["data_fingerprint"], config["trained_in"].keys()
+        table = pd.read_csv(folder / "history.csv")
+        return config, [{str(name): float(value) for name, value in row.items()} for row in table.to_dict("records")]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DataContractError(
+            "what a training says of itself is missing or damaged", where=str(folder.absolute()),
+            got=f"{type(error).__name__}: {str(error)[:200]}", expected="config.json, job.json, history.csv",
+            remedy=_AGAIN,
+        ) from error  # fmt: skip
 
 
 def taken_predictions(folder: Path, split: str, config: dict[str, Any]) -> tuple[list[dict[str, Any]], float]:
@@ -64,5 +87,11 @@ def taken_predictions(folder: Path, split: str, config: dict[str, Any]) -> tuple
         raise DataContractError(
             f"the training did not predict on {split}", where=str(path.absolute()), remedy="pack that split, too"
         )
-    results: list[dict[str, Any]] = json.loads(path.read_text())
-    return results, float(config["trained_in"]["predict_images_per_second"][split])
+    try:
+        results: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return results, float(config["trained_in"]["predict_images_per_second"][split])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataContractError(
+            f"what the training predicted on {split} is damaged", where=str(path.absolute()),
+            got=f"{type(error).__name__}: {str(error)[:200]}", remedy=_AGAIN,
+        ) from error  # fmt: skip

@@ -27,6 +27,8 @@ _SEAM_SHARE = 0.25
 _SAME_CELL_IOU = 0.5
 # An image with a longer side is cut into tiles of this side.
 TILED_ABOVE_PX, TILE_PX = 2000, 640
+# An image with a shorter side than this shows no cell.
+LEAST_PX = 8
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def detect_tiled(
     overlap_px: int = 160,
     batch_size: int = 4,
 ) -> Detections:
-    """Find the cells of a large image.
+    """Find the cells of a large image; one with a side of less than `LEAST_PX` has none.
 
     Args:
         network: a detector that predicts.
@@ -102,6 +104,8 @@ def detect_tiled(
     """
     import torch
 
+    if min(image.shape[:2]) < LEAST_PX:
+        return Detections(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
     device = next(network.parameters()).device
     height, width = image.shape[:2]
     margin = _SEAM_SHARE * overlap_px

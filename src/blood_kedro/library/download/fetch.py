@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pooch
 
 from blood_kedro.library.core.errors import ConfigurationError, DownloadError, UnsafeFileError
+from blood_kedro.library.core.files import remove, sweep_once, temporary_name, write_bytes_atomically
 from blood_kedro.library.core.hashing import sha256_of_file
 from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.download.published import Archive, Published, problems
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 # Beside the sets: archives, parts of archives, and a record of what came from where.
 _CACHE = ".downloads"
+_TOKEN_HOSTS = {"www.kaggle.com", "kaggle.com"}
+# Sizes of the table are estimates: an archive of more than so many times that is another thing.
+_ESTIMATE = 1.5
 
 
 def fetch(name: str, entry: Published, folder: Path, options: DownloadOptions) -> bool:
@@ -36,7 +40,7 @@ def fetch(name: str, entry: Published, folder: Path, options: DownloadOptions) -
 
     Raises:
         ConfigurationError: it is large and nobody has agreed, or a token is missing.
-        DownloadError: no address has it, or what came is not what it should be.
+        DownloadError: no address has it, what came is not what it should be, or the disk takes no more.
         UnsafeFileError: an archive tries to write where it must not.
     """
     if folder.is_dir() and any(folder.iterdir()):
@@ -52,32 +56,53 @@ def fetch(name: str, entry: Published, folder: Path, options: DownloadOptions) -
     auth = _kaggle_token(entry.home) if entry.account == "kaggle" else None
     cache = folder.parent / _CACHE
     cache.mkdir(parents=True, exist_ok=True)
-    staging = cache / f"{name}.unpacking"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
     budget = Budget(megabytes=options.max_unpacked_mb)
     record = []
     archives = _of_doi(entry.doi) if entry.doi else entry.archives
+    sweep_once(cache)
+    staging = temporary_name(cache)
+    staging.mkdir()
     try:
         for archive in archives:
-            file, url = _archive(archive, cache, options, auth)
-            _unpacked(file, staging, archive, budget)
+            file, url = _archive(archive, cache, options, auth, _most_bytes(entry, options))
             record.append({"url": url, "sha256": sha256_of_file(file), "bytes": file.stat().st_size})
-        for problem in problems(staging, entry.checks):
-            logger.warning("%s: %s", name, problem)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    if folder.is_dir():
-        folder.rmdir()  # empty, as checked above
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging.replace(folder)
+            _unpacked(file, staging, archive, budget)
+        _check(name, entry, staging, [cache / archive.name for archive in archives])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.is_dir():
+            folder.rmdir()  # empty, as checked above
+        staging.replace(folder)
+    finally:
+        remove(staging)
     facts = {"fetched": datetime.now(UTC).isoformat(timespec="seconds"), "licence": entry.licence, "files": record}
-    (cache / f"{name}.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    write_bytes_atomically(cache / f"{name}.json", json.dumps(facts, indent=1).encode())
     if not options.keep_archives:
         for archive in archives:
             (cache / archive.name).unlink(missing_ok=True)
     return True
+
+
+def _most_bytes(entry: Published, options: DownloadOptions) -> int:
+    """What an archive may have: half more than the table says of the set, since it estimates; else what may unpack."""
+    megabytes = options.max_unpacked_mb if entry.size_mb is None else _ESTIMATE * entry.size_mb
+    return int(1e6 * megabytes)
+
+
+def _check(name: str, entry: Published, staging: Path, archives: Sequence[Path]) -> None:
+    """Refuse a copy that lacks what the table says of the set, and its archives, which the next run would meet again.
+
+    Raises:
+        DownloadError: it is not the set that the table describes.
+    """
+    found = list(problems(staging, entry.checks))
+    if found:
+        for path in archives:
+            path.unlink(missing_ok=True)
+        raise DownloadError(
+            f"what was fetched is not {name} as it is known", where=entry.home, got="; ".join(found),
+            expected=", ".join(check.files for check in entry.checks),
+            remedy="look at its home: if the set has changed, download it by hand and unpack it into raw_root",
+        )  # fmt: skip
 
 
 def _ask(name: str, entry: Published, folder: Path, options: DownloadOptions) -> None:
@@ -94,14 +119,22 @@ def _ask(name: str, entry: Published, folder: Path, options: DownloadOptions) ->
         )  # fmt: skip
 
 
-def _archive(archive: Archive, cache: Path, options: DownloadOptions, auth: tuple[str, str] | None) -> tuple[Path, str]:
-    """The archive on this machine and the address it came from: the first that has it, whole and right."""
+def _archive(
+    archive: Archive, cache: Path, options: DownloadOptions, auth: tuple[str, str] | None, most_bytes: int
+) -> tuple[Path, str]:
+    """The archive on this machine and the address it came from: the first that has it, whole and right.
+
+    A token goes to its own host alone, never to a mirror.
+    """
+    if Path(archive.name).name != archive.name:  # of a record's list, which strangers write
+        raise UnsafeFileError("the name of an archive leads out of its folder", got=ascii(archive.name))
     urls: Sequence[str] = (*options.mirrors.get(archive.name, ()), *archive.urls)
     failures = []
     pooch.get_logger().setLevel("WARNING")  # what is fetched is said above
     for url in urls:
         part = cache / f"{archive.name}.part"
-        transfer = ResumingDownloader(part, options.attempts, options.stall_s, options.pause_s, auth)
+        own = auth if urlsplit(url).hostname in _TOKEN_HOSTS else None
+        transfer = ResumingDownloader(part, options.attempts, options.stall_s, options.pause_s, own, most_bytes)
         try:
             return Path(pooch.retrieve(url, archive.checksum, archive.name, cache, downloader=transfer)), url
         except DownloadError as error:

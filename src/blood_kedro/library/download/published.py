@@ -36,10 +36,13 @@ class Archive(_Frozen):
 
 
 class Check(_Frozen):
-    """How many files of a pattern a complete copy has, and the digest of their list (see `published.yml`)."""
+    """How many files of a pattern a complete copy has, and the digest of their list (see `published.yml`).
+
+    Without a count, which nobody here could take, at least one: that is the layout that the reader of the set expects.
+    """
 
     files: str
-    count: int
+    count: int | None = None
     sha256: str | None = None
 
 
@@ -72,8 +75,10 @@ def published() -> dict[str, Published]:
 def problems(folder: Path, checks: tuple[Check, ...]) -> Iterator[str]:
     """What a copy of a set lacks, in words; nothing if it is complete and unchanged."""
     for check in checks:
-        found = [path for path in sorted(folder.glob(check.files)) if not path.name.startswith(".")]
-        if len(found) != check.count:
+        found = [p for p in sorted(folder.glob(check.files)) if p.is_file() and not p.name.startswith(".")]
+        if check.count is None and not found:
+            yield f"no file {check.files}"
+        elif check.count is not None and len(found) != check.count:
             yield f"{len(found)} files {check.files}, expected {check.count}"
         elif check.sha256 is not None and _digest(folder, found) != check.sha256:
             yield f"the files {check.files} differ from those this project was made with"

@@ -8,11 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from tqdm.auto import tqdm
 
 from blood_kedro.library.core.errors import DownloadError
+from blood_kedro.library.core.files import write_bytes_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ class ResumingDownloader:
         attempts: connections that are tried before it gives up.
         stall_s: seconds without a byte after which a connection is given up.
         pause_s: before the second attempt; twice as long before each further one.
-        auth: user and password, or None.
+        auth: user and password, or None; sent over TLS only, and to nobody that an answer redirects to.
+        most_bytes: of the file; one that is larger is not fetched to its end. None: as many as the server declares.
     """
 
     part: Path
@@ -39,13 +42,20 @@ class ResumingDownloader:
     stall_s: float = 60.0
     pause_s: float = 1.0
     auth: tuple[str, str] | None = None
+    most_bytes: int | None = None
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:  # noqa: ANN401, ARG002 - pooch's protocol
         """Fetch `url` into `output_file`.
 
         Raises:
-            DownloadError: the address has no such file, or the connection failed too often.
+            DownloadError: the address has no such file, the connection failed too often, or what comes is encoded,
+                larger than it may be, or would need a password over a connection that others can read.
         """
+        if self.auth and urlsplit(url).scheme != "https":
+            raise DownloadError(
+                "a token is sent over https only", where=url, got=urlsplit(url).scheme or "no scheme",
+                remedy="name an https address, or download it by hand",
+            )  # fmt: skip
         self.part.parent.mkdir(parents=True, exist_ok=True)
         reason = ""
         for attempt in range(self.attempts):
@@ -76,6 +86,7 @@ class ResumingDownloader:
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers |= {"Range": f"bytes={have}-", "If-Range": version}
+        # requests drops the token where an answer redirects to another host or port, or from https to http.
         with requests.get(url, headers=headers, stream=True, timeout=(15, self.stall_s), auth=self.auth) as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 self.part.unlink(missing_ok=True)  # a part that is longer than the file: begin anew
@@ -87,14 +98,46 @@ class ResumingDownloader:
                     "the server refuses this file", where=url, got=f"status {answer.status_code} {answer.reason}",
                     remedy="look whether its home has moved",
                 )  # fmt: skip
-            whole = answer.status_code != requests.codes.partial_content
-            start = 0 if whole else have
-            length = answer.headers.get("Content-Length")
-            total = None if length is None else start + int(length)
+            start = have if answer.status_code == requests.codes.partial_content else 0
+            total = self._total(url, answer, start)
             self._remember(url, answer.headers)
             self._receive(answer, start, total)
 
+    def _total(self, url: str, answer: requests.Response, start: int) -> int | None:
+        """Bytes of the whole file as the server declares them; None where it does not.
+
+        Raises:
+            DownloadError: the answer is encoded, or the file larger than it may be.
+            _Incomplete: another part came than was asked for.
+        """
+        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in {"", "identity"}:
+            raise DownloadError(
+                "the server encodes what it sends, so that its size says nothing", where=url,
+                got=f"Content-Encoding: {encoding}", expected="the file as it is, as was asked for",
+                remedy="name a mirror under download.mirrors, or download it by hand",
+            )  # fmt: skip
+        if start and not answer.headers.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-"):
+            self.part.unlink(missing_ok=True)
+            raise _Incomplete(f"another part came: {answer.headers['Content-Range']}")
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length is not None and length.isascii() and length.isdigit() else None
+        if total is not None:
+            self._check_size(url, total)
+        return total
+
+    def _check_size(self, url: str, size: int) -> None:
+        if self.most_bytes is not None and size > self.most_bytes:
+            self.part.unlink(missing_ok=True)
+            self._facts.unlink(missing_ok=True)
+            raise DownloadError(
+                "the file is larger than this set is said to be", where=url, got=f"{size / 1e6:,.1f} MB or more",
+                expected=f"{self.most_bytes / 1e6:,.1f} MB at most",
+                remedy="look at its home: the set may have changed, or something else is in its place",
+            )  # fmt: skip
+
     def _receive(self, answer: requests.Response, start: int, total: int | None) -> None:
+        have = start
         with (
             self.part.open("ab" if start else "wb") as file,
             tqdm(
@@ -102,9 +145,10 @@ class ResumingDownloader:
             ) as bar,
         ):
             for chunk in answer.iter_content(_CHUNK):
+                have += len(chunk)
+                self._check_size(answer.url, have if total is None else max(have, total))
                 file.write(chunk)
                 bar.update(len(chunk))
-        have = self.part.stat().st_size
         if total is not None and have != total:
             raise _Incomplete(f"{have} of {total} bytes arrived")
 
@@ -112,14 +156,18 @@ class ResumingDownloader:
         """Bytes that can be gone on from, and the version they are of."""
         if not self.part.is_file() or not self._facts.is_file():
             return 0, ""
-        facts = json.loads(self._facts.read_text())
-        known = facts.get("url") == url and facts.get("version")
-        return (self.part.stat().st_size, facts["version"]) if known else (0, "")
+        try:
+            facts = json.loads(self._facts.read_text(encoding="utf-8"))
+            version = facts["version"] if facts["url"] == url else ""
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            logger.warning("%s is damaged, the file is fetched anew: %s", self._facts, error)
+            version = ""
+        return (self.part.stat().st_size, version) if version and isinstance(version, str) else (0, "")
 
     def _remember(self, url: str, headers: Any) -> None:  # noqa: ANN401 - a case-insensitive mapping
         tag = headers.get("ETag") or ""
         version = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
-        self._facts.write_text(json.dumps({"url": url, "version": version}))
+        write_bytes_atomically(self._facts, json.dumps({"url": url, "version": version}).encode())
 
 
 class _Incomplete(Exception):  # noqa: N818 - a state of one attempt, not an error of the program

@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import tifffile
-from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.files import write_atomically
+from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import FORMATS, SUFFIXES, is_litter, read_rgb
+from blood_kedro.library.imaging.decode import decode, size_of
+from blood_kedro.library.imaging.files import SUFFIXES, check_file, is_litter, reading
+from blood_kedro.library.imaging.pixels import Decoded, RgbImage
+from blood_kedro.library.imaging.tiff import map_tiff
+from blood_kedro.library.imaging.tiff_layout import is_tiff
 
-RgbImage = npt.NDArray[np.uint8]
-# Pillow refuses images beyond this as possible decompression bombs; here a whole slide is what one expects.
-_MOST_PIXELS = 4_000_000_000
+# Raise this whenever the pixels of a given file change: what was unpacked and counted before is then done again.
+_READING = b"2"
 # Larger images are unpacked to the disk once, so that a worker needs the memory of a tile.
 _UNPACKED_PIXELS = 40_000_000
-_TIFF = {".tif", ".tiff"}
 
 
 def image_files(paths: Sequence[Path], rejects: Rejects) -> list[Path]:
     """Image files among paths, or in the only path if it is a folder, by suffix and in order of name.
 
-    What else lies there is noted in the rejects, litter of operating systems aside.
+    What else lies there is noted in the rejects, litter of operating systems aside; what is named like a picture and is
+    no file of one (a folder, a pipe, a link to itself) is dropped there.
     """
     listed = sorted(paths[0].iterdir()) if len(paths) == 1 and paths[0].is_dir() else paths
     used = []
     for path in listed:
         if is_litter(Path(path.name)):
             continue
-        if path.is_dir():
-            rejects.add(path, "image", "noted", "not used: folders in a folder are not searched")
-        elif not path.is_file() or path.suffix.lower() not in SUFFIXES:
-            rejects.add(path, "image", "noted", f"not used: no file of {', '.join(sorted(SUFFIXES))}")
+        if path.suffix.lower() not in SUFFIXES:
+            reason = (
+                "folders in a folder are not searched" if path.is_dir() else f"no file of {', '.join(sorted(SUFFIXES))}"
+            )
+            rejects.add(path, "image", "noted", f"not used: {reason}")
+            continue
+        try:
+            check_file(path)
+        except BadInputError as error:
+            rejects.add(path, "image", "dropped", error.what)
         else:
             used.append(path)
     return used
@@ -60,55 +68,112 @@ def names_of(files: Sequence[Path]) -> list[str]:
 
 
 def version_of(files: Sequence[Path]) -> str:
-    """Sixteen hex digits that stand for the content of files."""
-    digest = hashlib.sha256()
+    """Sixteen hex digits that stand for the content of files, and for how they are read.
+
+    Raises:
+        BadInputError: one cannot be read.
+    """
+    digest = hashlib.sha256(_READING)
     for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        with reading(file):
+            check_file(file)
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
-def readable_in_parts(file: Path, version: str, work_folder: Path) -> Path:
-    """The file itself, or what it was unpacked to because it is large and cannot be read in parts.
+@dataclass(frozen=True)
+class Opened:
+    """A picture that can be read in parts, by `pixels_of(file)`: its size as viewed, and a version of its content."""
+
+    file: Path
+    width_px: int
+    height_px: int
+    version: str
+
+
+def opened(file: Path, work_folder: Path, rejects: Rejects) -> Opened | None:
+    """A picture of any size, opened; None where it cannot be read, which is a reject.
+
+    What of the file is not used, and how more than 8 bits were read, is noted in the rejects.
+
+    Args:
+        file: the picture.
+        work_folder: what is large and cannot be read in parts is unpacked there once.
+        rejects: see above.
+    """
+    try:
+        with reading(file):
+            found, notes = _opened(file, work_folder)
+    except BadInputError as error:
+        rejects.add(file, "image", "dropped", error.what)
+        return None
+    for note in notes:
+        rejects.add(file, "image", "noted", note)
+    return found
+
+
+def _opened(file: Path, work_folder: Path) -> tuple[Opened, list[str]]:
+    check_file(file)
+    mapped = _mapped(file)
+    if mapped is not None:
+        height, width = mapped[0].shape[:2]
+        return Opened(file, width, height, version_of([file])), list(mapped[1])
+    width, height = size_of(file)  # by the header: a bomb is refused before its file is read whole
+    version = version_of([file])
+    if width * height <= _UNPACKED_PIXELS:
+        made = _decoded(file, file.stat().st_mtime_ns)
+        return Opened(file, made.rgb.shape[1], made.rgb.shape[0], version), _notes(made)
+    unpacked = work_folder / "unpacked" / f"{version}.npy"
+    notes = unpacked.with_suffix(".json")
+    if not (_is_whole(unpacked, width, height) and notes.is_file()):
+        # What is not plain 8-bit RGB becomes it in memory: 3 bytes for each pixel, and freed at once.
+        made = decode(file)
+        write_bytes_atomically(notes, json.dumps(_notes(made)).encode())
+        write_atomically(unpacked, lambda path: np.save(path.open("wb"), made.rgb))
+    said: list[str] = json.loads(notes.read_text(encoding="utf-8"))
+    return Opened(unpacked, width, height, version), said
+
+
+def _is_whole(unpacked: Path, width_px: int, height_px: int) -> bool:
+    try:
+        return bool(np.load(unpacked, mmap_mode="r").shape == (height_px, width_px, 3))
+    except (OSError, ValueError):
+        return False
+
+
+def _notes(made: Decoded) -> list[str]:
+    return [*made.unused, *([made.levels] if made.levels else [])]
+
+
+def pixels_of(file: Path) -> RgbImage:
+    """Pixels of a file of `opened`, `(H, W, 3) uint8` RGB, the last one kept.
+
+    Those of unpacked pictures and large plain TIFF files stay on the disk.
 
     Raises:
         BadInputError: it cannot be read.
     """
-    Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
-    try:
-        with Image.open(file, formats=FORMATS) as header:
-            width, height = header.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInputError(f"image cannot be decoded: {error}", where=str(file)) from error
-    if width * height <= _UNPACKED_PIXELS or _mapped_tiff(file) is not None:
-        return file
-    unpacked = work_folder / "unpacked" / f"{version}.npy"
-    if not unpacked.is_file():
-        # read_rgb turns what is not plain 8-bit RGB into it, in memory: 3 bytes for each pixel, and freed at once.
-        write_atomically(unpacked, lambda path: np.save(path.open("wb"), read_rgb(file)))
-    return unpacked
+    check_file(file)
+    return _pixels(file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def pixels_of(file: Path) -> RgbImage:
-    """Pixels of a file of `readable_in_parts`, `(H, W, 3) uint8` RGB, the last one kept.
-
-    Those of unpacked images and plain TIFF files stay on the disk.
-
-    Raises:
-        BadInputError: it cannot be read.
-    """
+def _pixels(file: Path, changed_ns: int) -> RgbImage:
     if file.suffix == ".npy":
         return np.asanyarray(np.load(file, mmap_mode="r"))
-    mapped = _mapped_tiff(file)
-    return read_rgb(file) if mapped is None else mapped
+    with reading(file):
+        mapped = _mapped(file)
+    return _decoded(file, changed_ns).rgb if mapped is None else mapped[0]
 
 
-def _mapped_tiff(file: Path) -> RgbImage | None:
-    if file.suffix.lower() not in _TIFF:
-        return None
-    try:
-        mapped = tifffile.memmap(file, mode="r")
-    except (ValueError, OSError, tifffile.TiffFileError):
-        return None
-    return mapped if mapped.dtype == np.uint8 and mapped.ndim == 3 and mapped.shape[2] == 3 else None
+@lru_cache(maxsize=1)
+def _decoded(file: Path, _changed_ns: int) -> Decoded:
+    return decode(file)
+
+
+def _mapped(file: Path) -> tuple[RgbImage, tuple[str, ...]] | None:
+    """The picture of a large TIFF that can stay on the disk."""
+    check_file(file)
+    found = map_tiff(file) if is_tiff(file) else None
+    return found if found is not None and found[0].size > 3 * _UNPACKED_PIXELS else None

@@ -41,6 +41,8 @@ def merge_identical(
         for copy in copies[1:]:
             reject(copy, "image", f"same pixels as {keeper}: labels merged into it")
         together = labels[labels["image_id"].isin(copies)].sort_values("ignore", kind="stable")
+        if together.empty:
+            continue  # images without a cell
         kept = _unite(together, same_point_px, lambda row: reject(str(row["image_id"]), "annotation", _disagrees(row)))
         parts.append(kept.assign(image_id=keeper))
     united = pd.concat(parts, ignore_index=True)

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core.files import PART, remove, sweep, temporary_name
 from blood_kedro.library.core.schemas import SPLITS, Annotations, ImageGroups, UnifiedIndex, conform
+from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.identical import merge_identical
@@ -57,7 +59,9 @@ def merge_sources(
         seed: global seed.
     """
     pictures = _pictures(annotations, metadata)
-    labels = pd.concat([annotations[source] for source in annotations], ignore_index=True)
+    # A source of nothing but images without a cell has no row, and no types of columns.
+    tables = [table for table in annotations.values() if len(table)] or list(annotations.values())
+    labels = pd.concat(tables, ignore_index=True)
     paths = [folders[row["source"]] / "images" / row["source_file"] for row in records(pictures)]
     thumbnails = make_thumbnails(paths, list(pictures["new_size_px"]))
     ids = pictures["image_id"].tolist()
@@ -87,28 +91,36 @@ def merge_sources(
 
 
 def _pictures(annotations: dict[str, pd.DataFrame], metadata: dict[str, dict[str, dict[str, Any]]]) -> pd.DataFrame:
-    """Every standardized image, in order of source and file; those with a label first (Algorithm 2, line 6)."""
+    """Every standardized image, in order of source and file; those with a label first (Algorithm 2, line 6).
+
+    `known`: 2 for an image with a label, 1 for one of which the source says that it shows no cell, else 0.
+    """
     rows = []
     for source, files in metadata.items():
         labelled = set(annotations[source].loc[~annotations[source]["ignore"].astype(bool), "image_id"])
         for file_name, facts in files.items():
             size = tuple(facts["new_size_px"])
-            known = facts["image_id"] in labelled
-            rows.append({**facts, "source_file": file_name, "new_size_px": size, "labelled": known})
+            known = 2 if facts["image_id"] in labelled else int(facts.get("without_cell", False))
+            rows.append({**facts, "source_file": file_name, "new_size_px": size, "known": known})
     # An unlabelled twin is the copy of a labelled one, never the other way round.
-    return pd.DataFrame(rows).sort_values("labelled", ascending=False, kind="stable", ignore_index=True)
+    return pd.DataFrame(rows).sort_values("known", ascending=False, kind="stable", ignore_index=True)
 
 
 def _without_copies(
     pictures: pd.DataFrame, labels: pd.DataFrame, pairs: pd.DataFrame, options: MergingOptions
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Labelled images without those that are copies, their labels, and what was merged."""
-    images = pictures[pictures["labelled"]].drop(columns="labelled")
-    labelled = set(images["image_id"])
-    copies = pairs["image_a"].isin(labelled) & pairs["image_b"].isin(labelled) & options.duplicates.merge_identical
-    labels = labels[labels["image_id"].isin(labelled)]
+    """Images with a label or without a cell, but for copies; their labels; what was merged and left out."""
+    images = pictures[pictures["known"] > 0].drop(columns="known")
+    used = set(images["image_id"])
+    copies = pairs["image_a"].isin(used) & pairs["image_b"].isin(used) & options.duplicates.merge_identical
+    labels = labels[labels["image_id"].isin(used)]
     images, labels, rejects = merge_identical(images, labels, pairs[copies], options.duplicates.same_point_px)
-    return images.reset_index(drop=True), labels, rejects
+    left_out = [
+        {"source": row["source"], "path": row["path"], "row": None, "kind": "image", "action": "noted",
+         "reason": "no label but regions to ignore: left out of the corpus"}
+        for row in records(pictures[pictures["known"] == 0])
+    ]  # fmt: skip
+    return images.reset_index(drop=True), labels, conform(RejectsSchema, records(rejects) + left_out)
 
 
 def _groups(pictures: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -180,13 +192,13 @@ def _copy_images(images: pd.DataFrame, folders: dict[str, Path], target: Path) -
     """Put every image at its global name: a hard link where the file system can, else a copy."""
     target.mkdir(parents=True, exist_ok=True)
     wanted = set(images["file_name"])
+    sweep(target)
     for path in target.iterdir():
-        if path.name not in wanted:
-            path.unlink()
+        if path.name not in wanted and not path.name.startswith(PART):
+            remove(path)
     for row in records(images):
         source, new = folders[row["source"]] / "images" / row["source_file"], target / row["file_name"]
-        temporary = target / f".part-{row['file_name']}"
-        temporary.unlink(missing_ok=True)
+        temporary = temporary_name(target, Path(row["file_name"]).suffix)
         try:
             os.link(source, temporary)
         except OSError:

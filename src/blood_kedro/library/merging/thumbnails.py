@@ -46,7 +46,8 @@ def _thumbnail(path: Path, size_px: tuple[int, int]) -> Thumbnail:
     top, left = (canvas.shape[0] - height) // 2, (canvas.shape[1] - width) // 2
     picture = np.ascontiguousarray(canvas[top : top + height, left : left + width])
     scale = THUMB_PX / max(width, height)
-    small = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    side = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(picture, side, interpolation=cv2.INTER_AREA)
     green = small[..., 1].astype(np.float32)
     return Thumbnail(
         detail=np.asarray(green - cv2.GaussianBlur(green, (0, 0), THUMB_PX / 8), np.float32),

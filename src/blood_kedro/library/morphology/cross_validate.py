@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
@@ -93,10 +94,12 @@ def train_variant(
     facts, predictions, histories = [], [], []
     for number, run in enumerate(made):
         done = folder / run.name
-        if not (done / _FACTS).is_file():
+        finished = _finished(done)
+        if finished is None:
             _train_run(run, table, classes, crops, shown, options, folder)
-        facts.append(json.loads((done / _FACTS).read_text()))
-        predictions.append(pd.read_parquet(done / _PREDICTIONS))
+            finished = _read(done)
+        facts.append(finished[0])
+        predictions.append(finished[1])
         histories.append(pd.DataFrame(facts[-1].pop("history")).assign(run=run.name))
         on_run(number, facts[-1])
     best = min(facts, key=lambda row: float(row["val_loss"]))
@@ -116,6 +119,24 @@ def train_variant(
     )  # fmt: skip
     shutil.rmtree(work_folder, ignore_errors=True)
     return result
+
+
+def _finished(done: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """Facts and predictions of a run that is finished; None where it is not, or where a file of it is damaged."""
+    if not (done / _FACTS).is_file():
+        return None
+    try:
+        load_bundle(done / "model")
+        return _read(done)
+    except (BloodKedroError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        logger.warning("run %s is damaged and done again: %s: %s", done, type(error).__name__, str(error)[:200])
+        return None
+
+
+def _read(done: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    facts = json.loads((done / _FACTS).read_text(encoding="utf-8"))
+    float(facts["val_loss"]), facts["run"], facts["history"]
+    return facts, pd.read_parquet(done / _PREDICTIONS)
 
 
 def _pixels(images: np.ndarray[Any, Any]) -> str:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
-from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
+from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, rebuilt
+from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
@@ -102,8 +103,7 @@ def _imagenet(model: str, path: str | None) -> dict[str, Tensor]:
             raise WeightsNotFoundError(
                 "the file of ImageNet weights does not exist", where=path, remedy="correct weights.path"
             )
-        state: dict[str, Tensor] = timm.models.load_state_dict(path, weights_only=True)
-        return state
+        return read_weights(Path(path), "correct weights.path")
     try:
         downloaded: dict[str, Tensor] = timm.create_model(TIMM_NAMES[model], pretrained=True).state_dict()
     except Exception as error:  # timm and its hub raise many kinds, none of which may end in random weights
@@ -195,21 +195,28 @@ class PaddedUnet(nn.Module):
 
 
 def load_classifier(bundle: ModelBundle) -> nn.Module:
-    """The classifier of a bundle, ready to predict."""
-    options, classes = bundle.config["classifier"], len(bundle.config["classes"])
-    if options["model"] in FOUNDATION_MODELS:
-        network: nn.Module = build_probe(options["probe"], classes, bundle.weights)
-    else:
-        network = build_classifier(options["model"], classes)
-    network.load_state_dict(bundle.weights)
-    return network.eval()
+    """The classifier of a bundle, ready to predict.
+
+    Raises:
+        DataContractError: the config does not describe a classifier, or the weights are not its own.
+    """
+
+    def network(config: dict[str, Any]) -> nn.Module:
+        options, classes = config["classifier"], len(config["classes"])
+        if options["model"] in FOUNDATION_MODELS:
+            return build_probe(options["probe"], classes, bundle.weights)
+        return build_classifier(options["model"], classes)
+
+    return rebuilt(bundle, network)
 
 
 def load_segmenter(bundle: ModelBundle) -> nn.Module:
-    """The U-Net of a bundle, ready to predict."""
-    network, _ = build_segmenter(bundle.config["segmenter"]["encoder"], Weights())
-    network.load_state_dict(bundle.weights)
-    return network.eval()
+    """The U-Net of a bundle, ready to predict.
+
+    Raises:
+        DataContractError: the config does not describe a U-Net, or the weights are not its own.
+    """
+    return rebuilt(bundle, lambda config: build_segmenter(str(config["segmenter"]["encoder"]), Weights())[0])
 
 
 def parameters_m(network: nn.Module) -> float:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
 from blood_kedro.library.overlap.rules import MOST_CELLS
 
 NetworkName = Literal["base", "improved", "counting"]
@@ -52,10 +52,12 @@ def build_network(name: NetworkName, side_px: int) -> nn.Module:
 
 
 def load_network(bundle: ModelBundle) -> nn.Module:
-    """The classifier of a bundle, ready to predict."""
-    network = build_network(bundle.config["study"]["network"], bundle.config["side_px"])
-    network.load_state_dict(bundle.weights)
-    return network.eval()
+    """The classifier of a bundle, ready to predict.
+
+    Raises:
+        DataContractError: the config does not describe such a classifier, or the weights are not its own.
+    """
+    return rebuilt(bundle, lambda config: build_network(config["study"]["network"], int(config["side_px"])))
 
 
 def class_weights(wanted: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ class CropOptions(_Frozen):
     """Where red cells come from and how they are cut.
 
     `localizer`: `annotations` takes the source's own boxes, `detector` those of a regimen of this project (`model` is
-    its folder), `yolov5n` those of ultralytics (`model` is a file of weights; an optional extra, for its licence).
+    its folder), `yolov5n` those of ultralytics (`model` is a file of weights, which it
+    unpickles: it must be trusted; an optional extra, for its licence).
     `window: box` resizes the box to a square as paper 002 does; `cells` cuts a square of `window_cells` cell diameters
     around the middle of the box, so that neighbours show and a large cell stays large. `truth`: `simulated` from the
     simulator, `points` where nearly every cell of an image is labelled (Chula), `by_eye` the checked boxes of BCCD.

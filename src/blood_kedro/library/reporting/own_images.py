@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
-from blood_kedro.library.core.files import write_bytes_atomically
+from blood_kedro.library.core.files import replaced_folder
 from blood_kedro.library.core.taxonomy import CLASS_IDS, COARSE, coarse
 
 RgbImage = npt.NDArray[np.uint8]
@@ -117,9 +116,21 @@ def write_own_report(
         notes: sentences above the table.
         rejects: what could not be used.
     """
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    (part / OVERLAYS).mkdir(parents=True)
+    with replaced_folder(folder) as part:
+        _fill(part, title, pictures, cells, counts, notes, rejects)
+    return folder
+
+
+def _fill(
+    part: Path,
+    title: str,
+    pictures: Iterable[Picture],
+    cells: pd.DataFrame,
+    counts: pd.DataFrame,
+    notes: list[str],
+    rejects: pd.DataFrame,
+) -> None:
+    (part / OVERLAYS).mkdir()
     images, files = [], {}
     by_image = dict(tuple(cells.groupby("image")))
     for picture in pictures:
@@ -127,7 +138,7 @@ def write_own_report(
         done, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
         if not done:
             raise OSError(f"the overlay of {picture.name} cannot be encoded")
-        write_bytes_atomically(part / OVERLAYS / f"{picture.name}.jpg", data.tobytes())
+        (part / OVERLAYS / f"{picture.name}.jpg").write_bytes(data.tobytes())
         images.append(picture.name)
         files[picture.name] = picture.file or picture.name
     cells.to_csv(part / CELLS, index=False)
@@ -141,9 +152,6 @@ def write_own_report(
         classes=_classes(cells),
     )  # fmt: skip
     (part / PAGE).write_text(page, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
-    return folder
 
 
 def _classes(cells: pd.DataFrame) -> list[tuple[str, int]]:

@@ -11,15 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_kedro.library.core.errors import ConfigurationError, DataContractError, UnsafeFileError
+from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.git import commit_of
-from blood_kedro.library.core.hashing import sha256_of_file
-from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, load_bundle, load_config
+from blood_kedro.library.core.model_bundle import DIGEST, ModelBundle, load_bundle, load_config
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-DIGEST = "weights_sha256"
 
 
 def models_folder() -> Path:
@@ -54,7 +51,7 @@ def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
 
     Raises:
         ConfigurationError: there is no such model.
-        DataContractError: a file is missing.
+        DataContractError: a file is missing, cut, damaged or other than it was shipped.
         UnsafeFileError: the weights are not those that its config was written for.
     """
     home = folder or models_folder()
@@ -63,13 +60,6 @@ def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
             "there is no shipped model of that name", where=str(home), got=name,
             expected=", ".join(sorted(path.parent.name for path in home.glob("*/config.json"))) or "none is installed",
             remedy="name one of these, or train them: make train-shipped",
-        )  # fmt: skip
-    wanted = load_config(home / name).get(DIGEST)
-    found = sha256_of_file(home / name / WEIGHTS)
-    if found != wanted:
-        raise UnsafeFileError(
-            "the weights of a shipped model are other ones than were shipped", where=str(home / name / WEIGHTS),
-            got=f"SHA-256 {found}", expected=str(wanted), remedy="install the package again",
         )  # fmt: skip
     return load_bundle(home / name)
 
@@ -92,27 +82,3 @@ def describe_shipped() -> str:
     config = load_config(models_folder() / "cells")
     sets = ", ".join(source["set"] for source in config["data"] if source["holds"].startswith(("pictures", "boxes")))
     return f"Model cells comes with the project; trained on {config['pictures']:,} real pictures: {sets}."
-
-
-def fill(network: nn.Module, bundle: ModelBundle, name: str) -> None:
-    """Load the weights of a bundle into a network, in the network's own precision, and set it to predict.
-
-    Raises:
-        DataContractError: layers are missing, unknown or of another shape, or a weight is not finite.
-    """
-    own = network.state_dict()
-    wrong = sorted(own.keys() ^ bundle.weights.keys())
-    wrong += [key for key in own.keys() & bundle.weights.keys() if own[key].shape != bundle.weights[key].shape]
-    if wrong:
-        raise DataContractError(
-            "weights do not fit the network", where=f"model {name}", got=", ".join(wrong[:3]),
-            expected="the layers of this version of the project", remedy="install the version that the model came with",
-        )  # fmt: skip
-    broken = [key for key, value in bundle.weights.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise DataContractError(
-            "weights hold values that are no numbers", where=f"model {name}", got=", ".join(broken[:3]),
-            remedy="install the package again",
-        )  # fmt: skip
-    network.load_state_dict({key: value.to(own[key].dtype) for key, value in bundle.weights.items()})
-    network.eval()

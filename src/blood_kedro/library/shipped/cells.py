@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError
-from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
 from blood_kedro.library.imaging.read import RgbImage
-from blood_kedro.library.shipped.bundle import fill
 from blood_kedro.library.shipped.cell_detector import FoundCells, detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES
 from blood_kedro.library.shipped.centre_net import CentreNet
@@ -30,10 +29,18 @@ def network_of(bundle: ModelBundle) -> CentreNet:
             "a cell detector of other classes", where="model cells", got=str(bundle.config.get("classes")),
             expected=", ".join(CLASSES),
         )  # fmt: skip
-    network = CentreNet(len(CLASSES), int(bundle.config["recipe"]["channels"]))
-    fill(network, bundle, "cells")
+    network = rebuilt(bundle, _network)
     fold_norms(network)
-    return network.to(memory_format=torch.channels_last)
+    made: CentreNet = network.to(memory_format=torch.channels_last)  # type: ignore[assignment]
+    return made
+
+
+def _network(config: dict[str, Any]) -> CentreNet:
+    """Raises what a config raises that lacks what predictions need, too."""
+    least = [float(config["thresholds"][name]) for name in CLASSES]
+    if not (float(config["cell_px"]) > 0 and np.isfinite(least).all()):
+        raise ValueError(f"cell_px {config['cell_px']}, thresholds {least}")
+    return CentreNet(len(CLASSES), int(config["recipe"]["channels"]))
 
 
 class Cells:

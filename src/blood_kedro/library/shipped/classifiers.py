@@ -12,8 +12,7 @@ from torch import nn
 
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.shipped.bundle import fill
+from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
 from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeRecipe, View
@@ -82,17 +81,23 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
     """The classifier of a bundle, ready to predict, its half-precision weights as float32.
 
     Raises:
-        DataContractError: the weights do not fit.
+        DataContractError: the weights do not fit, or the config lacks what predictions need.
     """
-    config = bundle.config
-    recipe = TypeRecipe(**config["recipe"])
-    network = network_for(recipe, len(config["classes"]), bundle.weights)
-    fill(network, bundle, str(config["model"]))
-    shares = config.get("log_shares")
+    network = rebuilt(bundle, lambda config: network_for(_recipe(config), len(config["classes"]), bundle.weights))
+    config, shares = bundle.config, bundle.config.get("log_shares")
     return CellClassifier(
-        network, tuple(config["classes"]), recipe.view, int(config["views"]),
+        network, tuple(config["classes"]), _recipe(config).view, int(config["views"]),
         float(config["temperature"]), float(config["threshold"]), None if shares is None else np.array(shares), config,
     )  # fmt: skip
+
+
+def _recipe(config: dict[str, Any]) -> TypeRecipe:
+    """The recipe of a model; raises what a config raises that lacks what predictions need."""
+    shares = config.get("log_shares")
+    numbers = [*map(float, (config["views"], config["temperature"], config["threshold"])), *(shares or ())]
+    if not np.isfinite(numbers).all() or (shares is not None and len(shares) != len(config["classes"])):
+        raise ValueError(f"views, temperature, threshold, log_shares: {numbers}")
+    return TypeRecipe(**config["recipe"])
 
 
 def _field_around(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import TrainingDivergedError
+from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.cell_loss import Goal, cell_loss
 from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
@@ -23,6 +25,7 @@ from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for
+from blood_kedro.library.training.resume import saved_state
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -121,21 +124,16 @@ def _average(mean: dict[str, Tensor], network: nn.Module, keep: float, step: int
 
 
 def _save(path: Path, made_of: str, step: int, network: nn.Module, optimizer: Any, mean: Any, history: Any) -> None:  # noqa: ANN401
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {"made_of": made_of, "step": step, "mean": mean, "history": history}
     if optimizer is not None:  # of a finished training nothing but the mean is needed
         state |= {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    write_atomically(path, partial(torch.save, state))
 
 
 def _resume(path: Path, made_of: str, network: nn.Module, optimizer: Any, mean: Any, history: Any) -> int:  # noqa: ANN401
     """Step to go on from; 0 where there is no checkpoint of the same training."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    if state["made_of"] != made_of:
+    state = saved_state(path, made_of, ("step", "mean", "history"))
+    if state is None:
         return 0
     if "optimizer" in state:
         network.load_state_dict(state["network"])

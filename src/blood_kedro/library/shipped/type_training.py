@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from blood_kedro.library.core.errors import TrainingDivergedError
+from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
@@ -29,6 +31,7 @@ from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for
+from blood_kedro.library.training.resume import saved_state
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +134,9 @@ def allowed_loss(logits: Tensor, meant: Tensor, smoothing: float) -> Tensor:
     return -((1 - smoothing) * allowed + smoothing * logs.mean(dim=1)).mean()
 
 
+_KEPT = ("network", "optimizer", "average", "history", "step", "cpu_s")
+
+
 class _State:
     """All that changes while a network learns."""
 
@@ -152,13 +158,12 @@ class _State:
         name = fingerprint([kept, lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
         network = first_network(lessons.meant.shape[1], recipe).to(device)
         state = cls(network, recipe, folder / f"{name}.pt")
-        if state.file.is_file():
-            state._load()
+        if (saved := saved_state(state.file, name, _KEPT)) is not None:
+            state._load(saved)
             logger.info("training continues from step %d", state.step)
         return state
 
-    def _load(self) -> None:
-        saved = torch.load(self.file, map_location="cpu", weights_only=True)
+    def _load(self, saved: dict[str, Any]) -> None:
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         for name, value in saved["average"].items():
@@ -167,13 +172,11 @@ class _State:
         self.step, self.cpu_s = saved["step"], saved["cpu_s"]
 
     def save(self) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".part")
-        torch.save(
-            {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
-             "history": self.history, "step": self.step, "cpu_s": self.cpu_s}, temporary,
-        )  # fmt: skip
-        temporary.replace(self.file)
+        state = {
+            "made_of": self.file.stem, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "average": self.average, "history": self.history, "step": self.step, "cpu_s": self.cpu_s,
+        }  # fmt: skip
+        write_atomically(self.file, partial(torch.save, state))
 
 
 class _Views(Dataset[tuple[Crops, npt.NDArray[np.bool_]]]):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import is_litter
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,11 @@ class RawLabel:
 
 @dataclass(frozen=True)
 class RawImage:
-    """One image of a source with its labels; `path` is relative to the source's folder."""
+    """One image of a source with its labels; `path` is relative to the source's folder.
+
+    `unreadable_labels` counts those that its label file holds besides, and that are rejects: an image that has none but
+    these is no image without a cell.
+    """
 
     path: Path
     labels: tuple[RawLabel, ...]
@@ -38,40 +41,7 @@ class RawImage:
     group_id: str | None = None
     official_split: str | None = None
     labelled_size_px: tuple[int, int] | None = None
-
-
-def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: Rejects) -> dict[str, Path]:
-    """Files of a folder by name without suffix, numbers in numeric order; a second file of a name is a reject."""
-    if not folder.is_dir():
-        return {}
-    files = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.relative_to(folder))]
-    files.sort(key=lambda p: (not p.stem.isdigit(), int(p.stem) if p.stem.isdigit() else 0, p.name))
-    by_stem: dict[str, Path] = {}
-    for path in files:
-        if path.stem in by_stem:
-            kind = "label_file" if suffixes <= {".txt", ".xml"} else "image"
-            rejects.add(
-                path.relative_to(root), kind, "dropped", f"second file of the name of {by_stem[path.stem].name}"
-            )
-        else:
-            by_stem[path.stem] = path
-    return by_stem
-
-
-def paired(
-    images: dict[str, Path], labels: dict[str, Path], root: Path, rejects: Rejects
-) -> Iterator[tuple[Path, Path]]:
-    """Image and label file of each name that has both; what stands alone becomes a reject.
-
-    An image without a label file is no negative example: such Chula images show about 94 cells each.
-    """
-    for stem in sorted(labels.keys() - images.keys()):
-        rejects.add(labels[stem].relative_to(root), "label_file", "dropped", "label file without image")
-    for stem, image in images.items():
-        if stem in labels:
-            yield image, labels[stem]
-        else:
-            rejects.add(image.relative_to(root), "image", "dropped", "image without label file")
+    unreadable_labels: int = 0
 
 
 # `train2017` is a split; `test3` may be a patient.
@@ -86,18 +56,8 @@ def split_of(path: Path) -> str | None:
     return next((_SPLITS[word] for word in named if word in _SPLITS), None)
 
 
-def inside(folder: Path, file: Path) -> Path | None:
-    """A file if it exists in the folder; None also for one that a label file's path leads out of it to."""
-    return file if file.is_file() and file.resolve().is_relative_to(folder.resolve()) else None
-
-
-def numbers(values: Sequence[object]) -> list[float] | None:
-    """Finite numbers, or None if any value is none."""
-    try:
-        made = [float(str(value)) for value in values]
-    except ValueError:
-        return None
-    return made if all(math.isfinite(value) for value in made) else None
+# Of sets of which nothing is known to be lost.
+NO_LOSSES: Mapping[str, int] = MappingProxyType({})
 
 
 class SourceAdapter(Protocol):
@@ -116,6 +76,11 @@ class SourceAdapter(Protocol):
     @property
     def licence(self) -> str:
         """Under which its images may be used."""
+        ...
+
+    @property
+    def known_losses(self) -> Mapping[str, int]:
+        """How many pictures of the published set are rejects for a reason, because it was made so."""
         ...
 
     @property

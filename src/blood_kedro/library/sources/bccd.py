@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
+from blood_kedro.library.core.text_files import read_text
 from blood_kedro.library.imaging.read import SUFFIXES
-from blood_kedro.library.sources.base import RawImage, files_by_stem, paired
+from blood_kedro.library.sources.base import NO_LOSSES, RawImage
+from blood_kedro.library.sources.listing import files_by_stem, paired
 from blood_kedro.library.sources.voc import read_voc_of
 
 _WHITE = "WBC"
@@ -27,6 +30,7 @@ class Bccd:
 
     wbc_types: str | None = None
     name = "bccd"
+    known_losses = NO_LOSSES
     labels = SOURCE_LABELS["bccd"]
     licence = "MIT"
     how_to_get = "git clone https://github.com/Shenggan/BCCD_Dataset and point raw_root's bccd/ at it"
@@ -40,22 +44,26 @@ class Bccd:
             raise SourceNotFoundError(
                 "source bccd holds no image", where=str(root / "JPEGImages"), remedy=self.how_to_get
             )
-        splits = _official_splits(root / "ImageSets" / "Main")
+        splits = _official_splits(root / "ImageSets" / "Main", folder, rejects)
         types = None if self.wbc_types is None else read_types(folder / self.wbc_types)
         for image, label_file in paired(images, labels, folder, rejects):
-            found = read_voc_of(image.relative_to(folder), label_file, label_file.relative_to(folder), rejects)
+            found = read_voc_of(image, label_file, folder, rejects)
             if found is not None and types is not None:
                 found = _typed(found, types.get(image.stem, ()), rejects)
             if found is not None:
                 yield replace(found, official_split=splits.get(image.stem))
 
 
-def _official_splits(folder: Path) -> dict[str, str]:
+def _official_splits(lists: Path, folder: Path, rejects: Rejects) -> dict[str, str]:
     splits: dict[str, str] = {}
     for split in ("train", "val", "test"):
-        path = folder / f"{split}.txt"
-        if path.is_file():
-            splits.update({stem.strip(): split for stem in path.read_text().split() if stem.strip()})
+        path = lists / f"{split}.txt"
+        if not path.exists():
+            continue
+        try:
+            splits.update(dict.fromkeys(read_text(path).split(), split))
+        except BadInputError as error:
+            rejects.add(path.relative_to(folder), "label_file", "noted", f"no official split of its images: {error}")
     return splits
 
 
@@ -73,18 +81,23 @@ def read_types(path: Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         raise SourceNotFoundError("no list of types of white cells", where=str(path.absolute()), remedy=remedy)
     types: dict[str, tuple[str, ...]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            cells = {str(name).lower(): str(value or "") for name, value in row.items()}
-            said = cells.get("category", cells.get("types"))
-            if "image" not in cells or said is None:
-                raise SourceNotFoundError(
-                    "not a list of types of white cells", where=str(path.absolute()), got=", ".join(map(str, row)),
-                    expected="columns Image and Category", remedy=remedy,
-                )  # fmt: skip
-            name = cells["image"].strip()
-            name = f"BloodImage_{int(name):05d}" if name.isdigit() else name
-            types[name] = tuple(each.strip().upper() for each in re.split("[,;]", said) if each.strip())
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except (BadInputError, csv.Error) as error:
+        raise SourceNotFoundError(
+            f"the list of types of white cells cannot be read: {error}", where=str(path.absolute()), remedy=remedy
+        ) from error
+    for row in rows:
+        cells = {str(name).lower(): str(value or "") for name, value in row.items()}
+        said = cells.get("category", cells.get("types"))
+        if "image" not in cells or said is None:
+            raise SourceNotFoundError(
+                "not a list of types of white cells", where=str(path.absolute()), got=", ".join(map(str, row)),
+                expected="columns Image and Category", remedy=remedy,
+            )  # fmt: skip
+        name = cells["image"].strip()
+        name = f"BloodImage_{name.zfill(5)}" if name.isascii() and name.isdigit() else name
+        types[name] = tuple(each.strip().upper() for each in re.split("[,;]", said) if each.strip())
     return types
 
 

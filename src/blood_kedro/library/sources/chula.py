@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
+from blood_kedro.library.core.text_files import read_lines
 from blood_kedro.library.imaging.read import SUFFIXES
-from blood_kedro.library.sources.base import RawImage, RawLabel, files_by_stem, paired
+from blood_kedro.library.sources.base import RawImage, RawLabel
+from blood_kedro.library.sources.label_files import read_labels
+from blood_kedro.library.sources.listing import files_by_stem, paired
+from blood_kedro.library.sources.values import numbers
+
+_EMPTY = "its label file holds no usable point"
 
 
 class Chula:
     """Layout: `Dataset/<n>.jpg` and `Label/<n>.txt`, each line `x y code`."""
+
+    # 706 images are published, 623 label files, two of them empty.
+    known_losses: ClassVar[Mapping[str, int]] = {"image without label file": 83, _EMPTY: 2}
 
     name = "chula"
     labels = SOURCE_LABELS["chula"]
@@ -33,30 +43,31 @@ class Chula:
             )
         for image, label_file in paired(images, labels, folder, rejects):
             shown, labels_shown = image.relative_to(folder), label_file.relative_to(folder)
-            points = tuple(_points(label_file, labels_shown, rejects))
-            if not points:
-                rejects.add(shown, "image", "dropped", "its label file holds no usable point")
-                continue
-            yield RawImage(shown, points, labels_shown)
+            points = read_labels(image, label_file, folder, _points, rejects)
+            if points == ():
+                rejects.add(shown, "image", "dropped", _EMPTY)
+            elif points is not None:
+                yield RawImage(shown, points, labels_shown)
 
 
-def _points(path: Path, shown: Path, rejects: Rejects) -> Iterator[RawLabel]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for row, line in enumerate(lines, start=1):
+def _points(path: Path, shown: Path, rejects: Rejects) -> tuple[RawLabel, ...]:
+    points = []
+    for row, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            yield _point(line, row)
+            points.append(_point(line, row))
         except BadInputError as error:
             rejects.add(shown, "annotation", "dropped", error.what, row)
+    return tuple(points)
 
 
 def _point(line: str, row: int) -> RawLabel:
     fields = line.split()
     if len(fields) != 3:
-        raise BadInputError(f"line has {len(fields)} fields, expected 3 (x y code): {line.strip()!r}")
-    try:
-        x, y = float(fields[0]), float(fields[1])
-    except ValueError as error:
-        raise BadInputError(f"point is not a number: {line.strip()!r}") from error
+        raise BadInputError(f"line has {len(fields)} fields, expected 3 (x y code): {line.strip()[:80]!r}")
+    point = numbers(fields[:2])
+    if point is None:
+        raise BadInputError(f"position is not a number: {line.strip()[:80]!r}")
+    x, y = point
     return RawLabel(fields[2], row, (x, y, x, y))

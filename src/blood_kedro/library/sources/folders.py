@@ -7,9 +7,10 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import SUFFIXES, is_litter
+from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.form import OfForm
+from blood_kedro.library.sources.listing import files_below
 
 
 class ClassFolders(OfForm):
@@ -20,15 +21,12 @@ class ClassFolders(OfForm):
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image that lies in a folder, in order of path; its label spans the whole image."""
         root = folder / (self.options.images or "")
-        found = False
-        for path in sorted(root.rglob("*")):
+        files = files_below(root, folder, SUFFIXES, rejects)
+        if not files:
+            raise SourceNotFoundError(f"source {self.name} holds no image", where=str(root), remedy=self.how_to_get)
+        for path in files:
             shown = path.relative_to(folder)
-            if not path.is_file() or path.suffix.lower() not in SUFFIXES or is_litter(shown):
-                continue
             if path.parent == root:
                 rejects.add(shown, "image", "dropped", "lies in no folder of a class")
-                continue
-            found = True
-            yield RawImage(shown, (RawLabel(path.parent.name, 1, None),), shown, official_split=split_of(shown))
-        if not found:
-            raise SourceNotFoundError(f"source {self.name} holds no image", where=str(root), remedy=self.how_to_get)
+            else:
+                yield RawImage(shown, (RawLabel(path.parent.name, 1, None),), shown, official_split=split_of(shown))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from blood_kedro.library.sources.base import NO_LOSSES
 from blood_kedro.library.sources.options import SourceOptions
 
 
@@ -12,6 +13,7 @@ class OfForm:
     """An adapter of a set in a format, by the options of its entry."""
 
     options: SourceOptions
+    known_losses = NO_LOSSES
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,16 @@ import pandas as pd
 
 from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core.distinct import distinct
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.schemas import ImageIndex, Masks, RawAnnotations, conform
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
+from blood_kedro.library.sources.account import Account, Share, commonest_reasons, known_losses
 from blood_kedro.library.sources.base import RawImage, RawLabel, SourceAdapter
+from blood_kedro.library.sources.label_files import reason_of
+from blood_kedro.library.sources.values import in_picture
 
 # Two boxes of one class that share this much are one cell labelled twice (BCCD has seven such pairs).
 NEAR_IDENTICAL_IOU = 0.9
@@ -24,12 +29,13 @@ NEAR_IDENTICAL_IOU = 0.9
 
 @dataclass(frozen=True)
 class SourceTables:
-    """The four tables of one source, each in the schema of the same name."""
+    """The four tables of one source, each in the schema of the same name, and what became of all that was found."""
 
     index: pd.DataFrame
     annotations: pd.DataFrame
     masks: pd.DataFrame
     rejects: pd.DataFrame
+    account: Account
 
 
 def ingest(
@@ -45,7 +51,7 @@ def ingest(
         merge_twins: boxes of one class that are nearly the same are one cell; False keeps both.
 
     Raises:
-        SourceNotFoundError: the folder is missing, empty, or holds nothing usable.
+        SourceNotFoundError: the folder is missing, empty, or holds nothing usable: no picture, or of all labels none.
         BadInputError: `strict` and something would be dropped.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
@@ -59,17 +65,23 @@ def ingest(
     for path in sorted(folder.rglob("*")):
         if path.is_file() and is_litter(path.relative_to(folder)):
             rejects.add(path.relative_to(folder), "litter", "noted", f"not part of the set: {_litter_reason(path)}")
-    raw_images = list(adapter.scan(folder, rejects))[:limit]
+    listed = list(adapter.scan(folder, rejects))
+    raw_images, names = listed[:limit], image_ids(adapter.name, listed)
+    pictures_found = len(listed) + rejects.count("image", "dropped")
+    labels_found = sum(len(raw.labels) for raw in listed) + rejects.count("annotation", "dropped") + rejects.lost_labels
     index: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     masks: list[dict[str, object]] = []
     with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter lock
-        for raw, outcome in zip(raw_images, pool.map(lambda r: _inspect(folder / r.path), raw_images), strict=True):
+        inspected = pool.map(lambda raw: _inspect(folder / raw.path), raw_images)
+        for raw, image_id, outcome in zip(raw_images, names, inspected, strict=False):
             facts = _accept(raw, outcome, rejects)
             if facts is None:
                 continue
-            image_id = f"{adapter.name}/{raw.path.with_suffix('').as_posix()}"
             labels = _clean(adapter, raw, facts, rejects)
+            if not labels and (raw.labels or raw.unreadable_labels):
+                rejects.add(raw.path, "image", "dropped", "none of its labels can be used: nobody knows what it shows")
+                continue
             if merge_twins:
                 labels = _merge_near_identical(labels, raw.labels_path or raw.path, rejects)
             index.append(_index_row(adapter.name, image_id, raw, facts))
@@ -77,11 +89,21 @@ def ingest(
                 annotations.append(_annotation_row(adapter, image_id, label, facts))
                 if label.rle_counts is not None:
                     masks.append(_mask_row(image_id, label, facts))
-    if not index:
+    unread = listed[len(raw_images) :]
+    account = Account(
+        Share(pictures_found, len(index), rejects.count("image", "dropped"), len(unread)),
+        Share(
+            labels_found, len(annotations), rejects.count("annotation", "dropped", "merged") + rejects.lost_labels,
+            sum(len(raw.labels) for raw in unread), merged=rejects.count("annotation", "merged"),
+        ),
+        commonest_reasons(rejects), known=known_losses(rejects, adapter.known_losses),
+    )  # fmt: skip
+    if not index or (account.labels.found and not annotations and not unread):
+        nothing = "image" if not index else "label"
         raise SourceNotFoundError(
-            f"source {adapter.name} holds no usable image ({len(rejects.rows)} rejects)",
+            f"source {adapter.name} holds no usable {nothing} ({len(rejects.rows)} rejects)",
             where=str(folder.absolute()),
-            got="; ".join(str(row["reason"]) for row in rejects.rows[:3]),
+            got=account.text(),
             remedy=adapter.how_to_get,
         )
     return SourceTables(
@@ -89,33 +111,37 @@ def ingest(
         conform(RawAnnotations, annotations),
         conform(Masks, masks),
         conform(RejectsSchema, rejects.rows),
+        account,
     )
 
 
+def image_ids(source: str, images: Sequence[RawImage]) -> list[str]:
+    """`<source>/<path without suffix>` of each image; with it where two differ by that alone."""
+    plain = [f"{source}/{raw.path.with_suffix('').as_posix()}" for raw in images]
+    return distinct(plain, [f"{source}/{raw.path.as_posix()}" for raw in images])
+
+
 def _litter_reason(path: Path) -> str:
-    try:
-        inspect_image(path)
-    except BadInputError as error:
-        return f"hidden or system file, {error.what}"
-    return "hidden or system file"
+    outcome = _inspect(path)
+    return f"hidden or system file, {outcome}" if isinstance(outcome, str) else "hidden or system file"
 
 
 def _inspect(path: Path) -> ImageFacts | str:
     try:
         return inspect_image(path)
-    except BadInputError as error:
-        return error.what
+    except Exception as error:
+        return reason_of(error)
 
 
 def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> ImageFacts | None:
     if isinstance(outcome, str):
-        rejects.add(raw.path, "image", "dropped", outcome)
+        rejects.add(raw.path, "image", "dropped", outcome, labels=len(raw.labels))
         return None
     size = (outcome.width_px, outcome.height_px)
     if raw.labelled_size_px is not None and raw.labelled_size_px != size:
         claimed = "x".join(map(str, raw.labelled_size_px))
         reason = f"label file is for a {claimed} image, this one is {size[0]}x{size[1]} as viewed"
-        rejects.add(raw.path, "image", "dropped", reason)
+        rejects.add(raw.path, "image", "dropped", reason, labels=len(raw.labels))
         return None
     for reason in outcome.repairs:
         rejects.add(raw.path, "image", "repaired", reason)
@@ -142,21 +168,15 @@ def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Re
 def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> RawLabel | None:
     if label.box_xyxy_px is None:
         return label
-    x_min, y_min, x_max, y_max = label.box_xyxy_px
-    if not np.isfinite(label.box_xyxy_px).all():
-        rejects.add(shown, "annotation", "dropped", "position is not a number", label.row)
+    try:
+        cut = in_picture(label.box_xyxy_px, facts.width_px, facts.height_px)
+    except BadInputError as error:
+        rejects.add(shown, "annotation", "dropped", error.what, label.row)
         return None
-    clipped = (max(x_min, 0.0), max(y_min, 0.0), min(x_max, facts.width_px), min(y_max, facts.height_px))
-    outside = clipped[0] > clipped[2] or clipped[1] > clipped[3]
-    is_point = x_min == x_max and y_min == y_max
-    if outside or (not is_point and (clipped[0] == clipped[2] or clipped[1] == clipped[3])):
-        reason = f"outside the image: {x_min:g}, {y_min:g}, {x_max:g}, {y_max:g} in {facts.width_px}x{facts.height_px}"
-        rejects.add(shown, "annotation", "dropped", reason, label.row)
-        return None
-    if clipped == label.box_xyxy_px:
+    if cut == label.box_xyxy_px:
         return label
     rejects.add(shown, "annotation", "repaired", "box reached outside the image and was cut at its border", label.row)
-    return replace(label, box_xyxy_px=clipped)
+    return replace(label, box_xyxy_px=cut)
 
 
 def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: Rejects) -> list[RawLabel]:

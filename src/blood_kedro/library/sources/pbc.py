@@ -8,8 +8,9 @@ from pathlib import Path
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
-from blood_kedro.library.imaging.read import SUFFIXES, is_litter
-from blood_kedro.library.sources.base import RawImage, RawLabel
+from blood_kedro.library.imaging.read import SUFFIXES
+from blood_kedro.library.sources.base import NO_LOSSES, RawImage, RawLabel
+from blood_kedro.library.sources.listing import files_below
 
 
 class Pbc:
@@ -19,20 +20,18 @@ class Pbc:
     """
 
     name = "pbc"
+    known_losses = NO_LOSSES
     labels = SOURCE_LABELS["pbc"]
     licence = "CC BY 4.0 (publisher's page; the copy carries no licence file)"
     how_to_get = "download Mendeley Data snkd93bnjr (PBC_dataset_normal_DIB.zip) and unpack it into raw_root's pbc/"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:  # noqa: ARG002
+    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every image, in order of path; its label spans the whole image."""
         root = folder / "PBC_dataset_normal_DIB" if (folder / "PBC_dataset_normal_DIB").is_dir() else folder
-        found = False
-        for path in sorted(root.rglob("*")):
+        files = files_below(root, folder, SUFFIXES, rejects)
+        if not files:
+            raise SourceNotFoundError("source pbc holds no image", where=str(root), remedy=self.how_to_get)
+        for path in files:
             shown = path.relative_to(folder)
-            if not path.is_file() or path.suffix.lower() not in SUFFIXES or is_litter(shown):
-                continue
-            found = True
             prefix = path.stem.rpartition("_")[0] or path.stem
             yield RawImage(shown, (RawLabel(prefix, 1, None),), shown)
-        if not found:
-            raise SourceNotFoundError("source pbc holds no image", where=str(root), remedy=self.how_to_get)

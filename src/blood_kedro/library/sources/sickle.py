@@ -13,12 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.imaging.marks import Marks, drawn_boxes
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
-from blood_kedro.library.sources.base import RawImage, RawLabel, files_by_stem
+from blood_kedro.library.sources.base import NO_LOSSES, RawImage, RawLabel
+from blood_kedro.library.sources.label_files import reason_of
+from blood_kedro.library.sources.listing import files_by_stem, second_of_name
 
 MARK = "sickle_cell"
 
@@ -27,6 +29,7 @@ class Sickle:
     """Layout: `Positive/{Labelled,Unlabelled}/<n>.jpg`, names equal but for case and a word for the kind of copy."""
 
     name = "sickle"
+    known_losses = NO_LOSSES
     labels = SOURCE_LABELS["sickle"]
     licence = "CC BY 4.0"
     how_to_get = (
@@ -37,8 +40,8 @@ class Sickle:
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
         """Yield every unmarked image whose marked copy shows closed marks, in order of name."""
         root = next((path.parent for path in sorted(folder.rglob("Labelled")) if path.is_dir()), folder / "Positive")
-        plain = _by_name(files_by_stem(root / "Unlabelled", SUFFIXES, folder, rejects))
-        marked = _by_name(files_by_stem(root / "Labelled", SUFFIXES, folder, rejects))
+        plain = _by_name(files_by_stem(root / "Unlabelled", SUFFIXES, folder, rejects), folder, rejects)
+        marked = _by_name(files_by_stem(root / "Labelled", SUFFIXES, folder, rejects), folder, rejects)
         if not plain:
             raise SourceNotFoundError("source sickle holds no image", where=str(root), remedy=self.how_to_get)
         for name in sorted(marked.keys() - plain.keys()):
@@ -51,8 +54,8 @@ class Sickle:
             labels_shown = marked[name].relative_to(folder)
             try:
                 found = marks_of(marked[name], image)
-            except BadInputError as error:
-                rejects.add(shown, "image", "dropped", error.what)
+            except Exception as error:
+                rejects.add(shown, "image", "dropped", reason_of(error))
                 continue
             if found.open_marks:
                 rejects.add(labels_shown, "label_file", "noted", f"{found.open_marks} marks enclose nothing")
@@ -75,10 +78,13 @@ def marks_of(marked: Path, plain: Path) -> Marks:
     return drawn_boxes(copy, image)
 
 
-def _by_name(files: dict[str, Path]) -> dict[str, Path]:
+def _by_name(files: dict[str, Path], folder: Path, rejects: Rejects) -> dict[str, Path]:
     """Files by what their name has besides case, separators and the words labelled and unlabelled."""
-    kept = {}
+    kept: dict[str, Path] = {}
     for stem, path in files.items():
-        plain = stem.lower().replace("unlabelled", "").replace("labelled", "").replace("labeled", "")
-        kept[plain.strip(" _-()")] = path
+        plain = stem.lower().replace("unlabelled", "").replace("labelled", "").replace("labeled", "").strip(" _-()")
+        if plain in kept:
+            second_of_name(path, kept[plain], folder, rejects)
+        else:
+            kept[plain] = path
     return kept

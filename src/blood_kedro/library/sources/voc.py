@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.imaging.read import SUFFIXES, is_litter
-from blood_kedro.library.sources.base import RawImage, RawLabel, paired, split_of
+from blood_kedro.library.core.text_files import read_regular
+from blood_kedro.library.imaging.read import SUFFIXES
+from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.form import OfForm
+from blood_kedro.library.sources.label_files import read_labels
+from blood_kedro.library.sources.listing import files_below
+from blood_kedro.library.sources.pairs import Listed, pairs_near
+from blood_kedro.library.sources.values import checked_box, numbers
 
 
 @dataclass(frozen=True)
 class VocFile:
-    """Objects of one file, boxes half-open in px, and the image size the file claims (None if absent)."""
+    """Objects of one file, boxes half-open in px, and what the file says of its image (None where it does not).
+
+    `unreadable` objects are rejects; `image_name` is without folders.
+    """
 
     labels: tuple[RawLabel, ...]
+    unreadable: int
     size_px: tuple[int, int] | None
+    image_name: str | None
 
 
 def read_voc(path: Path, shown_as: Path, rejects: Rejects) -> VocFile:
@@ -33,15 +42,16 @@ def read_voc(path: Path, shown_as: Path, rejects: Rejects) -> VocFile:
     one from the minima only. An object that cannot be read becomes a reject, the others stay.
 
     Raises:
-        BadInputError: the file is not XML (or not VOC); the message is the reason.
+        BadInputError: the file cannot be read, or is not XML (or not VOC); the message is the reason.
     """
+    content = read_regular(path)  # XML says itself which encoding it is in
     try:
-        root = parse(path).getroot()
-    except (ParseError, DefusedXmlException, UnicodeDecodeError, ValueError) as error:
+        root = fromstring(content)
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:  # LookupError: unknown encoding
         raise BadInputError(f"malformed XML: {error}") from error
-    if root is None or root.tag != "annotation":
-        raise BadInputError(f"not a VOC file: root element is {getattr(root, 'tag', None)!r}, expected 'annotation'")
-    labels = []
+    if root.tag != "annotation":
+        raise BadInputError(f"not a VOC file: root element is {root.tag!r}, expected 'annotation'")
+    labels, row = [], 0
     for row, element in enumerate(root.iter("object"), start=1):
         try:
             labels.append(_object(element, row))
@@ -50,7 +60,8 @@ def read_voc(path: Path, shown_as: Path, rejects: Rejects) -> VocFile:
     size = _size(root)
     if size is None:
         rejects.add(shown_as, "label_file", "noted", "no usable <size>: the image's own size is taken")
-    return VocFile(tuple(labels), size)
+    named = PurePosixPath((root.findtext("filename") or "").strip().replace("\\", "/")).name or None
+    return VocFile(tuple(labels), row - len(labels), size, named)
 
 
 def _object(element: Element, row: int) -> RawLabel:
@@ -60,66 +71,60 @@ def _object(element: Element, row: int) -> RawLabel:
     values = []
     for tag in ("xmin", "ymin", "xmax", "ymax"):
         text = element.findtext(f"bndbox/{tag}")
-        try:
-            value = float(text if text is not None else "")
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise BadInputError(f"box is not a number: {tag} is {text!r}")
-        values.append(value)
+        value = numbers([text])
+        if value is None:
+            raise BadInputError(f"box is not a number: {tag} is {str(text)[:40]!r}")
+        values += value
     x_min, y_min, x_max, y_max = values
-    if x_max < x_min or y_max < y_min:
-        raise BadInputError(f"inverted box ({x_min:g}, {y_min:g}, {x_max:g}, {y_max:g})")
-    if x_max == x_min or y_max == y_min:
-        raise BadInputError(f"zero-area box at ({x_min:g}, {y_min:g})")
-    return RawLabel(name, row, (x_min - 1, y_min - 1, x_max, y_max))
+    checked_box(x_min, y_min, x_max, y_max)  # as the file has it: whoever drew a line did not mean one pixel
+    return RawLabel(name, row, checked_box(x_min - 1, y_min - 1, x_max, y_max))
 
 
 def _size(root: Element) -> tuple[int, int] | None:
-    try:
-        width, height = (int(float(root.findtext(f"size/{tag}") or "")) for tag in ("width", "height"))
-    except ValueError:
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+    size = numbers([root.findtext(f"size/{tag}") for tag in ("width", "height")])
+    return None if size is None or min(size) < 1 else (int(size[0]), int(size[1]))
 
 
 class VocFolder(OfForm):
-    """Layout: images and `.xml` files anywhere below the folder, of the same name without suffix."""
+    """Layout: images and `.xml` files anywhere below the folder, of the same name without suffix.
+
+    The two lie in one folder, or in folders beside each other; of any other two folders, only where no other image and
+    no other label file has that name (`pairs.pairs_near`). A file without an object says that its image has no cell.
+    """
 
     how_to_get = "put its images and VOC files (.xml) there"
 
     def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
-        """Yield every image that has a readable VOC file, in order of name."""
-        images = _named(folder, folder / (self.options.images or ""), SUFFIXES, rejects)
-        files = _named(folder, folder / (self.options.annotations or ""), {".xml"}, rejects)
-        if not images:
+        """Yield every image that has a readable VOC file, in order of path."""
+        image_root, label_root = (folder / (path or "") for path in (self.options.images, self.options.annotations))
+        images = Listed(files_below(image_root, folder, SUFFIXES, rejects), image_root)
+        files = Listed(files_below(label_root, folder, {".xml"}, rejects), label_root)
+        if not images.files:
             raise SourceNotFoundError(f"source {self.name} holds no image", where=str(folder), remedy=self.how_to_get)
-        for image, path in paired(images, files, folder, rejects):
-            found = read_voc_of(image.relative_to(folder), path, path.relative_to(folder), rejects)
+        for image, path in pairs_near(images, files, folder, rejects):
+            found = read_voc_of(image, path, folder, rejects)
             if found is not None:
                 yield replace(found, official_split=split_of(found.path))
 
 
-def _named(folder: Path, root: Path, suffixes: set[str], rejects: Rejects) -> dict[str, Path]:
-    """Files below a folder by name without suffix; a second file of a name is a reject."""
-    named: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in suffixes or not path.is_file() or is_litter(path.relative_to(folder)):
-            continue
-        if path.stem in named:
-            reason = f"second file of the name of {named[path.stem].relative_to(folder)}"
-            rejects.add(path.relative_to(folder), "image", "dropped", reason)
-        else:
-            named[path.stem] = path
-    return named
+def read_voc_of(image: Path, path: Path, folder: Path, rejects: Rejects) -> RawImage | None:
+    """An image with the labels of its VOC file; None, with rejects of both, where that cannot be read.
 
-
-def read_voc_of(image: Path, path: Path, shown: Path, rejects: Rejects) -> RawImage | None:
-    """An image with the labels of its VOC file; None, with rejects of both, where that cannot be read."""
-    try:
-        voc = read_voc(path, shown, rejects)
-    except BadInputError as error:
-        rejects.add(shown, "label_file", "dropped", error.what)
-        rejects.add(image, "image", "dropped", "its label file cannot be read")
+    A file may name another image, because one of the two was renamed: that is noted. Where the image it names is there
+    under the same name but for the suffix, it is the label file of that one.
+    """
+    shown = path.relative_to(folder)
+    voc = read_labels(image, path, folder, read_voc, rejects)
+    if voc is None:
         return None
-    return RawImage(image, voc.labels, shown, labelled_size_px=voc.size_px)
+    if voc.image_name is not None and voc.image_name != image.name:
+        other = image.with_name(voc.image_name)
+        if other.stem == image.stem and other.is_file():
+            reason = f"its label file {shown.name} is for {other.name}"
+            rejects.add(image.relative_to(folder), "image", "dropped", reason, labels=len(voc.labels))
+            return None
+        if other.stem != image.stem:
+            rejects.add(shown, "label_file", "noted", f"says that it is for {other.name}, taken for {image.name}")
+    return RawImage(
+        image.relative_to(folder), voc.labels, shown, labelled_size_px=voc.size_px, unreadable_labels=voc.unreadable
+    )

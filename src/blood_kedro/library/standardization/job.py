@@ -18,7 +18,7 @@ from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes,
 from blood_kedro.library.standardization.options import SourceBoxes, StandardizationOptions
 
 # Raise this whenever the pixels or boxes of a given input and options change: finished work is then redone.
-STANDARDIZATION_VERSION = 2
+STANDARDIZATION_VERSION = 3
 
 # Lossless, at zlib's fastest level: a smear compresses hardly better at higher ones, for six times the time.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -58,19 +58,21 @@ def run_job(job: ImageJob, images_folder: Path) -> dict[str, Any]:
 
     Returns:
         A JSON-like record: `key`, `image_id`, `file_name`, canvas `boxes` (rows of LabelBox fields), the
-        letterbox, and `error` (None, or the reason why the image could not be read).
+        letterbox, `bytes` of the file, a digest of all this (`line`), and `error` (None, or the reason why the image
+        could not be read).
     """
     cv2.setNumThreads(1)  # workers are the parallelism
     record: dict[str, Any] = {"key": job.key, "image_id": job.image_id, "file_name": job.file_name, "error": None}
     try:
         rgb = read_rgb(job.source_path)
-    except (BadInputError, OSError) as error:
-        return record | {"error": str(error), "boxes": []}
+    except Exception as error:
+        reason = error.what if isinstance(error, BadInputError) else f"cannot be read: {type(error).__name__}: {error}"
+        return record | {"error": reason, "boxes": []}
     height, width = rgb.shape[:2]
     letterbox = Letterbox(width, height, job.options.target_px)
     labels = list(job.labels)
     if job.options.boxes == "fitted":
-        labels = fitted_boxes(labels, rgb, job.settings)
+        labels = fitted_boxes(labels, rgb, job.settings, job.image_id)
     else:
         rng = np.random.default_rng(seed_for(job.seed, "jitter", job.image_id))
         labels = paper_boxes(labels, job.settings, job.options.jitter_px / letterbox.scale, rng)
@@ -78,9 +80,16 @@ def run_job(job: ImageJob, images_folder: Path) -> dict[str, Any]:
     encoded = cv2.imencode(".png", letterbox.image(rgb)[..., ::-1], _PNG)[1]
     write_bytes_atomically(images_folder / job.file_name, encoded.tobytes())
     boxes = [asdict(label) | {"box_xyxy_px": box.tolist()} for label, box in zip(labels, canvas, strict=True)]
-    return record | {
+    made = record | {
         "boxes": boxes,
         "scale": letterbox.scale,
         "new_size_px": letterbox.new_size_px,
         "padding_px": letterbox.padding_px,
+        "bytes": len(encoded),
     }
+    return made | {"line": line_digest(made)}
+
+
+def line_digest(record: dict[str, Any]) -> str:
+    """Of a record as the journal keeps it, so that a line that was changed is not taken over."""
+    return fingerprint({name: value for name, value in record.items() if name != "line"})

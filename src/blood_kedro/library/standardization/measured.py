@@ -61,8 +61,13 @@ def paper_boxes(
     return made
 
 
-def fitted_boxes(labels: list[LabelBox], rgb: RgbImage, settings: SourceBoxes) -> list[LabelBox]:
-    """Boxes measured from the pixels, followed by ignore regions for the cells that carry no label."""
+def fitted_boxes(
+    labels: list[LabelBox], rgb: RgbImage, settings: SourceBoxes, image_id: str | None = None
+) -> list[LabelBox]:
+    """Boxes measured from the pixels, followed by ignore regions for the cells that carry no label.
+
+    With `image_id`, cells are found in an image without any label, too.
+    """
     whole = [label for label in labels if label.box_origin == "image"]
     points = [label for label in labels if label.box_origin == "point"]
     seeds = np.array([_centre(label) for label in points], np.float64).reshape(-1, 2)
@@ -81,17 +86,19 @@ def fitted_boxes(labels: list[LabelBox], rgb: RgbImage, settings: SourceBoxes) -
     fitted = {**from_points, **from_image}
     made = [fitted.get(label.annotation_id, label) for label in labels]
     unlabelled = [cell for cell in cells if cell.label > len(points)]
-    return made + _ignore_regions(made, unlabelled, settings)
+    name = labels[0].annotation_id.rpartition("#")[0] if labels else image_id
+    return made + _ignore_regions(made, unlabelled, settings, name)
 
 
-def _ignore_regions(labels: list[LabelBox], cells: list[Instance], settings: SourceBoxes) -> list[LabelBox]:
-    if settings.cell_px is None or not cells or not labels:
+def _ignore_regions(
+    labels: list[LabelBox], cells: list[Instance], settings: SourceBoxes, image_id: str | None
+) -> list[LabelBox]:
+    if settings.cell_px is None or not cells or image_id is None:
         return []
-    labelled = np.array([label.box_xyxy_px for label in labels], np.float64)
+    labelled = np.array([label.box_xyxy_px for label in labels], np.float64).reshape(-1, 4)
     candidates = np.array([cell.box_xyxy_px for cell in cells], np.float64)
     usual_area = np.pi / 4 * settings.cell_px**2
     free = boxlib.covered_share(candidates, labelled) < LABELLED_SHARE
-    image_id = labels[0].annotation_id.rpartition("#")[0]
     return [
         LabelBox(f"{image_id}#unlabelled{n}", UNLABELLED, "rbc", cell.box_xyxy_px, "fitted", ignore=True)
         for n, (cell, is_free) in enumerate(zip(cells, free, strict=True), start=1)

@@ -7,14 +7,18 @@ the same input and settings, so an interrupted run continues where it stopped an
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from blood_kedro.library.core.files import PART, remove, sweep, write_bytes_atomically
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.standardization.job import ImageJob, run_job
+from blood_kedro.library.standardization.job import ImageJob, line_digest, run_job
+
+logger = logging.getLogger(__name__)
 
 JOURNAL = "journal.jsonl"
 _BATCH = 8
@@ -56,25 +60,38 @@ def _run_batch(images: Path, jobs: list[ImageJob]) -> list[dict[str, Any]]:
 
 def _finished(journal: Path, jobs: list[ImageJob], images: Path) -> dict[str, dict[str, Any]]:
     if not journal.is_file():
+        remove(journal)  # nothing, or something that cannot be written to
         return {}
     keys = {job.image_id: job.key for job in jobs}
     done: dict[str, dict[str, Any]] = {}
-    for line in journal.read_text(encoding="utf-8").splitlines():
+    spoiled: list[str] = []
+    for line in journal.read_text(encoding="utf-8", errors="replace").split("\n"):
+        if not line:
+            continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the line that a kill cut short
-        same = keys.get(record["image_id"]) == record["key"]
-        if same and record["error"] is None and (images / record["file_name"]).is_file():
-            done[record["image_id"]] = record
+            same = keys.get(record["image_id"]) == record["key"]
+            if same and record["error"] is None:
+                if (images / record["file_name"]).stat().st_size != record["bytes"] or not _whole(record):
+                    raise ValueError("the picture, or its line in the journal, is not as it was written")
+                done[record["image_id"]] = record
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            spoiled.append(f"{type(error).__name__}: {str(error)[:100]}")
+    if spoiled:  # a kill cuts the last line short
+        logger.warning("%s: %d entries are spoiled and done again: %s", journal, len(spoiled), spoiled[0])
     # Rewritten without what is stale or cut short, so that the journal never outgrows its source.
-    temporary = journal.with_suffix(".part")
-    temporary.write_text("".join(json.dumps(record) + "\n" for record in done.values()), encoding="utf-8")
-    temporary.replace(journal)
+    content = "".join(json.dumps(record) + "\n" for record in done.values())
+    write_bytes_atomically(journal, content.encode())
     return done
 
 
+def _whole(record: dict[str, Any]) -> bool:
+    """Whether a line holds all that `run_job` writes of a picture that it could read, and as it wrote it."""
+    return record.get("line") == line_digest(record)
+
+
 def _remove_strangers(images: Path, wanted: set[str]) -> None:
+    sweep(images)
     for path in images.iterdir():
-        if path.name not in wanted:
-            path.unlink()
+        if (path.name not in wanted or not path.is_file()) and not path.name.startswith(PART):
+            remove(path)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.distinct import file_names
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
@@ -73,6 +74,7 @@ def standardize_source(
     metadata: dict[str, dict[str, Any]] = {}
     rejects: list[dict[str, object]] = []
     facts = index.set_index("image_id").to_dict("index")
+    labelled = set(annotations["image_id"])
     for record in standardize_images(jobs, out_folder, options.workers):
         image = facts[record["image_id"]]
         if record["error"] is not None:
@@ -83,7 +85,7 @@ def standardize_source(
                  "action": "dropped", "reason": record["error"]}
             )  # fmt: skip
             continue
-        metadata[record["file_name"]] = _metadata(record, image)
+        metadata[record["file_name"]] = _metadata(record, image, without_cell=record["image_id"] not in labelled)
         rows += [_csv_row(record, box) for box in record["boxes"]]
     table = pd.DataFrame(rows, columns=CSV_COLUMNS)
     labels = sorted(table.loc[~table["ignore"].astype(bool), "label"].unique(), key=CLASS_IDS.__getitem__)
@@ -110,18 +112,19 @@ def _jobs(
             bool(row["ignore"]),
         )  # fmt: skip
         labels.setdefault(row["image_id"], []).append(box)
+    names = file_names([str(name).partition("/")[2] for name in index["image_id"]], ".png")
     return [
         ImageJob(
             image_id=row["image_id"],
             source_path=raw_folder / row["path"],
-            file_name=f"{row['image_id'].partition('/')[2].replace('/', '__')}.png",
+            file_name=file_name,
             sha256=row["sha256"],
             labels=tuple(labels.get(row["image_id"], ())),
             settings=settings,
             options=options,
             seed=seed,
         )
-        for row in records(index)
+        for row, file_name in zip(records(index), names, strict=True)
     ]
 
 
@@ -151,13 +154,15 @@ def _csv_row(record: dict[str, Any], box: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metadata(record: dict[str, Any], image: dict[Any, Any]) -> dict[str, Any]:
+def _metadata(record: dict[str, Any], image: dict[Any, Any], *, without_cell: bool) -> dict[str, Any]:
+    """`without_cell`: the source says of the image that it shows no cell of the classes that it labels."""
     return {
         "image_id": record["image_id"],
         **{name: None if pd.isna(image[name]) else image[name] for name in image},
         "scale": record["scale"],
         "new_size_px": list(record["new_size_px"]),
         "padding_px": list(record["padding_px"]),
+        "without_cell": without_cell,
     }
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.training.foundation_options import Backbone, Method
 
 SIDE_PX, FEATURES = 224, 384
@@ -54,6 +55,8 @@ def load_backbone(model: Backbone, folder: Path) -> nn.Module:
     Raises:
         WeightsNotFoundError: the folder does not hold its file; nothing is downloaded.
         ConfigurationError: the file holds another network.
+        DataContractError, UnsafeFileError: it is cut or damaged, holds values that are no numbers, or is a pickle of
+            more than tensors.
     """
     home = HOMES[model]
     file = next((folder / name for name in home.files if (folder / name).is_file()), None)
@@ -64,7 +67,8 @@ def load_backbone(model: Backbone, folder: Path) -> nn.Module:
         )  # fmt: skip
     network = build_backbone()
     own = network.state_dict()
-    given = {_plain_name(name): value for name, value in _read(file).items()}
+    read = read_weights(file, f"take the file of {home.hub} again")
+    given = {_plain_name(name): value for name, value in read.items()}
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     missing = sorted(own.keys() - fitting.keys())
     if missing:
@@ -74,15 +78,6 @@ def load_backbone(model: Backbone, folder: Path) -> nn.Module:
         )  # fmt: skip
     network.load_state_dict(fitting)
     return network.eval()
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    return state
 
 
 def _plain_name(name: str) -> str:

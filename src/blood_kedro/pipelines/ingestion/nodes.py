@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from blood_kedro.library.sources.ingest import ingest
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import adapter
 from blood_kedro.library.sources.synthetic import simulated_truth
+
+_LOG = logging.getLogger(__name__)
 
 
 def generate_smears(raw_folder: Path, smears: dict[str, Any], seed: int) -> Path:
@@ -40,16 +43,23 @@ def read_truth(raw_folder: Path) -> pd.DataFrame:
 def ingest_source(
     raw_folder: Path, source: SourceOptions, on_bad_input: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read one source: image index, raw annotations, masks, rejects, and a summary of them."""
+    """Read one source: image index, raw annotations, masks, rejects, and a summary of them, which is said in a line."""
     reader = adapter(source)
     tables = ingest(
         reader, raw_folder, strict=on_bad_input == "raise", limit=source.limit, merge_twins=source.merge_twins
     )
-    lost = (tables.rejects["kind"] == "annotation") & tables.rejects["action"].isin(["dropped", "merged"])
+    account = tables.account
+    remedy = f"; look at {source.name}.rejects" if account.worth_a_warning else ""
+    level = logging.WARNING if account.worth_a_warning else logging.INFO
+    _LOG.log(level, "source %s: %s%s", source.name or reader.name, account.text(), remedy)
     summary = {
         "images": len(tables.index),
-        "annotations_found": len(tables.annotations) + int(lost.sum()),
+        "images_found": account.pictures.found,
+        "images_rejected": account.pictures.rejected,
+        "annotations_found": account.labels.found,
         "annotations": len(tables.annotations),
+        "annotations_rejected": account.labels.rejected,
+        "commonest_reasons": dict(account.reasons),
         "rejected": int((tables.rejects["action"] == "dropped").sum()),
         "rejects_per_action": tables.rejects.groupby(["kind", "action"]).size().rename("n").reset_index()
         .to_dict("records"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.boxes import Boxes
-from blood_kedro.library.core.errors import BadInputError, ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, WeightsNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.rejects import Rejects
@@ -19,6 +20,8 @@ from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.overlap.gather import Located, annotated, located
 from blood_kedro.library.overlap.options import CropOptions
+
+logger = logging.getLogger(__name__)
 
 # Boxes of red cells in an image `(H, W, 3) uint8`, px.
 Find = Callable[[npt.NDArray[np.uint8]], Boxes]
@@ -104,7 +107,16 @@ def _yolov5n(weights: Path, options: CropOptions) -> Find:
             "no weights of YOLOv5n", where=str(weights.absolute()), expected="a file that ultralytics has trained",
             remedy="train it on boxes of red cells; the weights of COCO know none",
         )  # fmt: skip
-    model = YOLO(str(weights))
+    # Its files are pickles of whole networks; there is no other way to read them, so they must be trusted.
+    logger.warning("ultralytics unpickles %s, which can run code: use files only that you trust", weights)
+    try:
+        model = YOLO(str(weights))
+    except Exception as error:  # it raises many kinds for a file that is cut or is another one
+        raise DataContractError(
+            "ultralytics cannot read these weights", where=str(weights.absolute()),
+            got=f"{type(error).__name__}: {str(error)[:200]}",
+            remedy="train them again, or correct overlap.crops.*.model",
+        ) from error  # fmt: skip
     red = [number for number, name in model.names.items() if str(name).lower() in _RED_CELL_NAMES]
     if not red:
         raise ConfigurationError(

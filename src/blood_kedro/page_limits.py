@@ -1,0 +1,79 @@
+"""What the page takes: how large a file, how many pixels, for how long; checked before any work is queued."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.imaging.files import FORMATS
+from blood_kedro.library.imaging.tiff_layout import is_tiff
+
+MOST_MB = 200
+MOST_PIXELS = 100_000_000
+# A picture of more waits in a queue of its own, so that small ones need not wait for it.
+LARGE_PIXELS = 6_000_000
+SMALL_S, LARGE_S = 180, 900
+MOST_WAITING = 10
+LIMITS = (
+    f"Limits of this page: files of up to {MOST_MB} MB and {MOST_PIXELS // 10**6} million pixels, "
+    f"{SMALL_S // 60} minutes of work. Pictures of more than {LARGE_PIXELS // 10**6} million pixels wait in a queue of "
+    f"their own and have {LARGE_S // 60} minutes. "
+    "For more: `make count IMAGES=...`, which has none of them but the largest picture that is read."
+)
+
+
+def check(file: Path) -> bool:
+    """Whether a picture waits among the large ones. Only its header is read.
+
+    Args:
+        file: as it was uploaded.
+
+    Raises:
+        BadInputError: it is larger than the page takes.
+    """
+    megabytes = file.stat().st_size / 1e6
+    if megabytes > MOST_MB:
+        raise BadInputError(
+            "the file is larger than this page takes", where=file.name, got=f"{megabytes:.0f} MB",
+            expected=f"at most {MOST_MB} MB", remedy="cut it to the part that matters, or use make count IMAGES=...",
+        )  # fmt: skip
+    pixels = pixels_of_header(file)
+    if pixels is not None and pixels > MOST_PIXELS:
+        raise BadInputError(
+            "the picture has more pixels than this page takes", where=file.name, got=f"{pixels / 1e6:,.0f} million",
+            expected=f"at most {MOST_PIXELS // 10**6} million",
+            remedy="cut it to the part that matters, or use make count IMAGES=...",
+        )  # fmt: skip
+    return pixels is None or pixels > LARGE_PIXELS
+
+
+def pixels_of_header(file: Path) -> int | None:
+    """Width times height of the largest page, as the header says; None where no header can be read."""
+    from PIL import Image
+
+    found: list[int] = []
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the size itself is judged here
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as picture:
+            found.append(picture.width * picture.height)
+    except Exception:  # noqa: S110 - whatever a broken header makes Pillow raise; the reader says what is wrong
+        pass
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+    if is_tiff(file):
+        found += _pixels_of_tiff(file)
+    return max(found, default=None)
+
+
+def _pixels_of_tiff(file: Path) -> list[int]:
+    """Of the first page, which Pillow does not open in every kind of TIFF."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(file) as opened:
+            page = opened.pages.first
+            return [math.prod((int(page.imagewidth), int(page.imagelength)))]
+    except Exception:  # as above
+        return []
