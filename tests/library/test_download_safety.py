@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import struct
 import tarfile
 import threading
@@ -400,3 +401,25 @@ def test_plain_archives_of_both_kinds_are_unpacked(tmp_path: Path) -> None:
         assert {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()} == {
             "a/b.jpg": b"x", "c": b"y"
         }  # fmt: skip
+
+
+def test_a_compressed_archive_whose_content_changed_is_damaged(tmp_path: Path) -> None:
+    """The checksum stands behind the end mark of the tar archive, where tarfile does not look."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("a.txt")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"abc"))
+    sound = gzip.compress(buffer.getvalue(), compresslevel=0)
+    (tmp_path / "a.tar.gz").write_bytes(sound.replace(b"abc", b"abd"))
+    with pytest.raises(UnsafeFileError, match="damaged"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", Budget())
+    (tmp_path / "b.tar.gz").write_bytes(sound)
+    unpack(tmp_path / "b.tar.gz", tmp_path / "sound", Budget())
+    assert (tmp_path / "sound/a.txt").read_bytes() == b"abc"
+
+
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(UnsafeFileError, match="cannot be read"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", Budget())

@@ -100,7 +100,9 @@ def test_other_types_keep_their_range(
     assert said in made.levels
 
 
-@pytest.mark.parametrize("scaled", [lambda v: v * 1e-4, lambda v: v - 3000.0, lambda v: v * 1e6], ids=str)
+@pytest.mark.parametrize(
+    "scaled", [lambda v: v * 1e-4, lambda v: v - 3000.0, lambda v: v * 1e6], ids=["tiny", "negative", "huge"]
+)
 def test_values_of_no_usual_range_are_stretched_and_that_is_said(
     tmp_path: Path, grey: np.ndarray, scaled: Callable[[np.ndarray], np.ndarray]
 ) -> None:

@@ -15,8 +15,11 @@ from typing import IO
 
 from blood_kedro.library.core.errors import BloodKedroError, DownloadError, UnsafeFileError
 from blood_kedro.library.core.files import temporary_name
+from blood_kedro.library.core.text_files import no_regular_file
 
 _CHUNK = 1 << 20
+# More behind the end of a tar archive is no padding.
+_MOST_AFTER_END = 1 << 28
 # What file systems take for one name, bytes; and for a path below a folder that has a path of its own.
 _LONGEST_NAME, _LONGEST_PATH, _DEEPEST = 255, 1000, 40
 _Member = tuple[str, tuple[str, ...], int, IO[bytes]]
@@ -96,6 +99,8 @@ def unpack(archive: Path, folder: Path, budget: Budget, strip: int = 0) -> None:
             then stays for the caller to remove.
         DownloadError: the disk takes no more.
     """
+    if (reason := no_regular_file(archive)) is not None:
+        raise UnsafeFileError("archive cannot be read", where=str(archive), got=reason, expected="a file")
     names = _Names()
     try:
         for name, parts, declared, source in _members(archive):
@@ -224,6 +229,15 @@ def _of_tar(archive: Path) -> Iterator[_Member]:
                 )
             with source:
                 yield info.name, parts, info.size, source
+        _read_to_the_end(file, archive)
+
+
+def _read_to_the_end(file: tarfile.TarFile, archive: Path) -> None:
+    """Tarfile stops at the end mark, before the checksum of a compressed archive: reading on compares it."""
+    for _ in range(_MOST_AFTER_END // _CHUNK):
+        if file.fileobj is None or not file.fileobj.read(_CHUNK):
+            return
+    raise UnsafeFileError("archive goes on after its end", where=str(archive), remedy="fetch it again")
 
 
 def _safe(name: str, archive: Path) -> tuple[str, ...]:
