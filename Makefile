@@ -30,7 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test lint types format viz viz-site mlflow report count detect app data bench simulator transfer study train-shipped judge-shipped pack docs dist lock clean
+.PHONY: help install run real test attack lint types format viz viz-site mlflow report count detect app data bench simulator transfer study train-shipped judge-shipped pack docs dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ real: $(STAMP) ## every pipeline on real data: make real RAW=<folder with bccd/ 
 
 test: $(STAMP) ## all tests, two files at a time, slow ones first
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+attack: $(STAMP) ## 1,300 spoiled inputs through all that reads what strangers bring, and 20 kills of each kind of work (15 to 30 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.attack
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -17,7 +17,7 @@ from tests.attack.run import run
 def main() -> int:
     """Print faults and what was used; 1 if there was any fault."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mutants", type=int, default=1200)
+    parser.add_argument("--mutants", type=int, default=1300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=20, help="of each kind of work")
     parser.add_argument("--target", action="append", help="only this reader")
