@@ -42,7 +42,7 @@ def check(uri: str) -> None:
     parts = urlsplit(uri)
     kind = parts.scheme.partition("+")[0]
     if kind in ("http", "https"):
-        _within(lambda: _ask(uri), uri)
+        _within(lambda: _ask(uri), _without_password(uri))
     elif kind in _PORTS and parts.hostname:
         address = (parts.hostname, parts.port or _PORTS[kind])
         _within(lambda: socket.create_connection(address, _seconds()).close(), _without_password(uri))
