@@ -120,7 +120,10 @@ def card(name: str) -> str:
         lines += ["", "These addresses could not be reached from where this was written: none of them has been tried."]
     if each.checks:
         lines += ["", "## A complete copy", "", "| files | number | digest of their list |", "|---|---|---|"]
-        lines += [f"| `{c.files}` | {c.count:,} | {f'`{c.sha256[:16]}…`' if c.sha256 else '–'} |" for c in each.checks]
+        for check in each.checks:
+            number = "at least one" if check.count is None else f"{check.count:,}"
+            digest = f"`{check.sha256[:16]}…`" if check.sha256 else "–"
+            lines.append(f"| `{check.files}` | {number} | {digest} |")
     return "\n".join(lines) + "\n"
 
 
