@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import signal
 from typing import Any
 
 import click
@@ -77,10 +76,6 @@ def _run(**arguments: Any) -> Any:  # noqa: ANN401 - Kedro's own signature
         raise RuntimeError("Kedro's run command has no function")
     try:
         return kedro_run.callback(**arguments)
-    except SystemExit as error:
-        if not error.code:  # Lightning's way out of a training that SIGTERM stopped: it would look like success
-            raise SystemExit(128 + signal.SIGTERM) from error
-        raise
     except Exception as error:
         ours = as_ours(error)
         if ours is None:

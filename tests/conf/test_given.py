@@ -6,10 +6,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from omegaconf import OmegaConf
 
-from blood_kedro import cli, configured
+from blood_kedro import configured
 from blood_kedro.cli import parsed
 from blood_kedro.environments import config_loader
 from blood_kedro.given import check_keys, check_values
@@ -161,14 +160,3 @@ def test_raw_data_may_lie_in_a_folder_of_any_name_without_braces(name: str, monk
     loader = config_loader(PROJECT, "laptop")
     assert loader["globals"]["raw_root"] == f"/data/{name}"
     assert loader["catalog"]["{source}.raw_folder"]["filepath"] == f"/data/{name}/{{source}}"
-
-
-def test_a_training_that_sigterm_stopped_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning's exit has no code, where the signal came while Python could not raise our own."""
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
-
-    def stopped(**_: Any) -> None:
-        raise SIGTERMException
-
-    monkeypatch.setattr(cli.kedro_run, "callback", stopped)
-    assert CliRunner().invoke(cli.run, []).exit_code == 143

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import tarfile
@@ -24,16 +23,9 @@ from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.download.published import Archive, Check, Published, problems, published
 from blood_kedro.library.download.transfer import ResumingDownloader
 from blood_kedro.library.download.unpack import Budget, unpack
+from tests.fixtures.archives import zipped
 
 QUICK = DownloadOptions(enabled=True, attempts=4, stall_s=0.4, pause_s=0, max_mb=10)
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-    return buffer.getvalue()
 
 
 # Incompressible, so that half of the archive is half of its files.

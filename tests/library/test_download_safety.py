@@ -27,17 +27,10 @@ from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.download.published import Archive, Check, Published, published
 from blood_kedro.library.download.transfer import ResumingDownloader
 from blood_kedro.library.download.unpack import Budget, unpack
+from tests.fixtures.archives import zipped
 
 QUICK = DownloadOptions(enabled=True, attempts=2, stall_s=0.5, pause_s=0, max_mb=10, max_unpacked_mb=3)
 Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name, content in files.items():
-            file.writestr(name, content)
-    return buffer.getvalue()
 
 
 ARCHIVE = zipped({"set/images/a.jpg": b"a" * 1000, "set/images/b.jpg": b"b"})

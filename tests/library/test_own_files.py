@@ -61,8 +61,9 @@ def test_postscript_under_the_name_of_a_picture_is_not_opened(tmp_path: Path) ->
 
 def test_no_two_files_share_a_name() -> None:
     names = names_of([Path(name) for name in ("a.jpg", "a.png", "a_jpg.png", "b.tif")])
-    assert names[2:] == ["a_jpg", "b"]
-    assert len(set(names)) == 4
+    assert names == ["a_jpg", "a_png", "a_jpg_png", "b"]
+    assert names_of([Path("A.jpg"), Path("a.jpg")]) == ["A_jpg_1", "a_jpg_2"]  # one file on some disks
+    assert names_of([Path("x/a.jpg"), Path("y/a.jpg")]) == ["a_jpg_1", "a_jpg_2"]
 
 
 def test_coco_names_the_files_that_annotation_tools_open(tmp_path: Path) -> None:

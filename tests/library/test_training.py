@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.training.crops import CropData, flips, in_order
+from blood_kedro.library.training.epochs import fit_or_stop
 from blood_kedro.library.training.losses import ClassWeighted
 from blood_kedro.library.training.options import Hardware, Training
 from blood_kedro.library.training.predict import device_for
@@ -97,3 +99,17 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(monkeypatch: pytest.M
     assert device_for(Hardware(accelerator="auto")).type == "cpu"
     with pytest.raises(ConfigurationError, match="there is no GPU"):
         device_for(Hardware(accelerator="gpu"))
+
+
+def test_a_training_that_sigterm_stopped_is_not_taken_for_a_finished_one() -> None:
+    """Lightning's own exit has no status, where the signal came while Python could not raise ours."""
+
+    class Stopped:
+        interrupted = False
+
+        def fit(self, *_: Any, **__: Any) -> None:
+            raise SIGTERMException
+
+    with pytest.raises(SystemExit) as ended:
+        fit_or_stop(Stopped(), None, None, None)  # type: ignore[arg-type]
+    assert ended.value.code == 143

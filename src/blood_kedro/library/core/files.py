@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,17 @@ PART = ".part-"
 _ABANDONED_S = 24 * 3600.0
 _READABLE = 0o666
 _swept: set[Path] = set()
+
+
+def no_regular_file(path: Path) -> str | None:
+    """Why a path is not a file that can be read: a folder, a pipe, a device, a link that leads nowhere; else None."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder, no file" if stat.S_ISDIR(mode) else "a pipe, socket or device, no file"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

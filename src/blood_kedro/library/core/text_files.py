@@ -6,11 +6,11 @@ Whatever is wrong is a `BadInputError`, whose message is a reason for rejects.
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.files import no_regular_file
 
 # Larger files are not read. A COCO json takes about six times its size in memory, of empty objects far more.
 TEXT_LIMIT = 16 * 2**20
@@ -19,17 +19,6 @@ _MOST_LINES = 200_000
 _MOST_OBJECTS = 10_000_000
 # Longer whole numbers than this are kept as text: nothing counts that far, and converting them takes long.
 _LONGEST_INT = 18
-
-
-def no_regular_file(path: Path) -> str | None:
-    """Why a path is not a file that can be read: a folder, a pipe, a device, a link that leads nowhere; else None."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
-    if stat.S_ISREG(mode):
-        return None
-    return "a folder, no file" if stat.S_ISDIR(mode) else "a pipe, socket or device, no file"
 
 
 def read_regular(path: Path, limit: int = TEXT_LIMIT) -> bytes:

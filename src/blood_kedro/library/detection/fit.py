@@ -83,7 +83,7 @@ def fit(
     from blood_kedro.library.detection.copy_paste import Paster
     from blood_kedro.library.detection.data import DetectionData
     from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask
-    from blood_kedro.library.training.epochs import History, TimeLimit
+    from blood_kedro.library.training.epochs import History, TimeLimit, fit_or_stop
     from blood_kedro.library.training.resume import resume_point
     from blood_kedro.library.training.sampling import EpochSampler
 
@@ -106,11 +106,7 @@ def fit(
     if resume is not None:
         logger.info("%s continues from %s", regimen.name, resume)
     trainer = _trainer(regimen, work_folder, identity, [history, limit])
-    trainer.fit(
-        task, datamodule=DetectionLoaders(train_data, val_data, regimen, repeats), ckpt_path=resume, weights_only=True
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt(f"training of {regimen.name} was interrupted")
+    fit_or_stop(trainer, task, DetectionLoaders(train_data, val_data, regimen, repeats), resume)
     weights = {name: value.detach().cpu().contiguous() for name, value in task.network.state_dict().items()}
     trainer.strategy.barrier()
     if trainer.is_global_zero and not limit.reached:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blood_kedro.library.core.distinct import distinct, on_any_disk
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.rejects import Rejects
@@ -54,17 +54,10 @@ def image_files(paths: Sequence[Path], rejects: Rejects) -> list[Path]:
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
-    """A name for each file, no two alike: without suffix, unless two of them differ by that alone."""
-    stems = Counter(file.stem for file in files)
-    names: list[str] = []
-    taken = {stem for stem, count in stems.items() if count == 1}
-    for file in files:
-        name = file.stem if stems[file.stem] == 1 else file.name.replace(".", "_")
-        while stems[file.stem] > 1 and name in taken:
-            name += "_"
-        taken.add(name)
-        names.append(name)
-    return names
+    """A name for each file, no two alike on any disk: without suffix, unless two of them differ by that alone."""
+    longer = [file.name.replace(".", "_") for file in files]
+    numbered = [f"{name}_{number}" for number, name in enumerate(longer, start=1)]  # of several folders, perhaps
+    return distinct(distinct([file.stem for file in files], longer, on_any_disk), numbered, on_any_disk)
 
 
 def version_of(files: Sequence[Path]) -> str:
@@ -155,16 +148,19 @@ def pixels_of(file: Path) -> RgbImage:
         BadInputError: it cannot be read.
     """
     check_file(file)
-    return _pixels(file, file.stat().st_mtime_ns)
+    changed_ns = file.stat().st_mtime_ns
+    on_disk = _pixels_on_disk(file, changed_ns)
+    return _decoded(file, changed_ns).rgb if on_disk is None else on_disk
 
 
 @lru_cache(maxsize=1)
-def _pixels(file: Path, changed_ns: int) -> RgbImage:
+def _pixels_on_disk(file: Path, _changed_ns: int) -> RgbImage | None:
     if file.suffix == ".npy":
-        return np.asanyarray(np.load(file, mmap_mode="r"))
+        unpacked: RgbImage = np.load(file, mmap_mode="r")
+        return unpacked
     with reading(file):
         mapped = _mapped(file)
-    return _decoded(file, changed_ns).rgb if mapped is None else mapped[0]
+    return None if mapped is None else mapped[0]
 
 
 @lru_cache(maxsize=1)

@@ -117,41 +117,29 @@ def write_own_report(
         rejects: what could not be used.
     """
     with replaced_folder(folder) as part:
-        _fill(part, title, pictures, cells, counts, notes, rejects)
+        (part / OVERLAYS).mkdir()
+        images, files = [], {}
+        by_image = dict(tuple(cells.groupby("image")))
+        for picture in pictures:
+            drawn = overlay(picture, by_image.get(picture.name, cells.iloc[:0]))
+            done, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+            if not done:
+                raise OSError(f"the overlay of {picture.name} cannot be encoded")
+            (part / OVERLAYS / f"{picture.name}.jpg").write_bytes(data.tobytes())
+            images.append(picture.name)
+            files[picture.name] = picture.file or picture.name
+        cells.to_csv(part / CELLS, index=False)
+        (part / COCO).write_text(json.dumps(coco_of(cells, counts, files)), encoding="utf-8")
+        environment = Environment(
+            loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=True
+        )
+        page = environment.get_template("own_images.html.j2").render(
+            title=title, images=images, counts=counts.to_dict("records"), columns=list(counts.columns), notes=notes,
+            rejects=rejects.to_dict("records"), cells=len(cells),
+            classes=_classes(cells),
+        )  # fmt: skip
+        (part / PAGE).write_text(page, encoding="utf-8")
     return folder
-
-
-def _fill(
-    part: Path,
-    title: str,
-    pictures: Iterable[Picture],
-    cells: pd.DataFrame,
-    counts: pd.DataFrame,
-    notes: list[str],
-    rejects: pd.DataFrame,
-) -> None:
-    (part / OVERLAYS).mkdir()
-    images, files = [], {}
-    by_image = dict(tuple(cells.groupby("image")))
-    for picture in pictures:
-        drawn = overlay(picture, by_image.get(picture.name, cells.iloc[:0]))
-        done, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-        if not done:
-            raise OSError(f"the overlay of {picture.name} cannot be encoded")
-        (part / OVERLAYS / f"{picture.name}.jpg").write_bytes(data.tobytes())
-        images.append(picture.name)
-        files[picture.name] = picture.file or picture.name
-    cells.to_csv(part / CELLS, index=False)
-    (part / COCO).write_text(json.dumps(coco_of(cells, counts, files)), encoding="utf-8")
-    environment = Environment(
-        loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=True
-    )
-    page = environment.get_template("own_images.html.j2").render(
-        title=title, images=images, counts=counts.to_dict("records"), columns=list(counts.columns), notes=notes,
-        rejects=rejects.to_dict("records"), cells=len(cells),
-        classes=_classes(cells),
-    )  # fmt: skip
-    (part / PAGE).write_text(page, encoding="utf-8")
 
 
 def _classes(cells: pd.DataFrame) -> list[tuple[str, int]]:

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.files import no_regular_file
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.text_files import Repeated, no_regular_file
+from blood_kedro.library.core.text_files import Repeated
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, split_of
 from blood_kedro.library.sources.coco_json import CocoJson, Row, key_of, read_coco

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.files import no_regular_file
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.text_files import no_regular_file, printable, read_regular
+from blood_kedro.library.core.text_files import printable, read_regular
 from blood_kedro.library.imaging.read import is_litter
 
 _OF_LABELS = {".txt", ".xml"}

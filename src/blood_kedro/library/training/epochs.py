@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,10 +11,28 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import seed_for
+
+
+def fit_or_stop(
+    trainer: L.Trainer, task: L.LightningModule, loaders: L.LightningDataModule, resume: str | None
+) -> None:
+    """Train, from a checkpoint or from the start; a training that a signal stopped is not taken for a finished one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; Lightning itself would return.
+        SystemExit: SIGTERM, with the status that shells give it; Lightning's own has none, which looks like success.
+    """
+    try:
+        trainer.fit(task, datamodule=loaders, ckpt_path=resume, weights_only=True)
+    except SIGTERMException as error:
+        raise SystemExit(128 + signal.SIGTERM) from error
+    if trainer.interrupted:
+        raise KeyboardInterrupt("training was interrupted")
 
 
 class EpochTask(L.LightningModule):

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.training.crops import CropData, in_order
-from blood_kedro.library.training.epochs import EpochSeed, EpochTask, History
+from blood_kedro.library.training.epochs import EpochSeed, EpochTask, History, fit_or_stop
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.resume import checkpoint, resume_point
 from blood_kedro.library.training.sampling import EpochSampler
@@ -171,12 +171,8 @@ def fit_supervised(
         enable_progress_bar=False,
         default_root_dir=work_folder,
     )  # fmt: skip
-    trainer.fit(
-        SupervisedTask(network, loss, val_loss or loss, settings), datamodule=_Cells(train, val, settings, seed),
-        ckpt_path=resume, weights_only=True,
-    )  # fmt: skip
-    if trainer.interrupted:
-        raise KeyboardInterrupt("training was interrupted")
+    task = SupervisedTask(network, loss, val_loss or loss, settings)
+    fit_or_stop(trainer, task, _Cells(train, val, settings, seed), resume)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     prefix = "network."
     weights = {n.removeprefix(prefix): v for n, v in state["state_dict"].items() if n.startswith(prefix)}
