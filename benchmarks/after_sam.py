@@ -30,9 +30,17 @@ class AllRed:
 def count(masks: Path, work: Path) -> int:
     """Red cells by the published filter and rule; finished tiles are kept in `work`."""
     options = SmearInput(
-        name="bench", path=str(work / "tiles"), cell_px=37, resamples=0, segmenter="precomputed", masks=str(masks),
-        overlap_px=0, filter_rule="published", count_rule="kde_peaks", workers=1,
-    )  # fmt: skip
+        name="bench",
+        path=str(work / "tiles"),
+        cell_px=37,
+        resamples=0,
+        segmenter="precomputed",
+        masks=str(masks),
+        overlap_px=0,
+        filter_rule="published",
+        count_rule="kde_peaks",
+        workers=1,
+    )
     rejects = Rejects("bench")
     smears = open_smears([work / "tiles"], 512, 0, work, rejects)
     run = count_all(smears, options, Precomputed(masks), AllRed(), work / "ours", work / "ours/masks", rejects)

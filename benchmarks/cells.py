@@ -58,9 +58,15 @@ def _our_training(cells: Cells, work: Path) -> float:
     train = CropData(cells.crops, np.arange(1024), labels, 0, flips(36))
     val = CropData(cells.crops, np.arange(1024, 1056), labels, 0)
     made = fit_supervised(
-        build_classifier(MODEL, CLASSES), torch.nn.CrossEntropyLoss(), train, val, Training(epochs=1), seed=0,
-        identity="bench", work_folder=work,
-    )  # fmt: skip
+        build_classifier(MODEL, CLASSES),
+        torch.nn.CrossEntropyLoss(),
+        train,
+        val,
+        Training(epochs=1),
+        seed=0,
+        identity="bench",
+        work_folder=work,
+    )
     return made.history[0]["images_per_second"]
 
 

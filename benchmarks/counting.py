@@ -47,9 +47,13 @@ def report(raw: Path, work: Path) -> list[str]:
 def _slide(path: Path, side: int) -> Path:
     """A TIFF of any size, filled with one generated field after the other."""
     options = SmearOptions(
-        slides=1, fields_per_slide=1, width_px=1000, height_px=1000, px_per_um=5.0,
+        slides=1,
+        fields_per_slide=1,
+        width_px=1000,
+        height_px=1000,
+        px_per_um=5.0,
         cells_per_field={"normal_rbc": 260, "lymphocyte": 2, "platelet": 10},
-    )  # fmt: skip
+    )
     rgb = simulate_field(options, 1, 1, 0).rgb
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas = tifffile.memmap(path, shape=(side, side, 3), dtype=np.uint8, photometric="rgb", bigtiff=True)

@@ -34,21 +34,43 @@ Rgb = npt.NDArray[np.uint8]
 # Cells per field as they are seen on each set: Chula labels mostly what is unusual, most of the others are normal.
 REAL: dict[str, dict[str, Any]] = {
     "chula": {
-        "folder": "chula/Dataset", "cell_px": 38, "px_per_um": 5.25, "styles": 40,
+        "folder": "chula/Dataset",
+        "cell_px": 38,
+        "px_per_um": 5.25,
+        "styles": 40,
         "cells": {
-            "normal_rbc": 50, "macrocyte": 3, "microcyte": 3, "spherocyte": 6, "target_cell": 7, "stomatocyte": 7,
-            "ovalocyte": 8, "teardrop": 2, "burr_cell": 4, "schistocyte": 4, "hypochromia": 4, "elliptocyte": 2,
-            "angled_rbc": 6, "platelet": 3,
+            "normal_rbc": 50,
+            "macrocyte": 3,
+            "microcyte": 3,
+            "spherocyte": 6,
+            "target_cell": 7,
+            "stomatocyte": 7,
+            "ovalocyte": 8,
+            "teardrop": 2,
+            "burr_cell": 4,
+            "schistocyte": 4,
+            "hypochromia": 4,
+            "elliptocyte": 2,
+            "angled_rbc": 6,
+            "platelet": 3,
         },
     },
     "bccd": {
-        "folder": "bccd/BCCD/JPEGImages", "cell_px": 105, "px_per_um": 14.2, "styles": 20,
+        "folder": "bccd/BCCD/JPEGImages",
+        "cell_px": 105,
+        "px_per_um": 14.2,
+        "styles": 20,
         "cells": {
-            "normal_rbc": 12, "ovalocyte": 4, "angled_rbc": 2, "platelet": 1, "segmented_neutrophil": 0.5,
-            "lymphocyte": 0.3, "eosinophil": 0.2,
+            "normal_rbc": 12,
+            "ovalocyte": 4,
+            "angled_rbc": 2,
+            "platelet": 1,
+            "segmented_neutrophil": 0.5,
+            "lymphocyte": 0.3,
+            "eosinophil": 0.2,
         },
     },
-}  # fmt: skip
+}
 
 
 def write_sheet(path: Path, rgb: Rgb) -> None:
@@ -103,9 +125,18 @@ def paper_003_sheet() -> None:
 def field_sheets() -> None:
     """A field of each scanner; sparse, crowded, and with rouleaux."""
     cells = {
-        "normal_rbc": 22, "target_cell": 2, "ovalocyte": 3, "teardrop": 2, "burr_cell": 2, "schistocyte": 2,
-        "segmented_neutrophil": 0.7, "lymphocyte": 0.7, "monocyte": 0.4, "eosinophil": 0.4, "platelet": 4,
-    }  # fmt: skip
+        "normal_rbc": 22,
+        "target_cell": 2,
+        "ovalocyte": 3,
+        "teardrop": 2,
+        "burr_cell": 2,
+        "schistocyte": 2,
+        "segmented_neutrophil": 0.7,
+        "lymphocyte": 0.7,
+        "monocyte": 0.4,
+        "eosinophil": 0.4,
+        "platelet": 4,
+    }
     base = {"fields_per_slide": 1, "width_px": 480, "height_px": 360, "cells_per_field": cells, "density_spread": 0.0}
     styled = SmearOptions.model_validate({**base, "marks": {"scale_bar": 1.0}})
     fields = [simulate_field(styled, 3, slide, 0) for slide in (1, 2, 14, 10)]
@@ -159,9 +190,15 @@ def against_real(name: str, raw: Path) -> tuple[pd.DataFrame, Auc, Auc, Sample, 
     real_images = [read_rgb(p) for p in stems[:: max(1, len(stems) // IMAGES)][:IMAGES]]
     height, width = real_images[0].shape[:2]
     options = SmearOptions(
-        fields_per_slide=1, width_px=width, height_px=height, px_per_um=facts["px_per_um"], styles=styles,
-        cells_per_field=facts["cells"], overlap_share=0.25, rouleaux_share=0.05,
-    )  # fmt: skip
+        fields_per_slide=1,
+        width_px=width,
+        height_px=height,
+        px_per_um=facts["px_per_um"],
+        styles=styles,
+        cells_per_field=facts["cells"],
+        overlap_share=0.25,
+        rouleaux_share=0.05,
+    )
     made_images = [simulate_field(options, 7, 1 + k % len(styles), k).rgb for k in range(IMAGES)]
     pairs = [np.concatenate([real_images[k], made_images[k]], axis=1) for k in range(0, 40, 10)]
     write_sheet(BESIDE_REAL / f"{name}_fields.jpg", np.concatenate(pairs))
@@ -198,11 +235,7 @@ def realism_page(raw: Path) -> str:
         for row in table.to_dict("records"):
             three = {w: " / ".join(f"{row[f'{w}_p{p}']:.3g}" for p in (5, 50, 95)) for w in ("real", "simulated")}
             lines.append(f"| {row['measure']} | {three['real']} | {three['simulated']} | {row['ks']:.2f} |")
-        lines += [
-            "",
-            "Real or simulated? Area under the ROC curve, five folds by image, 95% interval over images:",
-            "",
-        ]
+        lines += ["", "Real or simulated? Area under the ROC curve, five folds by image, 95% interval over images:", ""]
         for what, auc in (
             ("gradient boosting on these measures", by_measures),
             ("small CNN on 48 px crops", by_pixels),

@@ -31,9 +31,13 @@ def _simulate_small_fields(count: int, work: Path) -> None:
 def simulator_table(work: Path) -> list[tuple[str, float, float]]:
     """Fields per second, drawn and written with masks and truth, and cells per field."""
     options = SmearOptions(
-        slides=25, fields_per_slide=8, width_px=512, height_px=512, density_spread=0.0,
+        slides=25,
+        fields_per_slide=8,
+        width_px=512,
+        height_px=512,
+        density_spread=0.0,
         cells_per_field={"normal_rbc": 50, "teardrop": 4, "platelet": 4, "segmented_neutrophil": 1, "lymphocyte": 1},
-    )  # fmt: skip
+    )
     rows = []
     for workers in (1, os.cpu_count() or 1):
         folder = work / f"fields{workers}"

@@ -91,13 +91,30 @@ def _standardize_copies(copies: int, work: Path) -> None:
         os.link(raw / "0.jpg", raw / f"{n}.jpg")
     names = [f"bccd/{n}" for n in range(copies)]
     index = pd.DataFrame(
-        {"image_id": names, "source": "bccd", "path": [f"{n}.jpg" for n in range(copies)], "width_px": 640,
-         "height_px": 480, "sha256": "0" * 64, "group_id": None, "official_split": None}
-    )  # fmt: skip
+        {
+            "image_id": names,
+            "source": "bccd",
+            "path": [f"{n}.jpg" for n in range(copies)],
+            "width_px": 640,
+            "height_px": 480,
+            "sha256": "0" * 64,
+            "group_id": None,
+            "official_split": None,
+        }
+    )
     annotations = pd.DataFrame(
-        {"annotation_id": [f"{name}#1" for name in names], "image_id": names, "label_raw": "RBC", "label": "rbc",
-         "x_min_px": 10.0, "y_min_px": 10.0, "x_max_px": 90.0, "y_max_px": 90.0, "box_origin": "annotated",
-         "ignore": False}
-    )  # fmt: skip
+        {
+            "annotation_id": [f"{name}#1" for name in names],
+            "image_id": names,
+            "label_raw": "RBC",
+            "label": "rbc",
+            "x_min_px": 10.0,
+            "y_min_px": 10.0,
+            "x_max_px": 90.0,
+            "y_max_px": 90.0,
+            "box_origin": "annotated",
+            "ignore": False,
+        }
+    )
     options = StandardizationOptions(boxes="paper", workers=0)
     standardize_source(index, annotations, raw, work / "out", options, seed=0, strict=True)

@@ -40,10 +40,15 @@ UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 OUT, PAGE = ROOT / "docs/study", ROOT / "docs/study.md"
 # The same for every arm: two minutes of a GPU that eight trainings share, ten of a CPU core.
 BUDGET: dict[str, Any] = {
-    "epochs": 4, "images_per_epoch": 600, "batch_size": 8, "val_loss_images": 40, "precision": "32-true",
-    "channels_last": True, "accelerator": "auto",
+    "epochs": 4,
+    "images_per_epoch": 600,
+    "batch_size": 8,
+    "val_loss_images": 40,
+    "precision": "32-true",
+    "channels_last": True,
+    "accelerator": "auto",
     "optimizer": {"lr": 0.02, "schedule": "cosine", "warmup_steps": 60, "clip_norm": 5.0},
-}  # fmt: skip
+}
 PRETRAINING = {**BUDGET, "epochs": 8, "images_per_epoch": None}
 SEEDS = (2026, 2027, 2028)
 RESAMPLES = 2000
@@ -51,11 +56,24 @@ RESAMPLES = 2000
 PLAIN = "regimen_2"
 # In the order of what one would want to know first.
 ARMS = (
-    "random_augmentation_1", "random_augmentation_2", "transfer_augmentation_1", "transfer_augmentation_2", PLAIN,
-    "balanced", "rare_class_copy_paste", "balanced_copy_paste", "source_aware", "generated_smears", "everything",
-    "focal", "fitted_anchors",
-    "without_bccd", "without_chula", "without_pbc", "best",
-)  # fmt: skip
+    "random_augmentation_1",
+    "random_augmentation_2",
+    "transfer_augmentation_1",
+    "transfer_augmentation_2",
+    PLAIN,
+    "balanced",
+    "rare_class_copy_paste",
+    "balanced_copy_paste",
+    "source_aware",
+    "generated_smears",
+    "everything",
+    "focal",
+    "fitted_anchors",
+    "without_bccd",
+    "without_chula",
+    "without_pbc",
+    "best",
+)
 QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Does transfer help at equal augmentation?",
@@ -78,9 +96,17 @@ QUESTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 )
 RARE = ("basophil", "teardrop", "burr_cell", "microcyte", "ovalocyte", "schistocyte", "macrocyte", "uncategorized")
 KEPT = (
-    "map", "map_50", "map_75", "mar_100", "ap_50_per_class", "objects_per_class", "images", "groups", "objects",
+    "map",
+    "map_50",
+    "map_75",
+    "mar_100",
+    "ap_50_per_class",
+    "objects_per_class",
+    "images",
+    "groups",
+    "objects",
     "ignore_regions",
-)  # fmt: skip
+)
 # What intervals are made of, and of which metrics it is kept.
 DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_75"), ("map_50",)
 
@@ -129,9 +155,15 @@ def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work:
         cells += simulated_cutouts(pasting.classes, pasting.cutouts_per_class, 8.0, recipe.seed)
     begin = time.perf_counter()
     trained = fit(
-        recipe, coco["train"], coco["val"], UNIFIED / "images", work / "fit", pretrained=start, cutouts=cells,
+        recipe,
+        coco["train"],
+        coco["val"],
+        UNIFIED / "images",
+        work / "fit",
+        pretrained=start,
+        cutouts=cells,
         on_epoch=lambda row: print(recipe.name, recipe.seed, {k: round(v, 3) for k, v in row.items()}, flush=True),
-    )  # fmt: skip
+    )
     minutes = (time.perf_counter() - begin) / 60
     found, _ = predict(trained.bundle, coco["val"], UNIFIED / "images")
     metrics = detection_metrics(coco["val"], found, resamples=RESAMPLES, seed=0)
@@ -140,9 +172,13 @@ def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work:
 
 
 def scored(
-    name: str, config: Mapping[str, Any], metrics: dict[str, Any], by_source: dict[str, dict[str, Any]], minutes: float,
+    name: str,
+    config: Mapping[str, Any],
+    metrics: dict[str, Any],
+    by_source: dict[str, dict[str, Any]],
+    minutes: float,
     machine: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What is kept of a trained and judged arm; the machine is this one where it is None."""
     own = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     return {

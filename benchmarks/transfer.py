@@ -37,20 +37,41 @@ UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
 RARE = ("teardrop", "macrocyte", "microcyte", "schistocyte", "hypochromia", "burr_cell")
 MOST_UNLABELLED = 0.2
 NETWORK = {
-    "backbone": "resnet18_fpn", "norm": "group", "input_px": 256, "anchor_sizes_px": [8, 16, 32, 64, 128],
-    "proposals_train": 400, "proposals_test": 400, "roi_samples": 128, "representation": 256,
+    "backbone": "resnet18_fpn",
+    "norm": "group",
+    "input_px": 256,
+    "anchor_sizes_px": [8, 16, 32, 64, 128],
+    "proposals_train": 400,
+    "proposals_test": 400,
+    "roi_samples": 128,
+    "representation": 256,
     "detections_per_image": 200,
-}  # fmt: skip
+}
 OPTIMIZER = {"lr": 0.01, "warmup_steps": 30, "clip_norm": 5.0, "step_epochs": 9}
 # Scale of Chula's standardized images: 5.25 px/um (facts-data.md, section 3) in 640 px made 512.
 SMEARS = {
-    "slides": 32, "fields_per_slide": 10, "width_px": 640, "height_px": 480, "px_per_um": 5.25, "overlap_share": 0.2,
+    "slides": 32,
+    "fields_per_slide": 10,
+    "width_px": 640,
+    "height_px": 480,
+    "px_per_um": 5.25,
+    "overlap_share": 0.2,
     "cells_per_field": {
-        "normal_rbc": 30, "macrocyte": 5, "microcyte": 5, "spherocyte": 8, "target_cell": 6, "stomatocyte": 6,
-        "ovalocyte": 6, "teardrop": 5, "burr_cell": 5, "schistocyte": 5, "hypochromia": 5, "elliptocyte": 3,
+        "normal_rbc": 30,
+        "macrocyte": 5,
+        "microcyte": 5,
+        "spherocyte": 8,
+        "target_cell": 6,
+        "stomatocyte": 6,
+        "ovalocyte": 6,
+        "teardrop": 5,
+        "burr_cell": 5,
+        "schistocyte": 5,
+        "hypochromia": 5,
+        "elliptocyte": 3,
         "platelet": 3,
     },
-}  # fmt: skip
+}
 
 
 def nearly_complete(coco: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +108,18 @@ def pretrained(train: dict[str, Any], raw: Path, work: Path, seed: int) -> Model
 def regimen(name: str, seed: int, epochs: int, **changes: Any) -> Regimen:  # noqa: ANN401
     """The recipe all arms share."""
     return Regimen.model_validate(
-        {"name": name, "augmentation": "paper_r2", "network": NETWORK, "optimizer": OPTIMIZER, "epochs": epochs,
-         "batch_size": 2, "val_loss_images": 4, "seed": seed, **changes}
-    )  # fmt: skip
+        {
+            "name": name,
+            "augmentation": "paper_r2",
+            "network": NETWORK,
+            "optimizer": OPTIMIZER,
+            "epochs": epochs,
+            "batch_size": 2,
+            "val_loss_images": 4,
+            "seed": seed,
+            **changes,
+        }
+    )
 
 
 def arms(train: dict[str, Any], raw: Path, work: Path, seed: int, epochs: int) -> dict[str, Any]:
@@ -104,16 +134,18 @@ def arms(train: dict[str, Any], raw: Path, work: Path, seed: int, epochs: int) -
     return {
         "random weights": lambda: (regimen("random", seed, epochs), {}),
         "simulator pre-training": lambda: (
-            regimen("pretrained", seed, epochs, **start), {"pretrained": pretrained(train, raw, work, seed)}
+            regimen("pretrained", seed, epochs, **start),
+            {"pretrained": pretrained(train, raw, work, seed)},
         ),
         "random weights, rare classes pasted": lambda: (
-            regimen("pasted", seed, epochs, copy_paste=pasting), {"cutouts": cells()}
+            regimen("pasted", seed, epochs, copy_paste=pasting),
+            {"cutouts": cells()},
         ),
         "simulator pre-training, rare classes pasted": lambda: (
             regimen("both", seed, epochs, copy_paste=pasting, **start),
             {"pretrained": pretrained(train, raw, work, seed), "cutouts": cells()},
         ),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -123,9 +123,11 @@ def look(
                 raise
             # Whoever is before the page does not see the rejects, which say why.
             raise BadInputError(
-                error.what, where=image.name, got="; ".join(str(row["reason"]) for row in rejects.rows),
+                error.what,
+                where=image.name,
+                got="; ".join(str(row["reason"]) for row in rejects.rows),
                 remedy="save it once more as PNG, JPEG or TIFF, or take another picture",
-            ) from error  # fmt: skip
+            ) from error
         table = pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"])
         for line in used:
             logger.info("%s", line)
@@ -134,10 +136,12 @@ def look(
         files = [str(shutil.copy(report / name, kept / f"{picture.name}_{Path(name).name}")) for name in names]
     shown = [column for column in counts.columns if not counts[column].isna().all()]
     return Answer(
-        overlay(picture, cells), counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
-        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2), files,
+        overlay(picture, cells),
+        counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
+        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2),
+        files,
         [*used, *(f"{Path(str(row['path'])).name}: {row['reason']}" for row in rejects.rows)],
-    )  # fmt: skip
+    )
 
 
 def _counted(
@@ -187,9 +191,10 @@ def _model(root: Path, name: str) -> ModelBundle:
     folder, environment = models_folder(root) / name, name_of(os.environ.get("KEDRO_ENV"))
     if not (folder / CONFIG).is_file():
         raise WeightsNotFoundError(
-            f"there is no trained model yet in environment {environment}", where=str(folder),
+            f"there is no trained model yet in environment {environment}",
+            where=str(folder),
             remedy=f"run `kedro run --env={environment}` first, or start the page with another ENV",
-        )  # fmt: skip
+        )
     return load_bundle(folder)
 
 

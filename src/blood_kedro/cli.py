@@ -35,9 +35,11 @@ def parsed(text: str) -> dict[str, Any]:
         if not sign or not key.strip():
             raise ConfigurationError(
                 "--params was cut at a comma, and what follows is no key=value",
-                where=f"after {'='.join(pairs[-1])}" if pairs else "", got=repr(piece), expected="<key>=<value>",
+                where=f"after {'='.join(pairs[-1])}" if pairs else "",
+                got=repr(piece),
+                expected="<key>=<value>",
                 remedy=_REMEDY,
-            )  # fmt: skip
+            )
         pairs.append((key.strip(), value if _is_path(key.strip()) else value.strip()))
     values = OmegaConf.create()
     for key, value in pairs:
@@ -50,9 +52,12 @@ def parsed(text: str) -> dict[str, Any]:
                 values.merge_with_dotlist([f"{key}={value}"])
         except Exception as error:  # OmegaConf passes on what its parsers of keys, YAML and references raise
             raise ConfigurationError(
-                "a value of --params cannot be read", where=key, got=value, expected="a word, a number, [one]",
+                "a value of --params cannot be read",
+                where=key,
+                got=value,
+                expected="a word, a number, [one]",
                 remedy="write a list with commas, or a mapping, into conf/local/parameters.yml",
-            ) from error  # fmt: skip
+            ) from error
     made: dict[str, Any] = OmegaConf.to_container(values)  # type: ignore[assignment]
     return made
 

@@ -35,9 +35,11 @@ def _raw_root(path: str) -> str:
     """
     if {"{", "}"} & set(path):
         raise ConfigurationError(
-            "the folder of raw data must not have braces in its name", where="raw_root, RAW= or BLOOD_KEDRO_RAW",
-            got=path, remedy="rename it, or name a link to it: ln -s '<folder>' raw",
-        )  # fmt: skip
+            "the folder of raw data must not have braces in its name",
+            where="raw_root, RAW= or BLOOD_KEDRO_RAW",
+            got=path,
+            remedy="rename it, or name a link to it: ln -s '<folder>' raw",
+        )
     return os.path.expanduser(path)  # noqa: PTH111 - a Path would change what it need not
 
 
@@ -52,8 +54,10 @@ class EnvironmentConfigLoader(OmegaConfigLoader):
         self._globals_oc = None  # what was resolved before the next line
         values = dict(self["globals"])
         self["globals"] = {
-            **values, _ROOT: results_folder(values[_ROOT], self.env), _RAW_ROOT: _raw_root(str(values[_RAW_ROOT])),
-        }  # fmt: skip
+            **values,
+            _ROOT: results_folder(values[_ROOT], self.env),
+            _RAW_ROOT: _raw_root(str(values[_RAW_ROOT])),
+        }
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """As Kedro's; but the globals are those of this loader, not of the one that was made last."""

@@ -121,9 +121,11 @@ def check_values(given: Mapping[str, Any], merged: Mapping[str, Any]) -> None:
             problems += [f"{'.'.join([*path, *map(str, each['loc'])])}: {each['msg']}" for each in error.errors()]
     if problems:
         raise ConfigurationError(
-            "a parameter has a value that it cannot have", where="--params", got="; ".join(dict.fromkeys(problems)),
+            "a parameter has a value that it cannot have",
+            where="--params",
+            got="; ".join(dict.fromkeys(problems)),
             remedy="correct it; the comments in conf/base/parameters*.yml say what it may be",
-        )  # fmt: skip
+        )
 
 
 def _is_meant_as_new(path: tuple[str, ...], given: Mapping[str, Any]) -> bool:

@@ -27,22 +27,28 @@ def as_ours(error: BaseException) -> BloodKedroError | None:
     full = [each for each in chain if _is_full(each)]
     if full:
         return OutputError(
-            "the disk is full", where=_where(full), got=_line(full[-1]),
+            "the disk is full",
+            where=_where(full),
+            got=_line(full[-1]),
             remedy="free some space and start the same command again: what was finished is kept",
-        )  # fmt: skip
+        )
     for each in reversed(chain):
         if type(each).__module__.partition(".")[0] in _OF_TRACKING:
             return TrackingError("the run cannot be tracked", got=_line(each), remedy=_TRACKING_REMEDY)
         if isinstance(each, OSError) and each.errno in _FORBIDDEN:
             return OutputError(
-                "a file or folder must not be read or written", where=_where([each]), got=_line(each),
+                "a file or folder must not be read or written",
+                where=_where([each]),
+                got=_line(each),
                 remedy="give yourself the right to it (ls -ld shows whose it is), or take another folder",
-            )  # fmt: skip
+            )
         if isinstance(each, OSError) and each.errno in _IN_THE_WAY:
             return OutputError(
-                "something stands where a result is to be written", where=_where([each]), got=_line(each),
+                "something stands where a result is to be written",
+                where=_where([each]),
+                got=_line(each),
                 remedy="move it away",
-            )  # fmt: skip
+            )
     return None
 
 

@@ -41,9 +41,14 @@ def serve(root: Path, port: int = 7860) -> None:
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     page = build(root, results).queue(max_size=3 * MOST_WAITING)
     page.launch(
-        server_name=host, server_port=number, share=False, theme=theme, footer_links=[], show_error=True,
+        server_name=host,
+        server_port=number,
+        share=False,
+        theme=theme,
+        footer_links=[],
+        show_error=True,
         max_file_size=f"{MOST_MB}mb",
-    )  # fmt: skip
+    )
 
 
 def build(root: Path, folder: Path) -> gr.Blocks:
@@ -61,9 +66,15 @@ def build(root: Path, folder: Path) -> gr.Blocks:
                 raise PageError("choose an image first")
             lane = large if page_limits.check(Path(file)) else small
             made = lane.run(
-                root, values, Path(file), task, detector=detector, cell_px=float(cell_px or 0), score=float(score or 0),
+                root,
+                values,
+                Path(file),
+                task,
+                detector=detector,
+                cell_px=float(cell_px or 0),
+                score=float(score or 0),
                 kept=Path(tempfile.mkdtemp(dir=folder)),
-            )  # fmt: skip
+            )
         except BloodKedroError as error:
             raise gr.Error(_shown(str(error), file), duration=None, print_exception=False) from error
         except Exception as error:
@@ -93,16 +104,19 @@ def build(root: Path, folder: Path) -> gr.Blocks:
             with gr.Column(scale=3):
                 used = gr.Markdown(elem_id="used")
                 picture = gr.Image(
-                    label="red cells red, white cells green, platelets violet", elem_id="overlay",
+                    label="red cells red, white cells green, platelets violet",
+                    elem_id="overlay",
                     buttons=["download", "fullscreen"],
-                )  # fmt: skip
+                )
                 counts = gr.Dataframe(label="counts", elem_id="counts")
                 cells = gr.Dataframe(label="cells", max_height=320)
         # The lanes are the queues: whoever waits in them must not keep others from getting so far.
         button.click(
-            answer, [file, task, detector, cell_px, score], [used, picture, counts, cells, files],
+            answer,
+            [file, task, detector, cell_px, score],
+            [used, picture, counts, cells, files],
             concurrency_limit=3 * MOST_WAITING,
-        )  # fmt: skip
+        )
     made: gr.Blocks = page
     return made
 

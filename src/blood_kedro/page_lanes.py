@@ -67,17 +67,19 @@ class Lane:
             if not connection.poll(self.most_s):
                 self.close()
                 raise PageError(
-                    f"the picture was given up after {self.most_s:.0f} s", expected="the time that this page allows",
+                    f"the picture was given up after {self.most_s:.0f} s",
+                    expected="the time that this page allows",
                     remedy="cut it to the part that matters, or use make count IMAGES=..., which has no such limit",
-                )  # fmt: skip
+                )
             is_done, answer = connection.recv()
         except (EOFError, OSError) as error:
             code = None if self._process is None else self._process.exitcode
             self.close()
             raise PageError(
-                "the program that looked at the picture has died", got=f"exit code {code}",
+                "the program that looked at the picture has died",
+                got=f"exit code {code}",
                 remedy="most often memory ran out: try a smaller part of the picture",
-            ) from error  # fmt: skip
+            ) from error
         if is_done:
             return answer
         raise answer
@@ -115,8 +117,12 @@ def _serve(connection: Connection, work: Callable[..., Any]) -> None:
                 answer = False, PageError("memory ran out", remedy="try a smaller part of the picture")
             except Exception as error:
                 logger.exception("a job of the page failed")
-                answer = False, PageError(
-                    "this picture could not be looked at", got=f"{type(error).__name__}: {error}",
-                    remedy="see the log of the page for where; another picture may do",
-                )  # fmt: skip
+                answer = (
+                    False,
+                    PageError(
+                        "this picture could not be looked at",
+                        got=f"{type(error).__name__}: {error}",
+                        remedy="see the log of the page for where; another picture may do",
+                    ),
+                )
             connection.send(answer)

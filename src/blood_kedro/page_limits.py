@@ -36,16 +36,21 @@ def check(file: Path) -> bool:
     megabytes = file.stat().st_size / 1e6
     if megabytes > MOST_MB:
         raise BadInputError(
-            "the file is larger than this page takes", where=file.name, got=f"{megabytes:.0f} MB",
-            expected=f"at most {MOST_MB} MB", remedy="cut it to the part that matters, or use make count IMAGES=...",
-        )  # fmt: skip
+            "the file is larger than this page takes",
+            where=file.name,
+            got=f"{megabytes:.0f} MB",
+            expected=f"at most {MOST_MB} MB",
+            remedy="cut it to the part that matters, or use make count IMAGES=...",
+        )
     pixels = pixels_of_header(file)
     if pixels is not None and pixels > MOST_PIXELS:
         raise BadInputError(
-            "the picture has more pixels than this page takes", where=file.name, got=f"{pixels / 1e6:,.0f} million",
+            "the picture has more pixels than this page takes",
+            where=file.name,
+            got=f"{pixels / 1e6:,.0f} million",
             expected=f"at most {MOST_PIXELS // 10**6} million",
             remedy="cut it to the part that matters, or use make count IMAGES=...",
-        )  # fmt: skip
+        )
     return pixels is None or pixels > LARGE_PIXELS
 
 

@@ -22,16 +22,7 @@ from blood_kedro.library.core.cells import Cells
 from blood_kedro.library.core.git import commit_of
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.records import (
-    CORPUS,
-    IN_MODEL,
-    Data,
-    Record,
-    merged,
-    place,
-    read_record,
-    write_record,
-)
+from blood_kedro.library.core.records import CORPUS, IN_MODEL, Data, Record, merged, place, read_record, write_record
 
 _SAMPLED = 64
 _RAW = "01_raw"

@@ -218,10 +218,12 @@ def fetch_detector(run_id: str) -> ModelBundle:
             path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/model", dst_path=folder)
         except (mlflow.MlflowException, OSError) as error:
             raise WeightsNotFoundError(
-                "no model of this MLflow run", where="initialization.mlflow_run", got=f"{run_id}: {error}",
+                "no model of this MLflow run",
+                where="initialization.mlflow_run",
+                got=f"{run_id}: {error}",
                 expected="the id of a finished child run of detection_training",
                 remedy="copy it from the MLflow UI, or from 06_models/<regimen>_run_id.txt of the results",
-            ) from error  # fmt: skip
+            ) from error
         return load_bundle(Path(path) / "artifacts" / "bundle")
 
 

@@ -74,9 +74,10 @@ def sole_creator(uri: str) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise TrackingError(
-            "another run has been making the tracking database for minutes", where=str(file),
+            "another run has been making the tracking database for minutes",
+            where=str(file),
             remedy="stop it and start again; if none is left, delete the file that ends in .lock",
-        ) from error  # fmt: skip
+        ) from error
     except OSError as error:
         raise _not_writable(file, error) from error
     try:
@@ -149,10 +150,11 @@ def _without_password(uri: str) -> str:
 def _check_file(file: Path) -> None:
     if file.is_dir():
         raise TrackingError(
-            "a folder stands where the tracking database should be", where=str(file),
+            "a folder stands where the tracking database should be",
+            where=str(file),
             expected="a SQLite file, or nothing",
             remedy="move it away, or name another database: MLFLOW_TRACKING_URI=sqlite:////absolute/path.db",
-        )  # fmt: skip
+        )
     if file.exists() and not file.is_file():
         raise TrackingError("the tracking database is no file", where=str(file), remedy="move away what stands there")
     try:
@@ -168,19 +170,25 @@ def _check_file(file: Path) -> None:
         if "locked" not in str(error):
             raise _not_writable(file, error) from error
         raise TrackingError(
-            "the tracking database is locked by another program", where=str(file), got=f"still after {_BUSY_S:g} s",
+            "the tracking database is locked by another program",
+            where=str(file),
+            got=f"still after {_BUSY_S:g} s",
             remedy="close what has it open (a database browser, a backup) and start again",
-        ) from error  # fmt: skip
+        ) from error
     except sqlite3.DatabaseError as error:
         raise TrackingError(
-            "the tracking database is damaged, or no database", where=str(file), got=str(error),
+            "the tracking database is damaged, or no database",
+            where=str(file),
+            got=str(error),
             remedy=f"put back a copy, or move it away (mv {file.name} {file.name}.damaged): a new one is made. Results "
             "under data/ are not in it",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _not_writable(file: Path, error: Exception) -> TrackingError:
     return TrackingError(
-        "the tracking database cannot be written", where=str(file), got=str(error),
+        "the tracking database cannot be written",
+        where=str(file),
+        got=str(error),
         remedy="make its folder writable, or name another: MLFLOW_TRACKING_URI=sqlite:////absolute/path.db",
-    )  # fmt: skip
+    )

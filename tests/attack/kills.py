@@ -52,9 +52,13 @@ def merging(source: Path, out: Path) -> None:
     """A corpus out of what was standardized before."""
     done = _standardized(source, source.parent / "standardized")
     merged = merge_sources(
-        {"lab": from_csv(done.annotations)}, {"lab": done.metadata}, {"lab": source.parent / "standardized"},
-        out / "unified", MergingOptions(min_class_count=0), 0,
-    )  # fmt: skip
+        {"lab": from_csv(done.annotations)},
+        {"lab": done.metadata},
+        {"lab": source.parent / "standardized"},
+        out / "unified",
+        MergingOptions(min_class_count=0),
+        0,
+    )
     TableDataset(filepath=str(out / "index.parquet")).save(merged.index)
 
 

@@ -138,10 +138,14 @@ def test_seeds_and_search_write_a_regimen_out() -> None:
     }
     regimens = configured.with_repetitions(parameters)["regimens"]
     assert list(regimens) == [
-        "plain", "again_seed_3", "again_seed_4",
-        "tuned_lr_0_01_augmentation_none", "tuned_lr_0_01_augmentation_paper_r2",
-        "tuned_lr_0_02_augmentation_none", "tuned_lr_0_02_augmentation_paper_r2",
-    ]  # fmt: skip
+        "plain",
+        "again_seed_3",
+        "again_seed_4",
+        "tuned_lr_0_01_augmentation_none",
+        "tuned_lr_0_01_augmentation_paper_r2",
+        "tuned_lr_0_02_augmentation_none",
+        "tuned_lr_0_02_augmentation_paper_r2",
+    ]
     assert regimens["plain"] == plain
     assert regimens["again_seed_4"] == {**plain, "seed": 4, "name": "again_seed_4", "study": "again"}
     last = regimens["tuned_lr_0_02_augmentation_none"]
@@ -267,8 +271,13 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
         used |= set(matching)
         if "." in dataset:
             assert dataset.split(".")[0] in known, dataset
-    optional = {"synthetic.target_folder", "synthetic.raw_folder", "synthetic.simulated_truth", "{regimen}.cutouts",
-                "{source}.target_folder"}  # fmt: skip
+    optional = {
+        "synthetic.target_folder",
+        "synthetic.raw_folder",
+        "synthetic.simulated_truth",
+        "{regimen}.cutouts",
+        "{source}.target_folder",
+    }
     if environment != "bccd":  # detection only
         assert set(patterns) - used <= optional
 
@@ -327,9 +336,17 @@ def test_namespaces_follow_the_configuration() -> None:
     configured.set_from(parameters)
     pipelines = register_pipelines()
     assert set(pipelines) == {
-        "__default__", "ingestion", "standardization", "merging", "detection_training", "rbc_morphology", "reporting",
-        "overlap_weak_supervision", "sam_counting", "shipped_models",
-    }  # fmt: skip
+        "__default__",
+        "ingestion",
+        "standardization",
+        "merging",
+        "detection_training",
+        "rbc_morphology",
+        "reporting",
+        "overlap_weak_supervision",
+        "sam_counting",
+        "shipped_models",
+    }
     names = {node.name for node in pipelines["__default__"].nodes}
     assert {"third.train", "bccd.ingest", "synthetic.truth", "third.cells_to_paste", "pretraining.pretrain"} <= names
     assert "regimen_1.cells_to_paste" not in names

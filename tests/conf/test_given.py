@@ -61,7 +61,7 @@ def test_all_that_is_configured_can_be_given(environment: str) -> None:
         ("onbad_input=raise", "on_bad_input"),
         ("epochs=3", ".epochs"),
     ],
-)  # fmt: skip
+)
 def test_a_key_that_nothing_reads_is_named_with_the_nearest(wrong: str, nearest: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         check(wrong)
@@ -89,7 +89,7 @@ def test_all_wrong_keys_are_named_at_once() -> None:
         "shipped.cells.trainings.cells_all.changes.steps=3",
         "",
     ],
-)  # fmt: skip
+)
 def test_names_that_are_free_and_options_that_have_defaults_can_be_given(right: str) -> None:
     check(right)
 

@@ -33,9 +33,13 @@ def make(tmp_path: Path, *arguments: str, **variables: str) -> str:
         name: value for name, value in os.environ.items() if name not in ("BLOOD_KEDRO_RAW", "RAW", "IMAGES", "PORT")
     }
     done = subprocess.run(
-        ["make", "-s", f"STAMP={stamp}", f"BIN={tmp_path}", *arguments], cwd=PROJECT, env={**kept, **variables},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["make", "-s", f"STAMP={stamp}", f"BIN={tmp_path}", *arguments],
+        cwd=PROJECT,
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout + done.stderr
 
 

@@ -97,9 +97,19 @@ def test_image_folder_refuses_another_path_and_emptiness(tmp_path: Path) -> None
 
 def test_cells_are_mapped_and_half_a_folder_is_refused(tmp_path: Path) -> None:
     facts = {
-        "cell_id": "x/1", "source": "x", "image_id": "x/1", "group_id": "x", "slide": None, "scanner": None,
-        "label_raw": "a", "label": "rbc", "shape": None, "x_px": None, "y_px": None, "mask_origin": "sam",
-    }  # fmt: skip
+        "cell_id": "x/1",
+        "source": "x",
+        "image_id": "x/1",
+        "group_id": "x",
+        "slide": None,
+        "scanner": None,
+        "label_raw": "a",
+        "label": "rbc",
+        "shape": None,
+        "x_px": None,
+        "y_px": None,
+        "mask_origin": "sam",
+    }
     folder = tmp_path / "cells"
     dataset = CellsDataset(filepath=str(folder))
     assert CellsDataset(filepath=str(folder), optional=True).load() is None

@@ -38,9 +38,7 @@ def test_a_good_set_is_said_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureF
     yolo(tmp_path, 3, 4)
     level, text, summary = said(tmp_path, caplog)
     assert level == logging.INFO
-    assert text == (
-        "source lab: 3 pictures found, 3 kept, 0 rejected; 12 labels found, 12 kept, 0 rejected"
-    )  # fmt: skip
+    assert text == ("source lab: 3 pictures found, 3 kept, 0 rejected; 12 labels found, 12 kept, 0 rejected")
     assert (summary["images_found"], summary["annotations_found"]) == (3, 12)
 
 

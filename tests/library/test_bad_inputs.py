@@ -235,9 +235,15 @@ def test_image_and_label_without_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("10 10", "2 fields"), ("10 10 0 7", "4 fields"), ("ten 10 0", "not a number"), ("10 10 99", "unknown label '99'"),
-     ("900 10 0", "outside the image"), ("nan 10 0", "position is not a number")],
-)  # fmt: skip
+    [
+        ("10 10", "2 fields"),
+        ("10 10 0 7", "4 fields"),
+        ("ten 10 0", "not a number"),
+        ("10 10 99", "unknown label '99'"),
+        ("900 10 0", "outside the image"),
+        ("nan 10 0", "position is not a number"),
+    ],
+)
 def test_bad_chula_line_is_dropped_with_its_row(tmp_path: Path, line: str, reason: str) -> None:
     chula(tmp_path, {"1": f"10 10 0\n{line}\n20 20 7\n"})
     tables = read("chula", tmp_path)

@@ -45,11 +45,16 @@ def elsafty_tree(root: Path, images: str, masks: str, folders: dict[str, str]) -
 
 
 FOLDERS = {
-    "01-Rounded RBCs": "rounded_rbc", "02-Ovalocytes": "ovalocyte", "03_borderline_ovalocytes": "borderline_ovalocyte",
-    "Teardrops": "teardrop", "Burr cells": "burr_cell", "Fragmented-RBCs": "fragmented_rbc",
-    "Angled cells": "angled_rbc", "2 overlapping cells": "two_overlapping_cells",
+    "01-Rounded RBCs": "rounded_rbc",
+    "02-Ovalocytes": "ovalocyte",
+    "03_borderline_ovalocytes": "borderline_ovalocyte",
+    "Teardrops": "teardrop",
+    "Burr cells": "burr_cell",
+    "Fragmented-RBCs": "fragmented_rbc",
+    "Angled cells": "angled_rbc",
+    "2 overlapping cells": "two_overlapping_cells",
     "Three overlapping": "three_overlapping_cells",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("images", "masks"), [("Images", "Masks"), ("01_Cropped images", "02-RBC mask")])
@@ -67,8 +72,9 @@ def test_published_tree_of_paper_003(tmp_path: Path, images: str, masks: str) ->
     for folder, shape in FOLDERS.items():
         assert set(table.loc[folder, "shape"]) == {shape}
     assert dict(zip(cells.table["slide"], cells.table["scanner"], strict=True)) == {
-        "slide_001": "scanner_1", "slide_024": "scanner_3",
-    }  # fmt: skip
+        "slide_001": "scanner_1",
+        "slide_024": "scanner_3",
+    }
     assert table.loc["Teardrops", "label"].tolist() == ["teardrop"] * 2
     assert table.loc["Angled cells", "label"].tolist() == ["rbc"] * 2  # its shape is an artefact, not a class of cell
     assert cells.table["has_mask"].all()
@@ -98,9 +104,13 @@ def test_every_bad_crop_of_paper_003_is_a_reject_with_its_reason(tmp_path: Path)
     assert len(cells) == 2
     reasons = " | ".join(str(row["reason"]) for row in rejects.rows)
     for words in (
-        "crop of 79x79 px", "empty mask", "mask without image", "slide 99", "without slide, patch",
+        "crop of 79x79 px",
+        "empty mask",
+        "mask without image",
+        "slide 99",
+        "without slide, patch",
         "unknown folder 'Images/Spiders'",
-    ):  # fmt: skip
+    ):
         assert words in reasons
     assert len(rejects.rows) == 7
     with pytest.raises(BadInputError):
@@ -132,10 +142,15 @@ def test_per_class_draws_so_many_and_the_same_ones(tmp_path: Path) -> None:
 def ojaghi_tree(root: Path) -> None:
     """One tile of each smear: a single cell, its twin, a cluster over two cells, a sliver, one cut by the border."""
     shapes = {
-        0: disc(512, 18, (100, 100)), 1: disc(512, 18, (100.5, 100)), 2: disc(512, 18, (300, 300)),
-        3: disc(512, 18, (340, 300)), 4: disc(512, 18, (300, 300)) | disc(512, 18, (340, 300)),
-        5: disc(512, 8, (400, 100)), 6: disc(512, 18, (5, 200)), 7: np.zeros((512, 512), bool),
-    }  # fmt: skip
+        0: disc(512, 18, (100, 100)),
+        1: disc(512, 18, (100.5, 100)),
+        2: disc(512, 18, (300, 300)),
+        3: disc(512, 18, (340, 300)),
+        4: disc(512, 18, (300, 300)) | disc(512, 18, (340, 300)),
+        5: disc(512, 8, (400, 100)),
+        6: disc(512, 18, (5, 200)),
+        7: np.zeros((512, 512), bool),
+    }
     (root / "grid_images").mkdir(parents=True)
     for tile in ("2_3", "HS2_5_6"):
         everything = np.logical_or.reduce(list(shapes.values()))
@@ -156,8 +171,9 @@ def test_sam_masks_are_filtered_to_single_cells(tmp_path: Path) -> None:
         f"ojaghi/{tile}#{number}" for tile in ("2_3", "HS2_5_6") for number in (0, 2, 3)
     ]
     assert {(c.facts["image_id"], c.facts["slide"]) for c in cells} == {
-        ("ojaghi/2_3", "HS1"), ("ojaghi/HS2_5_6", "HS2"),
-    }  # fmt: skip
+        ("ojaghi/2_3", "HS1"),
+        ("ojaghi/HS2_5_6", "HS2"),
+    }
     assert {c.facts["tile_group"] for c in cells} == {"ojaghi/2_3", "ojaghi/HS2_5_5"}
     for cell in cells:
         assert cell.mask is not None
@@ -201,11 +217,20 @@ def test_cells_at_points_are_centred_and_cut_ones_rejected(tmp_path: Path) -> No
     index = pd.DataFrame({"image_id": ["chula/1"], "path": ["Dataset/1.png"], "source": ["chula"]})
     annotations = pd.DataFrame(
         [
-            {"annotation_id": f"chula/1#{k}", "image_id": "chula/1", "label_raw": "7", "label": "teardrop",
-             "x_min_px": x + 4.0, "x_max_px": x + 4.0, "y_min_px": y - 3.0, "y_max_px": y - 3.0, "ignore": False}
+            {
+                "annotation_id": f"chula/1#{k}",
+                "image_id": "chula/1",
+                "label_raw": "7",
+                "label": "teardrop",
+                "x_min_px": x + 4.0,
+                "x_max_px": x + 4.0,
+                "y_min_px": y - 3.0,
+                "y_max_px": y - 3.0,
+                "ignore": False,
+            }
             for k, (x, y) in enumerate(centres, start=1)
         ]
-    )  # fmt: skip
+    )
     rejects = Rejects("chula")
     options = CellOptions(workers=1, reader="points", crop_px=80, cell_px=38)
     groups = Groups({"chula/1": "twins"}, {"twins": "val"})
@@ -250,9 +275,19 @@ def test_simulated_cells_do_not_depend_on_workers_and_show_every_scanner() -> No
 
 def cell(number: int, side: int = 8) -> Cell:
     facts = {
-        "cell_id": f"x/{number}", "source": "x", "image_id": "x/1", "group_id": "x", "slide": None, "scanner": None,
-        "label_raw": "a", "label": None, "shape": None, "x_px": None, "y_px": None, "mask_origin": None,
-    }  # fmt: skip
+        "cell_id": f"x/{number}",
+        "source": "x",
+        "image_id": "x/1",
+        "group_id": "x",
+        "slide": None,
+        "scanner": None,
+        "label_raw": "a",
+        "label": None,
+        "shape": None,
+        "x_px": None,
+        "y_px": None,
+        "mask_origin": None,
+    }
     return Cell(np.full((side, side, 3), number, np.uint8), None, facts)
 
 

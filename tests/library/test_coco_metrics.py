@@ -23,11 +23,18 @@ def truth(*cells: tuple[int, str, list[float], bool]) -> dict[str, Any]:
         "images": [{"id": n} for n in sorted({cell[0] for cell in cells})],
         "categories": [{"id": number, "name": name} for name, number in ids.items()],
         "annotations": [
-            {"id": k, "image_id": image, "category_id": ids[label], "bbox": box, "area": box[2] * box[3],
-             "iscrowd": int(ignore), "label": label}
+            {
+                "id": k,
+                "image_id": image,
+                "category_id": ids[label],
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": int(ignore),
+                "label": label,
+            }
             for k, (image, label, box, ignore) in enumerate(cells, start=1)
         ],
-    }  # fmt: skip
+    }
 
 
 def found(image: int, label: str, box: list[float], score: float) -> dict[str, Any]:
@@ -69,8 +76,12 @@ def test_nothing_found_is_zero_and_not_undefined() -> None:
 
 def test_detection_on_an_unlabelled_cell_is_not_punished_whatever_red_class_it_has() -> None:
     cells = ((1, "rbc", A, False), (1, "teardrop", B, False))
-    results = [found(1, "rbc", A, 0.5), found(1, "teardrop", B, 0.5), found(1, "rbc", C, 0.9),
-               found(1, "teardrop", C, 0.9)]  # fmt: skip
+    results = [
+        found(1, "rbc", A, 0.5),
+        found(1, "teardrop", B, 0.5),
+        found(1, "rbc", C, 0.9),
+        found(1, "teardrop", C, 0.9),
+    ]
     punished = metrics(truth(*cells), results)
     assert punished["map_50"] == pytest.approx(0.5)
     spared = metrics(truth(*cells, (1, "rbc", C, True)), results)
@@ -168,8 +179,12 @@ def on(gt: dict[str, Any], source: str) -> dict[str, Any]:
 
 def test_a_class_that_a_source_never_labels_is_not_judged_there() -> None:
     gt = truth((1, "basophil", A, False), (2, "basophil", A, False), (2, "platelet", B, False))
-    results = [found(1, "basophil", A, 0.8), found(2, "basophil", A, 0.8), found(2, "platelet", B, 0.5),
-               found(1, "platelet", C, 0.9)]  # fmt: skip
+    results = [
+        found(1, "basophil", A, 0.8),
+        found(2, "basophil", A, 0.8),
+        found(2, "platelet", B, 0.5),
+        found(1, "platelet", C, 0.9),
+    ]
     pbc = metrics(on(gt, "pbc"), results)
     assert pbc["map_50"] == pbc["map_50_coarse"] == pytest.approx(1)
     assert pbc["unjudged_detections"] == 2
@@ -194,8 +209,10 @@ def test_a_finer_name_for_a_coarsely_labelled_cell_is_neither_right_nor_wrong() 
 
 def test_coarse_view_counts_a_cell_with_two_fine_names_once() -> None:
     gt = truth((1, "teardrop", A, False), (2, "teardrop", A, False))
-    results = [found(image, label, A, score) for image, label, score in
-               ((1, "teardrop", 0.9), (1, "basophil", 0.85), (1, "rbc", 0.8), (2, "teardrop", 0.7))]  # fmt: skip
+    results = [
+        found(image, label, A, score)
+        for image, label, score in ((1, "teardrop", 0.9), (1, "basophil", 0.85), (1, "rbc", 0.8), (2, "teardrop", 0.7))
+    ]
     got = metrics(gt, results)
     assert got["ap_50_per_class"]["teardrop"] == pytest.approx(1)
     assert got["ap_50_per_class_coarse"]["rbc"] == pytest.approx(1)

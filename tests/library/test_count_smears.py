@@ -113,9 +113,7 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
 
     settings = SmearInput(name="t", path=str(image), workers=1, resamples=50, tile_px=256)
     smears = open_smears([image], settings.tile_px, settings.overlap_px, tmp_path, Rejects("t"))
-    made = count_all(
-        smears, settings, say, BySegmenter(), tmp_path, tmp_path / "masks", Rejects("t"), name_types
-    ).cells  # fmt: skip
+    made = count_all(smears, settings, say, BySegmenter(), tmp_path, tmp_path / "masks", Rejects("t"), name_types).cells
     assert set(made["label"]) == {"platelet", "wbc"}
     assert (made["confidence"] == 0.75).all()
     assert made["sureness"].eq(0.5).all()

@@ -272,9 +272,12 @@ def test_paper_network_has_25_outputs_and_loads_as_detector() -> None:
     network = build_network(Network(), 25)
     assert network.roi_heads.box_predictor.cls_score.out_features == 25
     config = {
-        "regimen": Regimen(name="x", network=TINY).model_dump(mode="json"), "classes": ["rbc"],
-        "image_mean": [0.5] * 3, "image_std": [0.2] * 3, "anchors_px": None,
-    }  # fmt: skip
+        "regimen": Regimen(name="x", network=TINY).model_dump(mode="json"),
+        "classes": ["rbc"],
+        "image_mean": [0.5] * 3,
+        "image_std": [0.2] * 3,
+        "anchors_px": None,
+    }
     bundle = ModelBundle(dict(build_network(TINY, 2).state_dict()), config)
     assert load_detector(bundle).training is False
 

@@ -106,11 +106,18 @@ def server() -> Iterator[Server]:
 def entry(*urls: str, checksum: bool = True, **changes: Any) -> Published:
     known = f"sha256:{hashlib.sha256(ARCHIVE).hexdigest()}" if checksum else None
     values: dict[str, Any] = {
-        "title": "A set", "home": "https://example.org/set", "licence": "CC BY 4.0", "citation": "Somebody (2020)",
-        "images": 2, "size_mb": 1, "labels": "none", "tried": True, "known_faults": "none",
+        "title": "A set",
+        "home": "https://example.org/set",
+        "licence": "CC BY 4.0",
+        "citation": "Somebody (2020)",
+        "images": 2,
+        "size_mb": 1,
+        "labels": "none",
+        "tried": True,
+        "known_faults": "none",
         "archives": (Archive(name="set.zip", urls=urls, checksum=known, strip=1),),
         "checks": (Check(files="images/*.jpg", count=2),),
-    }  # fmt: skip
+    }
     return Published(**{**values, **changes})
 
 

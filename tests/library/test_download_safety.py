@@ -92,10 +92,18 @@ def send(body: bytes, *, length: int | str | None = -1, status: int = 200, **hea
 
 def entry(url: str, **changes: Any) -> Published:
     values: dict[str, Any] = {
-        "title": "A set", "home": "https://example.org/set", "licence": "CC BY 4.0", "citation": "Somebody (2020)",
-        "images": 2, "size_mb": 1, "labels": "none", "tried": True, "known_faults": "none",
-        "archives": (Archive(name="set.zip", urls=(url,), strip=1),), "checks": (Check(files="images/*.jpg", count=2),),
-    }  # fmt: skip
+        "title": "A set",
+        "home": "https://example.org/set",
+        "licence": "CC BY 4.0",
+        "citation": "Somebody (2020)",
+        "images": 2,
+        "size_mb": 1,
+        "labels": "none",
+        "tried": True,
+        "known_faults": "none",
+        "archives": (Archive(name="set.zip", urls=(url,), strip=1),),
+        "checks": (Check(files="images/*.jpg", count=2),),
+    }
     return Published(**{**values, **changes})
 
 
@@ -392,8 +400,9 @@ def test_plain_archives_of_both_kinds_are_unpacked(tmp_path: Path) -> None:
         folder = tmp_path / hashlib.md5(content).hexdigest()
         unpack(tmp_path / "x", folder, Budget())
         assert {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()} == {
-            "a/b.jpg": b"x", "c": b"y"
-        }  # fmt: skip
+            "a/b.jpg": b"x",
+            "c": b"y",
+        }
 
 
 def test_a_compressed_archive_whose_content_changed_is_damaged(tmp_path: Path) -> None:

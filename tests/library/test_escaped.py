@@ -38,10 +38,30 @@ def test_the_page_of_own_images_shows_names_as_text(tmp_path: Path, name: str) -
     folder = write_own_report(tmp_path / "page", name, [picture], cells, counts, [f"Model {name}"], rejects)
     tags = Tags((folder / PAGE).read_text(encoding="utf-8")).tags
     assert {tag for tag, _ in tags} <= {
-        "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "a", "div", "table", "thead",
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "p",
+        "span",
+        "a",
+        "div",
+        "table",
+        "thead",
         "tbody",
-        "tr", "th", "td", "ul", "li", "figure", "img", "figcaption",
-    }  # fmt: skip
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+        "figure",
+        "img",
+        "figcaption",
+    }
     images = [attributes for tag, attributes in tags if tag == "img"]
     assert [set(attributes) for attributes in images] == [{"src", "alt", "loading"}]
     assert images[0]["alt"] == f"{name} with the found cells"

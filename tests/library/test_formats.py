@@ -39,8 +39,12 @@ def boxes(tables: SourceTables) -> dict[tuple[str, str], list[float]]:
 
 
 def reasons(tables: SourceTables) -> dict[str, str]:
-    return {f"{row['path']}:{row['row']}" if row["row"] == row["row"] and row["row"] is not None else row["path"]:
-            row["reason"] for row in tables.rejects.to_dict("records")}  # fmt: skip
+    return {
+        f"{row['path']}:{row['row']}" if row["row"] == row["row"] and row["row"] is not None else row["path"]: row[
+            "reason"
+        ]
+        for row in tables.rejects.to_dict("records")
+    }
 
 
 def coco(path: Path, images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> None:
@@ -58,8 +62,11 @@ def test_coco_json_with_every_fault(tmp_path: Path) -> None:
     coco(
         folder / "annotations.json",
         [
-            {"id": 1, "file_name": "a.png", **size}, {"id": 2, "file_name": "b.png"}, {"id": 3, "file_name": "no.png"},
-            {"id": 4, "file_name": "../../secret.png"}, {"id": 5, "file_name": "a.png"},
+            {"id": 1, "file_name": "a.png", **size},
+            {"id": 2, "file_name": "b.png"},
+            {"id": 3, "file_name": "no.png"},
+            {"id": 4, "file_name": "../../secret.png"},
+            {"id": 5, "file_name": "a.png"},
         ],
         [
             {"image_id": 1, "category_id": 0, "bbox": [10, 20, 30, 25]},
@@ -71,12 +78,13 @@ def test_coco_json_with_every_fault(tmp_path: Path) -> None:
             {"image_id": 2, "category_id": 0, "bbox": [0, None, 4, 9]},
             {"image_id": 77, "category_id": 0, "bbox": [0, 0, 4, 9]},
         ],
-    )  # fmt: skip
+    )
     tables = read(folder, "coco")
     assert boxes(tables) == {
-        ("lab/images/a", "rbc"): [10, 20, 40, 45], ("lab/images/a", "sickle_cell"): [50, 5, 70, 25],
+        ("lab/images/a", "rbc"): [10, 20, 40, 45],
+        ("lab/images/a", "sickle_cell"): [50, 5, 70, 25],
         ("lab/images/b", "sickle_cell"): [0, 0, 120, 10],
-    }  # fmt: skip
+    }
     assert tables.annotations["ignore"].tolist() == [False, True, False]
     found = reasons(tables)
     for name in ("no.png", "../../secret.png"):
@@ -101,8 +109,9 @@ def test_coco_per_split_and_what_is_no_coco(tmp_path: Path) -> None:
     (tmp_path / "test/_annotations.coco.json").write_text('{"images": 3}')
     tables = read(tmp_path, "coco")
     assert dict(zip(tables.index["image_id"], tables.index["official_split"], strict=True)) == {
-        "lab/train/train": "train", "lab/valid/valid": "val",
-    }  # fmt: skip
+        "lab/train/train": "train",
+        "lab/valid/valid": "val",
+    }
     assert "images is no list" in reasons(tables)["test/_annotations.coco.json"]
     image(tmp_path / "empty/a.png")
     with pytest.raises(SourceNotFoundError, match="no COCO json"):
@@ -155,8 +164,10 @@ def test_yolo_boxes_polygons_names_and_faults(tmp_path: Path) -> None:
     texts = {
         "train/a": "0 0.5 0.5 0.25 0.5\n1 0.1 0.1 0.3 0.1 0.3 0.4\n\n5 0.5 0.5 0.1 0.1\n0 x 0.5 0.1 0.1\n"
         "0 0.5 0.5 0.1\n0 60 40 10 10\n0 0.5 0.5 0 0.1\n",
-        "val/b": "", "val/ghost": "0 0.5 0.5 0.1 0.1", "val/d": "1 0.5 0.5 1.2 0.5",
-    }  # fmt: skip
+        "val/b": "",
+        "val/ghost": "0 0.5 0.5 0.1 0.1",
+        "val/d": "1 0.5 0.5 1.2 0.5",
+    }
     for name, text in texts.items():
         path = tmp_path / f"labels/{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,8 +26,19 @@ from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 ROOT = Path(__file__).parents[2]
 
 # What a node of a cluster need not have.
-ABSENT = ("kedro", "kedro_mlflow", "mlflow", "pydantic", "cv2", "skimage", "sklearn", "safetensors", "pandera",
-          "imagehash", "joblib")  # fmt: skip
+ABSENT = (
+    "kedro",
+    "kedro_mlflow",
+    "mlflow",
+    "pydantic",
+    "cv2",
+    "skimage",
+    "sklearn",
+    "safetensors",
+    "pandera",
+    "imagehash",
+    "joblib",
+)
 
 
 @pytest.fixture
@@ -44,9 +55,14 @@ def test_a_node_without_kedro_trains_to_the_same_weights_and_is_taken_over(packe
     pack, coco = packed
     start = fit(tiny_regimen(epochs=1), coco, coco, tmp_path / "images", tmp_path / "w0").bundle
     recipe = tiny_regimen(
-        name="rich", initialization=Initialization(kind="generated_smears"), head_loss="focal", ignore_regions=True,
-        copy_paste=CopyPaste(classes=("spherocyte",)), sampler="repeat_factor", augmentation=("flip", "zoom"),
-    )  # fmt: skip
+        name="rich",
+        initialization=Initialization(kind="generated_smears"),
+        head_loss="focal",
+        ignore_regions=True,
+        copy_paste=CopyPaste(classes=("spherocyte",)),
+        sampler="repeat_factor",
+        augmentation=("flip", "zoom"),
+    )
     cells = simulated_cutouts(["spherocyte"], 2, 6.0, seed=1)
     pack_regimen(pack, recipe, start, cells)
     cells = read_pack(pack, "rich").cutouts  # their absorbance is kept to 16 bits
@@ -116,8 +132,10 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(packed: Any, tmp_
     """Anchors are sampled by chance in each process, so the losses agree to 2% and not to the bit."""
     _, coco = packed
     usual: dict[str, Any] = {
-        "epochs": 3, "optimizer": {"lr": 0.001}, "network": TINY.model_copy(update={"roi_samples": 256})
-    }  # fmt: skip
+        "epochs": 3,
+        "optimizer": {"lr": 0.001},
+        "network": TINY.model_copy(update={"roi_samples": 256}),
+    }
     one = fit(tiny_regimen(**usual), coco, coco, tmp_path / "images", tmp_path / "one")
     told: list[float] = []
     recipe = tiny_regimen(**usual, devices=2, strategy="ddp")

@@ -46,10 +46,19 @@ def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = KIN
             colour = np.clip(np.array(COLOURS[kind]) + rng.normal(0, 12, 3), 0, 255).tolist()
             cv2.circle(rgb, (16, 16), RADII[kind] + int(rng.integers(0, 2)), colour, -1)
             facts = {
-                "cell_id": f"{kind}{k}", "source": "s", "image_id": f"s/{k % groups}", "group_id": f"s/{k % groups}",
-                "slide": None, "scanner": ("train", "train", "val", "test")[k % 4], "label_raw": kind, "label": kind,
-                "shape": None, "x_px": None, "y_px": None, "mask_origin": None,
-            }  # fmt: skip
+                "cell_id": f"{kind}{k}",
+                "source": "s",
+                "image_id": f"s/{k % groups}",
+                "group_id": f"s/{k % groups}",
+                "slide": None,
+                "scanner": ("train", "train", "val", "test")[k % 4],
+                "label_raw": kind,
+                "label": kind,
+                "shape": None,
+                "x_px": None,
+                "y_px": None,
+                "mask_origin": None,
+            }
             cells.append(Cell(rgb, None, facts))
     return write_cells(folder, cells, 32)
 
@@ -113,18 +122,30 @@ def test_cutouts_of_a_source_are_named_and_drawn_from_every_image(tmp_path: Path
         cells = [("normal_rbc", x, y, 18) for x, y in red]
         cells += [("lymphocyte" if radius > 20 else "platelet", x, y, radius) for x, y, radius in violet]
         rows += [
-            {"annotation_id": f"s/{image}#{k}", "image_id": f"s/{image}", "label_raw": label, "label": label,
-             "x_min_px": x - r, "y_min_px": y - r, "x_max_px": x + r, "y_max_px": y + r, "box_origin": "annotated"}
+            {
+                "annotation_id": f"s/{image}#{k}",
+                "image_id": f"s/{image}",
+                "label_raw": label,
+                "label": label,
+                "x_min_px": x - r,
+                "y_min_px": y - r,
+                "x_max_px": x + r,
+                "y_max_px": y + r,
+                "box_origin": "annotated",
+            }
             for k, (label, x, y, r) in enumerate(cells)
-        ]  # fmt: skip
+        ]
     index = pd.DataFrame([{"image_id": f"s/{n}", "source": "s", "path": f"{n}.png"} for n in "abc"])
     options = CutoutOptions(name="c", source="s", cell_px=36, side_px=48, cutout_cell_px=24, red_cells=30, workers=1)
     rejects = Rejects("c")
     found = list(segmented_cutouts(tmp_path, index, pd.DataFrame(rows), GROUPS, options, Watershed(options), rejects))
     table = pd.DataFrame([cell.facts for cell in found])
     assert table.groupby("image_id")["label"].value_counts().to_dict() == {
-        ("s/a", "rbc"): 10, ("s/a", "platelet"): 2, ("s/a", "wbc"): 1, ("s/b", "rbc"): 10,
-    }  # fmt: skip
+        ("s/a", "rbc"): 10,
+        ("s/a", "platelet"): 2,
+        ("s/a", "wbc"): 1,
+        ("s/b", "rbc"): 10,
+    }
     assert set(zip(table["group_id"], table["part"], strict=True)) == {("g", "val")}
     assert table["cell_id"].is_unique
     assert all(cell.rgb.shape == (48, 48, 3) for cell in found)
@@ -133,8 +154,16 @@ def test_cutouts_of_a_source_are_named_and_drawn_from_every_image(tmp_path: Path
 
 def test_published_cutouts_without_their_copies_and_overlapping_tiles_as_one_group(tmp_path: Path) -> None:
     square = np.full((96, 96, 3), 90, np.uint8)
-    for name in ("train/RBC/2_3_7", "train/WBC/HS2_10_5_101", "train/RBC/9_19_7", "train/WBC/aug-0_0_1",
-                 "test/WBC/HS2_11_5_98", "val/RBC/HS2_11_6_4", "val/RBC/odd", "test/HS2_11_5_98"):  # fmt: skip
+    for name in (
+        "train/RBC/2_3_7",
+        "train/WBC/HS2_10_5_101",
+        "train/RBC/9_19_7",
+        "train/WBC/aug-0_0_1",
+        "test/WBC/HS2_11_5_98",
+        "val/RBC/HS2_11_6_4",
+        "val/RBC/odd",
+        "test/HS2_11_5_98",
+    ):
         save(tmp_path / f"{name}.png", square)
     (tmp_path / "test/RBC").mkdir()
     (tmp_path / "test/RBC/5_5_5.png").write_bytes(b"")
@@ -142,10 +171,12 @@ def test_published_cutouts_without_their_copies_and_overlapping_tiles_as_one_gro
     options = CutoutOptions(name="p", source="ojaghi", reader="published", side_px=64, cutout_cell_px=24)
     table = pd.DataFrame([cell.facts for cell in published_cutouts(tmp_path, options, rejects)])
     assert dict(zip(table["cell_id"], table["group_id"], strict=True)) == {
-        "p/test/HS2_11_5_98": "ojaghi/HS2_10_5", "p/train/2_3_7": "ojaghi/2_3",
-        "p/train/9_19_7": "ojaghi/8_18", "p/train/HS2_10_5_101": "ojaghi/HS2_10_5",
+        "p/test/HS2_11_5_98": "ojaghi/HS2_10_5",
+        "p/train/2_3_7": "ojaghi/2_3",
+        "p/train/9_19_7": "ojaghi/8_18",
+        "p/train/HS2_10_5_101": "ojaghi/HS2_10_5",
         "p/val/HS2_11_6_4": "ojaghi/HS2_10_6",
-    }  # fmt: skip
+    }
     assert sorted(Path(str(row["path"])).name for row in rejects.rows) == ["5_5_5.png", "odd.png"]
     one = options.model_copy(update={"slides": ("HS1",)})
     assert [c.facts["slide"] for c in published_cutouts(tmp_path, one, Rejects("p"))] == ["HS1", "HS1"]
@@ -221,10 +252,11 @@ def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path)
     others = cells.table["label"] == "platelet"
     table = cells.table.assign(part=cells.table["group_id"].map(parts).where(~others, None))
     made = train_kinds(
-        [Cells(table, cells.crops, cells.masks)], MADE,
+        [Cells(table, cells.crops, cells.masks)],
+        MADE,
         KindClassifier.model_validate({"name": "k", "cutouts": ["c"], "kinds": list(KINDS), "resamples": 5, **QUICK}),
         tmp_path / "work",
-    )  # fmt: skip
+    )
     tested = made.answers[made.answers["label"] != "platelet"]
     assert set(tested["group_id"]) == {"s/3", "s/8"}
     assert len(tested) == 16
@@ -233,9 +265,11 @@ def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path)
     assert {f"s/{k}" for k in (0, 1, 2, 4, 5, 6, 7, 9)} <= learnt
     with pytest.raises(ConfigurationError, match="needs the parts train, val and test"):
         train_kinds(
-            [Cells(table.assign(part="train"), cells.crops, cells.masks)], MADE,
-            KindClassifier.model_validate({"name": "k", "cutouts": ["c"], **QUICK}), tmp_path / "work",
-        )  # fmt: skip
+            [Cells(table.assign(part="train"), cells.crops, cells.masks)],
+            MADE,
+            KindClassifier.model_validate({"name": "k", "cutouts": ["c"], **QUICK}),
+            tmp_path / "work",
+        )
 
 
 def test_a_kind_that_a_part_lacks_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

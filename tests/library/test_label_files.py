@@ -15,9 +15,10 @@ from tests.fixtures.sets import CELL, LINE, cells, put, put_coco, put_voc, read,
 from tests.fixtures.trees import voc
 
 BOMB = (
-    '<!DOCTYPE l [<!ENTITY a0 "ha">' + "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(9))
+    '<!DOCTYPE l [<!ENTITY a0 "ha">'
+    + "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(9))
     + "]><annotation>&a9;</annotation>"
-)  # fmt: skip
+)
 
 
 def box(*corners: object) -> str:
@@ -28,11 +29,17 @@ def box(*corners: object) -> str:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (box(1, 1, "1e309", 30), "not a number"), (box("nan", 1, 9, 30), "not a number"),
-        (box("1_0", 1, 30, 30), "not a number"), (box(1, 1, "9" * 6000, 30), "not a number"),
-        (box(5, 5, "5.00000000001", 30), "less than a pixel"), (box(20, 20, 10, 10), "inverted"),
-        (box(1e9, 1e9, 2e9, 2e9), "outside the image"), (box(-1e9, -1e9, 1e9, 1e9), "far larger than the image"),
-        (BOMB, "malformed XML"), ("<a>" * 100_000, "malformed XML"), ("", "malformed XML"),
+        (box(1, 1, "1e309", 30), "not a number"),
+        (box("nan", 1, 9, 30), "not a number"),
+        (box("1_0", 1, 30, 30), "not a number"),
+        (box(1, 1, "9" * 6000, 30), "not a number"),
+        (box(5, 5, "5.00000000001", 30), "less than a pixel"),
+        (box(20, 20, 10, 10), "inverted"),
+        (box(1e9, 1e9, 2e9, 2e9), "outside the image"),
+        (box(-1e9, -1e9, 1e9, 1e9), "far larger than the image"),
+        (BOMB, "malformed XML"),
+        ("<a>" * 100_000, "malformed XML"),
+        ("", "malformed XML"),
         ("\0" * 50, "malformed XML"),
         ('<?xml version="1.0" encoding="foo"?><annotation/>', "unknown encoding"),
         ('<?xml version="1.0" encoding="rot13"?><annotation/>', "malformed XML"),
@@ -40,7 +47,7 @@ def box(*corners: object) -> str:
         (b"<annotation>\xff\xfe</annotation>", "malformed XML"),
         ('<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>', "malformed XML"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_voc_file_is_its_own_reject(tmp_path: Path, content: str | bytes, reason: str) -> None:
     put_voc(tmp_path / "good.xml", CELL)
     put(tmp_path / "bad.xml", content)
@@ -56,17 +63,26 @@ def test_a_bad_voc_file_is_its_own_reject(tmp_path: Path, content: str | bytes, 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("0 .5 .5 1e309 .3", "neither class and box"), ("0 nan .5 .3 .3", "neither class and box"),
-        ("0 true .5 .3 .3", "neither class and box"), ("[0] .5 .5 .3 .3", "neither class and box"),
-        ("0 0_1 .5 .3 .3", "neither class and box"), ("9" * 6000 + " .5 .5 .3 .3", "neither class and box"),
-        ("0 " * 1_000_000, "neither class and box"), ("0 .5 .5 1e-20 1e-20", "without area"),
-        ("0 .5 .5 .001 .3", "less than a pixel"), ("0 .5 .5 -.3 .3", "without area"),
+        ("0 .5 .5 1e309 .3", "neither class and box"),
+        ("0 nan .5 .3 .3", "neither class and box"),
+        ("0 true .5 .3 .3", "neither class and box"),
+        ("[0] .5 .5 .3 .3", "neither class and box"),
+        ("0 0_1 .5 .3 .3", "neither class and box"),
+        ("9" * 6000 + " .5 .5 .3 .3", "neither class and box"),
+        ("0 " * 1_000_000, "neither class and box"),
+        ("0 .5 .5 1e-20 1e-20", "without area"),
+        ("0 .5 .5 .001 .3", "less than a pixel"),
+        ("0 .5 .5 -.3 .3", "without area"),
         ("0 30 20 10 10", "perhaps in px"),
-        ("7 .5 .5 .3 .3", "class 7 has no name"), ("0.5 .5 .5 .3 .3", "class is no whole number"),
-        ("-1 .5 .5 .3 .3", "class is no whole number"), (LINE.encode("utf-16"), "UTF-16"),
-        (b"0 \xff .5 .3 .3", "not UTF-8"), ("\0" * 50, "zero bytes"), ("x\n" * 300_000, "more than 200000 lines"),
+        ("7 .5 .5 .3 .3", "class 7 has no name"),
+        ("0.5 .5 .5 .3 .3", "class is no whole number"),
+        ("-1 .5 .5 .3 .3", "class is no whole number"),
+        (LINE.encode("utf-16"), "UTF-16"),
+        (b"0 \xff .5 .3 .3", "not UTF-8"),
+        ("\0" * 50, "zero bytes"),
+        ("x\n" * 300_000, "more than 200000 lines"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_yolo_file_is_its_own_reject(tmp_path: Path, content: str | bytes, reason: str) -> None:
     put(tmp_path / "classes.txt", "RBC\n")
     put(tmp_path / "good.txt", LINE)
@@ -108,15 +124,22 @@ LAUGHS = "a: &a [x]\n" + "".join(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (LAUGHS + "names: *i", "aliases"), ("names: " + "[" * 100_000, "nested too deep"),
-        ("names: " + "{a: " * 50_000, "nested too deep"), ("- " * 100_000, "nested too deep"),
-        ("names: !!python/object/apply:os.system [ls]", "tags are not read"), ("names: [[RBC]]", "no text"),
-        ("names: &a [*a]", "no text"), ("names: {0: RBC, 0: WBC}", "twice"), ("names: [RBC]\nnames: [WBC]", "twice"),
-        ("names: {.inf: RBC}", "no number"), ("names: [RBC]\n---\nnames: [WBC]", "no yaml"),
-        ("names: [" + "x," * 600_000 + "]", "larger than"), ("names: [RBC]".encode("utf-16"), "UTF-16"),
+        (LAUGHS + "names: *i", "aliases"),
+        ("names: " + "[" * 100_000, "nested too deep"),
+        ("names: " + "{a: " * 50_000, "nested too deep"),
+        ("- " * 100_000, "nested too deep"),
+        ("names: !!python/object/apply:os.system [ls]", "tags are not read"),
+        ("names: [[RBC]]", "no text"),
+        ("names: &a [*a]", "no text"),
+        ("names: {0: RBC, 0: WBC}", "twice"),
+        ("names: [RBC]\nnames: [WBC]", "twice"),
+        ("names: {.inf: RBC}", "no number"),
+        ("names: [RBC]\n---\nnames: [WBC]", "no yaml"),
+        ("names: [" + "x," * 600_000 + "]", "larger than"),
+        ("names: [RBC]".encode("utf-16"), "UTF-16"),
         ("", "missing"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_list_of_class_names_names_nothing(tmp_path: Path, content: str | bytes, reason: str) -> None:
     put(tmp_path / "data.yaml", content)
     put(tmp_path / "a.txt", LINE)
@@ -138,20 +161,29 @@ def test_class_names_are_what_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("annotation", "reason"),
     [
-        ({"bbox": [3, 3, 1e-20, 1e-20]}, "zero-area box"), ({"bbox": [3, 3, 0.2, 20]}, "less than a pixel"),
-        ({"bbox": [True] * 4}, "not four numbers"), ({"bbox": [[3], 3, 9, 9]}, "not four numbers"),
-        ({"bbox": {"x": 1}}, "not four numbers"), ({"bbox": "3,3,9,9"}, "not four numbers"),
+        ({"bbox": [3, 3, 1e-20, 1e-20]}, "zero-area box"),
+        ({"bbox": [3, 3, 0.2, 20]}, "less than a pixel"),
+        ({"bbox": [True] * 4}, "not four numbers"),
+        ({"bbox": [[3], 3, 9, 9]}, "not four numbers"),
+        ({"bbox": {"x": 1}}, "not four numbers"),
+        ({"bbox": "3,3,9,9"}, "not four numbers"),
         ({"bbox": [3, 3, float("inf"), 9]}, "not four numbers"),
         ({"bbox": [3, 3, float("nan"), 9]}, "not four numbers"),
-        ({"bbox": [3, 3, 10**400, 9]}, "not four numbers"), ({"bbox": [1e308, 3, 1e308, 9]}, "not a number"),
-        ({"bbox": [3, 3, -20, 20]}, "box of -20 x 20 px"), ({"bbox": [300, 300, 20, 20]}, "outside the image"),
-        ({"bbox": [-1e6, -1e6, 2e6, 2e6]}, "far larger"), ({"category_id": True}, "category True"),
-        ({"category_id": None}, "category None"), ({"category_id": 3}, "category 3"),
+        ({"bbox": [3, 3, 10**400, 9]}, "not four numbers"),
+        ({"bbox": [1e308, 3, 1e308, 9]}, "not a number"),
+        ({"bbox": [3, 3, -20, 20]}, "box of -20 x 20 px"),
+        ({"bbox": [300, 300, 20, 20]}, "outside the image"),
+        ({"bbox": [-1e6, -1e6, 2e6, 2e6]}, "far larger"),
+        ({"category_id": True}, "category True"),
+        ({"category_id": None}, "category None"),
+        ({"category_id": 3}, "category 3"),
         ({"image_id": None}, "image None"),
-        ({"image_id": [1]}, "belongs to image"), ({"iscrowd": "yes"}, "iscrowd"), ({"iscrowd": [1]}, "iscrowd"),
+        ({"image_id": [1]}, "belongs to image"),
+        ({"iscrowd": "yes"}, "iscrowd"),
+        ({"iscrowd": [1]}, "iscrowd"),
         ({"bbox": [], "segmentation": [[3, 3, 30, 3, 30, 30]]}, "not four numbers"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_coco_annotation_is_its_own_reject(tmp_path: Path, annotation: dict[str, Any], reason: str) -> None:
     put(tmp_path / "a.png")
     put_coco(tmp_path / "annotations.json", ["a.png"], [{}, annotation])
@@ -165,9 +197,13 @@ def test_boxes_of_polygons_where_there_is_no_place_for_a_box(tmp_path: Path) -> 
     put(tmp_path / "a.png")
     path = put_coco(tmp_path / "annotations.json", ["a.png"], [{}, {}, {}, {}])
     places = iter(
-        ['"segmentation": [[3, 4, 30, 4, 30, 40], [1, 9, 2, 9, 2, 10]]', '"segmentation": {"size": [48, 64]}',
-         '"segmentation": [[3, 4]]', '"segmentation": []']
-    )  # fmt: skip
+        [
+            '"segmentation": [[3, 4, 30, 4, 30, 40], [1, 9, 2, 9, 2, 10]]',
+            '"segmentation": {"size": [48, 64]}',
+            '"segmentation": [[3, 4]]',
+            '"segmentation": []',
+        ]
+    )
     parts = path.read_text().split('"bbox": [3, 3, 20, 20]')
     path.write_text("".join(part + next(places, "") for part in parts))
     tables = read(tmp_path, "coco")
@@ -181,11 +217,16 @@ def test_boxes_of_polygons_where_there_is_no_place_for_a_box(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("[" * 100_000, "nested too deep"), ("", "no JSON"), ("[]", "images is no list"), ("{", "no JSON"),
-        ('{"images": [], "images": []}', "twice"), ("{}".encode("utf-16"), "UTF-16"), (b"\xff", "not UTF-8"),
+        ("[" * 100_000, "nested too deep"),
+        ("", "no JSON"),
+        ("[]", "images is no list"),
+        ("{", "no JSON"),
+        ('{"images": [], "images": []}', "twice"),
+        ("{}".encode("utf-16"), "UTF-16"),
+        (b"\xff", "not UTF-8"),
         ("[" + "{}," * 10_000_001 + "{}]", "more than"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_coco_json_is_a_reject(tmp_path: Path, content: str | bytes, reason: str) -> None:
     put(tmp_path / "annotations/bad.json", content)
     put(tmp_path / "a.png")
@@ -199,12 +240,16 @@ def test_what_a_coco_json_says_twice_is_not_guessed(tmp_path: Path) -> None:
     put(tmp_path / "a.png")
     put(tmp_path / "b.png")
     path = put_coco(
-        tmp_path / "annotations.json", ["a.png", "b.png", "./x/../b.png"],
+        tmp_path / "annotations.json",
+        ["a.png", "b.png", "./x/../b.png"],
         [
-            {}, {"category_id": 2}, {"bbox": [1, 1, 9, 9]}, {"image_id": 2.0},
+            {},
+            {"category_id": 2},
+            {"bbox": [1, 1, 9, 9]},
+            {"image_id": 2.0},
             {"image_id": "2", "category_id": "1", "bbox": [30, 3, 20, 20]},
         ],
-    )  # fmt: skip
+    )
     (tmp_path / "x").mkdir()
     text = path.read_text().replace('"bbox": [1, 1, 9, 9]', '"bbox": [2, 2, 8, 8], "bbox": [1, 1, 9, 9]')
     path.write_text(text.replace('"name": "WBC"}', '"name": "WBC"}, {"id": 2, "name": "RBC"}'))

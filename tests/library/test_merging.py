@@ -37,16 +37,33 @@ class Corpus:
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f"{name}.png"), canvas)
         self.metadata.setdefault(source, {})[f"{name}.png"] = {
-            "image_id": image_id, "source": source, "path": f"{name}.jpg", "width_px": 512, "height_px": 512,
-            "sha256": "0" * 64, "group_id": None, "official_split": None, "new_size_px": [512, 512], **facts,
-        }  # fmt: skip
+            "image_id": image_id,
+            "source": source,
+            "path": f"{name}.jpg",
+            "width_px": 512,
+            "height_px": 512,
+            "sha256": "0" * 64,
+            "group_id": None,
+            "official_split": None,
+            "new_size_px": [512, 512],
+            **facts,
+        }
         rows = self.annotations.setdefault(source, [])
         for number, (label, x, y) in enumerate(cells):
             rows.append(
-                {"annotation_id": f"{image_id}#{number}", "image_id": image_id, "label_raw": label,
-                 "label": label.lstrip("~"), "x_min_px": x - 20.0, "y_min_px": y - 20.0, "x_max_px": x + 20.0,
-                 "y_max_px": y + 20.0, "box_origin": "annotated", "ignore": label.startswith("~")}
-            )  # fmt: skip
+                {
+                    "annotation_id": f"{image_id}#{number}",
+                    "image_id": image_id,
+                    "label_raw": label,
+                    "label": label.lstrip("~"),
+                    "x_min_px": x - 20.0,
+                    "y_min_px": y - 20.0,
+                    "x_max_px": x + 20.0,
+                    "y_max_px": y + 20.0,
+                    "box_origin": "annotated",
+                    "ignore": label.startswith("~"),
+                }
+            )
         return image_id
 
     def merge(self, out: Path, **options: Any) -> Merged:
@@ -139,9 +156,11 @@ def test_identical_images_are_merged_with_the_labels_of_both(tmp_path: Path) -> 
     corpus = Corpus(tmp_path)
     corpus.add("chula", "first", canvas, [("normal_rbc", 100, 100), ("teardrop", 200, 200), ("~rbc", 300, 300)])
     corpus.add(
-        "chula", "second", canvas,
+        "chula",
+        "second",
+        canvas,
         [("normal_rbc", 103, 101), ("burr_cell", 201, 200), ("macrocyte", 300, 302), ("spherocyte", 400, 400)],
-    )  # fmt: skip
+    )
     merged = corpus.merge(tmp_path / "out")
     assert merged.index["image_id"].tolist() == ["chula/first"]
     labelled = merged.annotations[~merged.annotations["ignore"]]
@@ -198,8 +217,9 @@ def test_every_image_has_a_group_and_a_part(tmp_path: Path) -> None:
     merged = corpus.merge(tmp_path / "out", val_fraction=0.1, parts={"val": 0.15, "test": 0.25})
     table = merged.groups.set_index("image_id")
     assert len(table) == 28
-    together = table.loc[["chula/a_unlabelled_copy", "chula/first", "chula/second", "chula/shifted",
-                          "pbc/same_field_elsewhere"]]  # fmt: skip
+    together = table.loc[
+        ["chula/a_unlabelled_copy", "chula/first", "chula/second", "chula/shifted", "pbc/same_field_elsewhere"]
+    ]
     assert together["group_id"].nunique() == together["part"].nunique() == 1
     assert (table["group_id"] == "chula/first").sum() == 5
     copies = table["copy_of"].dropna().to_dict()
@@ -240,9 +260,13 @@ def test_rare_class_is_removed_but_its_cells_stay_ignored(tmp_path: Path) -> Non
     cells = [("rbc", 100, 100), ("rbc", 200, 200), ("wbc", 300, 300)]
     corpus.add("bccd", "a", photograph(field(0), 0, 0), cells)
     merged = merge_sources(
-        {"bccd": pd.DataFrame(corpus.annotations["bccd"])}, corpus.metadata, {"bccd": tmp_path / "bccd"},
-        tmp_path / "out", MergingOptions(view="full", min_class_count=2), seed=1,
-    )  # fmt: skip
+        {"bccd": pd.DataFrame(corpus.annotations["bccd"])},
+        corpus.metadata,
+        {"bccd": tmp_path / "bccd"},
+        tmp_path / "out",
+        MergingOptions(view="full", min_class_count=2),
+        seed=1,
+    )
     assert merged.classes == ["rbc"]
     assert merged.annotations["ignore"].tolist() == [False, False, True]
     assert merged.summary["removed_classes"] == [{"class": "wbc", "count": 1, "reason": "fewer than 2 labelled cells"}]
@@ -253,9 +277,13 @@ def test_paper_view_rolls_labels_up(tmp_path: Path) -> None:
     cells = [("band_neutrophil", 100, 100), ("segmented_neutrophil", 200, 200), ("myelocyte", 300, 300), ("wbc", 9, 9)]
     corpus.add("pbc", "a", photograph(field(0), 0, 0), cells)
     merged = merge_sources(
-        {"pbc": pd.DataFrame(corpus.annotations["pbc"])}, corpus.metadata, {"pbc": tmp_path / "pbc"},
-        tmp_path / "out", MergingOptions(view="paper_000", min_class_count=0), seed=1,
-    )  # fmt: skip
+        {"pbc": pd.DataFrame(corpus.annotations["pbc"])},
+        corpus.metadata,
+        {"pbc": tmp_path / "pbc"},
+        tmp_path / "out",
+        MergingOptions(view="paper_000", min_class_count=0),
+        seed=1,
+    )
     labelled = merged.annotations[~merged.annotations["ignore"]]
     assert labelled["label"].tolist() == ["neutrophil", "segmented_neutrophil", "immature_granulocyte"]
     assert merged.summary["removed_classes"][0]["class"] == "wbc"
@@ -266,11 +294,13 @@ def big_index(groups: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 4, groups)
     index = pd.DataFrame(
-        {"image_id": [f"i{n}" for n in range(sizes.sum())],
-         "source": rng.choice(["bccd", "chula"], sizes.sum()),
-         "duplicate_group": np.repeat([f"g{n}" for n in range(groups)], sizes),
-         "official_split": None}
-    )  # fmt: skip
+        {
+            "image_id": [f"i{n}" for n in range(sizes.sum())],
+            "source": rng.choice(["bccd", "chula"], sizes.sum()),
+            "duplicate_group": np.repeat([f"g{n}" for n in range(groups)], sizes),
+            "official_split": None,
+        }
+    )
     counts = pd.DataFrame({"common": rng.integers(5, 30, len(index)), "rare": rng.random(len(index)) < 0.1})
     return index, counts.astype(int)
 

@@ -63,12 +63,20 @@ def toy_cells(folder: Path, per_class: int = 12, slides: int = 6, side: int = 32
                     rgb.astype(np.uint8),
                     mask,
                     {
-                        "cell_id": f"toy/{shape}_{number}", "source": "toy", "image_id": f"toy/{slide}/{number % 3}",
-                        "group_id": f"toy/{slide}", "slide": slide, "scanner": f"scanner_{number % slides % 2 + 1}",
-                        "label_raw": shape, "label": "rbc", "shape": shape, "x_px": None, "y_px": None,
+                        "cell_id": f"toy/{shape}_{number}",
+                        "source": "toy",
+                        "image_id": f"toy/{slide}/{number % 3}",
+                        "group_id": f"toy/{slide}",
+                        "slide": slide,
+                        "scanner": f"scanner_{number % slides % 2 + 1}",
+                        "label_raw": shape,
+                        "label": "rbc",
+                        "shape": shape,
+                        "x_px": None,
+                        "y_px": None,
                         "mask_origin": "simulated",
                     },
-                )  # fmt: skip
+                )
 
     return write_cells(folder, cells(), side)
 
@@ -80,9 +88,15 @@ def cells(tmp_path: Path) -> Cells:
 
 def small(**changes: Any) -> Classifier:
     usual: dict[str, Any] = {
-        "name": "small", "source": "toy", "model": "mobilenet_v3_small", "repeats": 1, "min_cells": 3, "resamples": 20,
-        "test_share": 0.33, "training": Training(epochs=2, batch_size=8, accelerator="cpu"),
-    }  # fmt: skip
+        "name": "small",
+        "source": "toy",
+        "model": "mobilenet_v3_small",
+        "repeats": 1,
+        "min_cells": 3,
+        "resamples": 20,
+        "test_share": 0.33,
+        "training": Training(epochs=2, batch_size=8, accelerator="cpu"),
+    }
     return Classifier(**{**usual, **changes})
 
 
@@ -239,9 +253,10 @@ def test_imagenet_weights_of_a_file_reach_all_but_the_last_layer(tmp_path: Path)
     assert "weights.pth" in origin
     with pytest.raises(ConfigurationError, match="do not fit"):
         first_weights(
-            build_classifier("efficientnet_b0", 3), "efficientnet_b0",
+            build_classifier("efficientnet_b0", 3),
+            "efficientnet_b0",
             Weights(kind="imagenet", path=str(tmp_path / "weights.pth")),
-        )  # fmt: skip
+        )
     save_bundle(ModelBundle(network.state_dict(), {}), tmp_path / "model")
     other = build_classifier("mobilenet_v3_small", 5)  # other classes, the same body
     assert "checkpoint model" in first_weights(other, "x", Weights(kind="checkpoint", path=str(tmp_path / "model")))
@@ -268,9 +283,14 @@ def test_augmentation_turns_mask_and_crop_alike_and_depends_on_epoch_and_cell(ce
 def test_unet_learns_discs_and_fills_in_masks_that_are_missing(tmp_path: Path) -> None:
     cells = toy_cells(tmp_path / "cells", per_class=36)
     options = Segmenter(
-        name="unet", source="toy", encoder="resnet18", resamples=20, val_share=0.2, test_share=0.33,
+        name="unet",
+        source="toy",
+        encoder="resnet18",
+        resamples=20,
+        val_share=0.2,
+        test_share=0.33,
         training=Training(epochs=10, batch_size=8, lr=2e-3, accelerator="cpu"),
-    )  # fmt: skip
+    )
     made = train_segmenter(cells, options, tmp_path / "work")
     assert made.metrics["iou"] > 0.8
     low, high = made.metrics["interval_95"]["iou"]

@@ -96,10 +96,19 @@ def measured(**columns: Any) -> pd.DataFrame:
     """A table of measures; what is not given is that of a single cell."""
     count = len(next(iter(columns.values())))
     usual = {
-        "component": 1, "at_border": False, "otsu_area": 1500.0, "relative_area": 1.0, "neighbour_iou": 0.0,
-        "concavity": 0.01, "peaks": 1, "ellipse_residual": 0.02, "solidity": 0.97, "true_cells": np.nan,
-        "part": "train", **dict(zip(BOX_COLUMNS, (0.0, 0.0, 40.0, 40.0), strict=True)),
-    }  # fmt: skip
+        "component": 1,
+        "at_border": False,
+        "otsu_area": 1500.0,
+        "relative_area": 1.0,
+        "neighbour_iou": 0.0,
+        "concavity": 0.01,
+        "peaks": 1,
+        "ellipse_residual": 0.02,
+        "solidity": 0.97,
+        "true_cells": np.nan,
+        "part": "train",
+        **dict(zip(BOX_COLUMNS, (0.0, 0.0, 40.0, 40.0), strict=True)),
+    }
     table = pd.DataFrame({name: columns.get(name, [value] * count) for name, value in usual.items()})
     table["cell_id"] = [f"i/{k}#1" for k in range(count)]
     table["image_id"] = table["group_id"] = [f"i/{k // 2}" for k in range(count)]
@@ -108,11 +117,15 @@ def measured(**columns: Any) -> pd.DataFrame:
 
 def test_rules_vote_and_abstain_as_documented() -> None:
     table = measured(
-        relative_area=[1.0, 1.45, 2.0, 1.0, np.nan], at_border=[False, False, False, True, False],
-        component=[1, 1, 1, 1, 0], peaks=[1, 1, 2, 1, 0], concavity=[0.0, 0.1, 0.3, 0.3, np.nan],
-        neighbour_iou=[0.0, 0.01, 0.2, 0.0, 0.0], ellipse_residual=[0.0, 0.1, 0.3, 0.3, np.nan],
+        relative_area=[1.0, 1.45, 2.0, 1.0, np.nan],
+        at_border=[False, False, False, True, False],
+        component=[1, 1, 1, 1, 0],
+        peaks=[1, 1, 2, 1, 0],
+        concavity=[0.0, 0.1, 0.3, 0.3, np.nan],
+        neighbour_iou=[0.0, 0.01, 0.2, 0.0, 0.0],
+        ellipse_residual=[0.0, 0.1, 0.3, 0.3, np.nan],
         otsu_area=[1000.0, 1500, 2000, 3000, np.nan],
-    )  # fmt: skip
+    )
     said = votes(table, RuleOptions(), 1500.0)
     assert tuple(said.columns) == RULES
     assert said["otsu_area"].tolist() == [SINGLE, SINGLE, OVERLAPPING, OVERLAPPING, ABSTAIN]
@@ -211,11 +224,17 @@ def test_points_become_boxes_and_other_cells_are_left_out() -> None:
     index = pd.DataFrame({"image_id": ["s/a", "s/b"], "source": "s", "path": ["a.png", "b.png"]})
     annotations = pd.DataFrame(
         {
-            "annotation_id": ["s/a#1", "s/a#2", "s/a#3"], "image_id": "s/a", "label": ["teardrop", "wbc", "rbc"],
-            "box_origin": ["point", "annotated", "annotated"], "ignore": [False, False, True],
-            "x_min_px": 50.0, "y_min_px": 60.0, "x_max_px": 50.0, "y_max_px": 60.0,
+            "annotation_id": ["s/a#1", "s/a#2", "s/a#3"],
+            "image_id": "s/a",
+            "label": ["teardrop", "wbc", "rbc"],
+            "box_origin": ["point", "annotated", "annotated"],
+            "ignore": [False, False, True],
+            "x_min_px": 50.0,
+            "y_min_px": 60.0,
+            "x_max_px": 50.0,
+            "y_max_px": 60.0,
         }
-    )  # fmt: skip
+    )
     (found,) = annotated(index, annotations, Groups({"s/a": "group_7"}, {"group_7": "test"}), 40)
     assert found.boxes.tolist() == [[30, 40, 70, 80]]
     assert (found.names, found.labels, found.facts["group_id"]) == (["s/a#1"], ["teardrop"], "group_7")
@@ -297,9 +316,15 @@ def test_networks_of_paper_002_on_its_sample(crops: tuple[Cells, pd.DataFrame], 
     cells, table = crops
     said, labels = labels_of(table)
     study = Study(
-        name=network, crops="c", labels="peaks", network=network, sample="paper", noise=0.05, class_weighted=True,
+        name=network,
+        crops="c",
+        labels="peaks",
+        network=network,
+        sample="paper",
+        noise=0.05,
+        class_weighted=True,
         training=Training(epochs=2, batch_size=8),
-    )  # fmt: skip
+    )
     model, answers, history = train_study(cells, table, said, labels, study, tmp_path)
     assert (model.config["train_crops"], len(answers), len(history)) == (28, 10, 2)
     trained_on = split(table, targets(said, labels, study), study).train

@@ -80,8 +80,9 @@ def test_a_label_file_that_names_another_picture_is_said(tmp_path: Path) -> None
     assert cells(tables) == {"a": 1, "b": 1}
     assert reasons(tables, "noted") == {"b.xml": "says that it is for IMG_7.jpg, taken for b.png"}
     assert reasons(tables) == {
-        "c.jpg": "its label file c.xml is for c.png", "c.png": "second file of the name of c.jpg",
-    }  # fmt: skip
+        "c.jpg": "its label file c.xml is for c.png",
+        "c.png": "second file of the name of c.jpg",
+    }
 
 
 @pytest.mark.parametrize("form", ["coco", "folders"])
@@ -123,9 +124,15 @@ def test_published_sets_keep_the_first_picture_of_a_name(tmp_path: Path) -> None
 def test_two_pictures_never_share_a_standardized_file(tmp_path: Path) -> None:
     composed, split = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     names = [
-        "RBC/k/z.jpg", "RBC/k__z.jpg", "RBC/A.jpg", "RBC/a.jpg", f"RBC/{composed}.jpg", f"RBC/{split}.jpg",
-        f"RBC/{'long' * 30}/{'name' * 40}.jpg", "RBC/plain.jpg",
-    ]  # fmt: skip
+        "RBC/k/z.jpg",
+        "RBC/k__z.jpg",
+        "RBC/A.jpg",
+        "RBC/a.jpg",
+        f"RBC/{composed}.jpg",
+        f"RBC/{split}.jpg",
+        f"RBC/{'long' * 30}/{'name' * 40}.jpg",
+        "RBC/plain.jpg",
+    ]
     for seed, name in enumerate(names):
         put(tmp_path / "raw" / name, seed=seed)
     put_coco(tmp_path / "raw/annotations.json", names, [{"image_id": k} for k in range(1, 9)])

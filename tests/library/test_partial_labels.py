@@ -25,9 +25,15 @@ from blood_kedro.library.detection.partial_labels import (
 from blood_kedro.library.training.sampling import EpochSampler
 
 TINY = Network(
-    backbone="resnet18_fpn", norm="group", input_px=64, anchor_sizes_px=(8, 16, 32, 64, 128), proposals_train=50,
-    proposals_test=20, roi_samples=16, representation=16,
-)  # fmt: skip
+    backbone="resnet18_fpn",
+    norm="group",
+    input_px=64,
+    anchor_sizes_px=(8, 16, 32, 64, 128),
+    proposals_train=50,
+    proposals_test=20,
+    roi_samples=16,
+    representation=16,
+)
 CLASSES = ["rbc", "normal_rbc", "teardrop", "lymphocyte"]
 SOURCES = list(labelled_by({}))
 
@@ -47,8 +53,10 @@ def losses(*, source_aware: bool = False, use_regions: bool = False, focus: floa
     return Losses(
         accepted_classes(CLASSES, source_aware=source_aware),
         never_labelled(CLASSES, labelled_by({}), source_aware=source_aware),
-        torch.ones(len(CLASSES) + 1), focus, use_regions,
-    )  # fmt: skip
+        torch.ones(len(CLASSES) + 1),
+        focus,
+        use_regions,
+    )
 
 
 def test_every_source_says_what_it_labels() -> None:
@@ -148,10 +156,7 @@ def network_pair(used: Losses) -> tuple[Any, Any]:
 def test_all_off_is_plain_faster_rcnn() -> None:
     plain, partial = network_pair(losses())
     images = [torch.rand(3, 64, 64), torch.rand(3, 64, 64)]
-    targets = [
-        target([[10, 10, 26, 26]], [2], [[30, 30, 50, 50]], "chula"),
-        target([], [], [[0, 0, 20, 20]], "bccd"),
-    ]
+    targets = [target([[10, 10, 26, 26]], [2], [[30, 30, 50, 50]], "chula"), target([], [], [[0, 0, 20, 20]], "bccd")]
     found = []
     for network in (plain, partial):
         torch.manual_seed(2)  # which anchors and proposals are sampled
@@ -204,9 +209,10 @@ def imbalanced() -> dict[str, Any]:
     rows = [{"image_id": n, "category_id": 1, "iscrowd": 0} for n in range(100)]
     rows += [{"image_id": 7, "category_id": 2, "iscrowd": 0}, {"image_id": 8, "category_id": 2, "iscrowd": 1}]
     return {
-        "images": [{"id": n} for n in range(100)], "annotations": rows,
+        "images": [{"id": n} for n in range(100)],
+        "annotations": rows,
         "categories": [{"id": 1, "name": "rbc"}, {"id": 2, "name": "wbc"}, {"id": 3, "name": "platelet"}],
-    }  # fmt: skip
+    }
 
 
 def test_repeat_factor_by_hand() -> None:

@@ -287,9 +287,15 @@ def test_an_ome_file_opens_no_other_file(tmp_path: Path, grey: np.ndarray) -> No
 def viewed(rgb: np.ndarray, orientation: int) -> np.ndarray:
     """By hand, from the table of TIFF 6: where row 0 and column 0 of what is stored are seen."""
     turn = {
-        1: rgb, 2: np.fliplr(rgb), 3: np.rot90(rgb, 2), 4: np.flipud(rgb), 5: np.transpose(rgb, (1, 0, 2)),
-        6: np.rot90(rgb, -1), 7: np.rot90(np.transpose(rgb, (1, 0, 2)), 2), 8: np.rot90(rgb),
-    }  # fmt: skip
+        1: rgb,
+        2: np.fliplr(rgb),
+        3: np.rot90(rgb, 2),
+        4: np.flipud(rgb),
+        5: np.transpose(rgb, (1, 0, 2)),
+        6: np.rot90(rgb, -1),
+        7: np.rot90(np.transpose(rgb, (1, 0, 2)), 2),
+        8: np.rot90(rgb),
+    }
     return turn[orientation]
 
 
@@ -416,11 +422,14 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     said = {Path(str(row["path"])).name: str(row["reason"]) for row in rejects.rows}
     assert all(row["action"] == "dropped" for row in rejects.rows)
     assert said == {
-        "folder.jpg": "not a file but a folder", "pipe.jpg": "not a file but a pipe",
+        "folder.jpg": "not a file but a folder",
+        "pipe.jpg": "not a file but a pipe",
         "loop.jpg": "file cannot be opened: Too many levels of symbolic links",
-        "gone.jpg": "file cannot be opened: No such file or directory", "device.jpg": "not a file but a device",
-        "empty.jpg": "zero-byte file", "\\xff\\xfe.png": "the name of the file, or of its folder, is not UTF-8",
-    }  # fmt: skip
+        "gone.jpg": "file cannot be opened: No such file or directory",
+        "device.jpg": "not a file but a device",
+        "empty.jpg": "zero-byte file",
+        "\\xff\\xfe.png": "the name of the file, or of its folder, is not UTF-8",
+    }
     for name in ("folder.jpg", "pipe.jpg", "loop.jpg", "gone.jpg", "device.jpg", "empty.jpg"):
         for read in (read_rgb, read_grey, inspect_image, size_of):
             with pytest.raises(BadInputError):
@@ -441,12 +450,16 @@ def bmp(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        png(60_000, 60_000, 8, 2, b""), png(2**31 - 1, 2**31 - 1, 8, 2, b""), header_of_tiff(60_000, 60_000),
-        header_of_tiff(60_000, 60_000, 5), header_of_tiff(60_000, 60_000, 8), header_of_tiff(2**31, 2**31),
+        png(60_000, 60_000, 8, 2, b""),
+        png(2**31 - 1, 2**31 - 1, 8, 2, b""),
+        header_of_tiff(60_000, 60_000),
+        header_of_tiff(60_000, 60_000, 5),
+        header_of_tiff(60_000, 60_000, 8),
+        header_of_tiff(2**31, 2**31),
         bmp(60_000, 60_000),
     ],
     ids=["png", "largest png", "tiff", "lzw", "deflate", "largest tiff", "bmp"],
-)  # fmt: skip
+)
 def test_a_picture_that_is_too_large_is_refused_by_its_header(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / ("a.tif" if content[:2] == b"II" else "a.png")
     path.write_bytes(content)
@@ -513,8 +526,13 @@ def test_damaged_files_give_pixels_or_an_error_of_ours(tmp_path: Path, rgb: np.n
         stream = io.BytesIO()
         Image.fromarray(rgb).save(stream, form)
         made[name] = stream.getvalue()
-    for name, options in (("a.tif", {}), ("b.tif", {"compression": "zlib"}), ("c.tif", {"tile": (16, 16)}),
-                          ("d.tif", {"ome": True}), ("e.tif", {"imagej": True})):  # fmt: skip
+    for name, options in (
+        ("a.tif", {}),
+        ("b.tif", {"compression": "zlib"}),
+        ("c.tif", {"tile": (16, 16)}),
+        ("d.tif", {"ome": True}),
+        ("e.tif", {"imagej": True}),
+    ):
         made[name] = tiff(tmp_path / name, rgb, **options).read_bytes()
     for name, content in made.items():
         for _ in range(30):

@@ -69,8 +69,9 @@ def test_records_are_found_beside_results_and_in_models_of_one_environment(tmp_p
     assert read_record(metrics) == SCORE
     assert read_record(tmp_path / "nothing.json") is None
     assert {name: record.environment for name, record in read_all(tmp_path).items()} == {
-        "regimen_1.metrics": "base", "regimen_1.model": "base",
-    }  # fmt: skip
+        "regimen_1.metrics": "base",
+        "regimen_1.model": "base",
+    }
 
 
 def test_a_model_says_where_when_and_on_what_it_was_trained() -> None:

@@ -19,14 +19,31 @@ from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_
 from tests.fixtures.corpora import tiny_corpus, tiny_regimen
 
 RUN = {
-    "env": "laptop", "started": time.time(), "git_commit": None, "mlflow_run_id": None, "versions": {},
-    "python": "3.11", "machine": {"cpus": 2, "gpu": None},
-}  # fmt: skip
+    "env": "laptop",
+    "started": time.time(),
+    "git_commit": None,
+    "mlflow_run_id": None,
+    "versions": {},
+    "python": "3.11",
+    "machine": {"cpus": 2, "gpu": None},
+}
 UNIFIED = {
-    "images": 2571, "annotations": 1, "train_images": 1, "val_images": 1, "test_images": 0, "annotations_per_class": {},
-    "duplicate_groups": 0, "groups_crossing_splits": 0, "ignore_regions": 0, "duplicate_pairs": {}, "split": "grouped",
-    "split_leaks": {}, "removed_classes": [], "data_fingerprint": "now", "notes": ["validation holds no cell of PBC"],
-}  # fmt: skip
+    "images": 2571,
+    "annotations": 1,
+    "train_images": 1,
+    "val_images": 1,
+    "test_images": 0,
+    "annotations_per_class": {},
+    "duplicate_groups": 0,
+    "groups_crossing_splits": 0,
+    "ignore_regions": 0,
+    "duplicate_pairs": {},
+    "split": "grouped",
+    "split_leaks": {},
+    "removed_classes": [],
+    "data_fingerprint": "now",
+    "notes": ["validation holds no cell of PBC"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +56,20 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ]
     settings = {"resamples": 5, "seed": 0}
     return {
-        **detection_metrics(truth, found, **settings), "split": "val",
+        **detection_metrics(truth, found, **settings),
+        "split": "val",
         "by_source": metrics_by_source(truth, found, **settings),
         "otherwise": metrics_otherwise(truth, found, [], **settings),
-        "analysis": error_analysis(truth, found, score=0.5, **settings), "predict_images_per_second": 1.0,
-        "mlflow_run_id": "none", "weights_origin": "random", "regimen": tiny_regimen().model_dump(mode="json"),
-        "train_images": 8, "trained_in": None, "data_fingerprint": "now", "notes": ["only one slide was scored on"],
-    }  # fmt: skip
+        "analysis": error_analysis(truth, found, score=0.5, **settings),
+        "predict_images_per_second": 1.0,
+        "mlflow_run_id": "none",
+        "weights_origin": "random",
+        "regimen": tiny_regimen().model_dump(mode="json"),
+        "train_images": 8,
+        "trained_in": None,
+        "data_fingerprint": "now",
+        "notes": ["only one slide was scored on"],
+    }
 
 
 def history() -> pd.DataFrame:
@@ -70,9 +94,14 @@ def record(dataset: str, *fingerprints: str, environment: str = "laptop") -> Rec
 def saved(metrics: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Record]]:
     """A corpus, a regimen of it, and others that are not: of the demo, of an older corpus, of nobody knows what."""
     totals = {
-        "input": {"segmenter": "watershed", "count_rule": "instances"}, "smears": 1, "rbc": 9, "wbc": 0, "platelet": 0,
-        "unfit_smears": 0, "megapixels_per_second": 1.0,
-    }  # fmt: skip
+        "input": {"segmenter": "watershed", "count_rule": "instances"},
+        "smears": 1,
+        "rbc": 9,
+        "wbc": 0,
+        "platelet": 0,
+        "unfit_smears": 0,
+        "megapixels_per_second": 1.0,
+    }
     results = {
         "unified__unified_summary": UNIFIED,
         **{f"regimens__{name}__metrics": metrics for name in ("of_now", "of_before", "of_both", "of_demo")},
@@ -85,9 +114,10 @@ def saved(metrics: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Record]]:
         *(record(f"of_now.{part}", "now") for part in ("metrics", "history")),
         *(record(f"of_before.{part}", "before") for part in ("metrics", "history")),
         # Trained on the older corpus and scored on this one: its metrics carry the fingerprint of this one.
-        record("of_both.metrics", "before", "now"), record("of_both.history", "before"),
+        record("of_both.metrics", "before", "now"),
+        record("of_both.history", "before"),
         *(record(f"of_demo.{part}", "now", environment="base") for part in ("metrics", "history")),
-    ]  # fmt: skip
+    ]
     return results, {each.dataset: each for each in known}
 
 
@@ -117,9 +147,12 @@ def test_data_of_their_own_are_named_as_such(metrics: dict[str, Any]) -> None:
     results, records = saved(metrics)
     totals = results["smear_inputs__count_old__count_totals"]
     own = Record(
-        "count_own.count_totals", "node", "laptop", "2026-11-25T10:00:00+00:00",
+        "count_own.count_totals",
+        "node",
+        "laptop",
+        "2026-11-25T10:00:00+00:00",
         data={"synthetic.cells": [Data("x", {"synthetic": 6})]},
-    )  # fmt: skip
+    )
     made = Record("synthetic.cells", "node", "laptop", "2026-11-25T10:00:00+00:00", data=own.data)
     known = {**records, own.dataset: own, made.dataset: made}
     _, page = report_of({**results, "smear_inputs__count_own__count_totals": totals}, known)
@@ -181,14 +214,26 @@ def test_published_figures_are_those_of_the_paper() -> None:
 
 def test_counts_have_their_accuracy_where_a_reference_is_known() -> None:
     error = {
-        "counted": 95.0, "labelled": 100.0, "images": 2, "labelled_per_image": [1.0, 2.0], "mean_absolute_error": 1.0,
-        "bias": 0.0, "sum_error_percent": -5.0,
+        "counted": 95.0,
+        "labelled": 100.0,
+        "images": 2,
+        "labelled_per_image": [1.0, 2.0],
+        "mean_absolute_error": 1.0,
+        "bias": 0.0,
+        "sum_error_percent": -5.0,
         "interval_95": {"mean_absolute_error": [None, None], "bias": [None, None]},
-    }  # fmt: skip
+    }
     totals = {
-        "input": {"segmenter": "watershed", "count_rule": "instances"}, "smears": 2, "rbc": 95, "wbc": 0, "platelet": 0,
-        "unfit_smears": 0, "megapixels_per_second": 1.0, "errors": {"rbc": error}, "notes": ["few smears"],
-    }  # fmt: skip
+        "input": {"segmenter": "watershed", "count_rule": "instances"},
+        "smears": 2,
+        "rbc": 95,
+        "wbc": 0,
+        "platelet": 0,
+        "unfit_smears": 0,
+        "megapixels_per_second": 1.0,
+        "errors": {"rbc": error},
+        "notes": ["few smears"],
+    }
     results = {"smear_inputs__count_bccd__count_totals": totals}
     known = {"count_bccd.count_totals": Record("count_bccd.count_totals", "n", "laptop", "2026-11-25T10:00:00")}
     summary, page = report_of(results, known)
@@ -201,9 +246,13 @@ def test_counts_have_their_accuracy_where_a_reference_is_known() -> None:
 
 def test_cells_by_class_and_scanner() -> None:
     table = pd.DataFrame(
-        {"shape": ["ovalocyte", "ovalocyte", None, None], "label": [None, None, "teardrop", None],
-         "label_raw": ["x", "x", "x", "own word"], "scanner": ["scanner_1", "scanner_2", "scanner_1", None]}
-    )  # fmt: skip
+        {
+            "shape": ["ovalocyte", "ovalocyte", None, None],
+            "label": [None, None, "teardrop", None],
+            "label_raw": ["x", "x", "x", "own word"],
+            "scanner": ["scanner_1", "scanner_2", "scanner_1", None],
+        }
+    )
     found = cells_by_class_and_scanner(table)
     assert found.to_dict("records") == [
         {"class": "ovalocyte", "scanner": "scanner_1", "cells": 1},

@@ -104,12 +104,36 @@ def test_intervals_over_groups_cover_what_plain_percentiles_and_cells_alone_miss
 def field(seed: int, images: int, classes: int, cells: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Truth and noisy detections; scores differ, two images share a group, and class k is the rarer, the larger k."""
     rng = np.random.default_rng(seed)
-    names = ["rbc", "wbc", "platelet"][:classes] if classes <= 3 else [
-        "lymphocyte", "neutrophil", "eosinophil", "erythroblast", "monocyte", "platelet", "normal_rbc", "target_cell",
-        "spherocyte", "macrocyte", "elliptocyte", "sickle_cell", "schistocyte", "teardrop", "burr_cell", "ovalocyte",
-        "basophil", "microcyte", "hypochromia", "stomatocyte", "uncategorized", "promyelocyte", "myelocyte",
-        "metamyelocyte",
-    ][:classes]  # fmt: skip
+    names = (
+        ["rbc", "wbc", "platelet"][:classes]
+        if classes <= 3
+        else [
+            "lymphocyte",
+            "neutrophil",
+            "eosinophil",
+            "erythroblast",
+            "monocyte",
+            "platelet",
+            "normal_rbc",
+            "target_cell",
+            "spherocyte",
+            "macrocyte",
+            "elliptocyte",
+            "sickle_cell",
+            "schistocyte",
+            "teardrop",
+            "burr_cell",
+            "ovalocyte",
+            "basophil",
+            "microcyte",
+            "hypochromia",
+            "stomatocyte",
+            "uncategorized",
+            "promyelocyte",
+            "myelocyte",
+            "metamyelocyte",
+        ][:classes]
+    )
     odds = 1 / np.arange(1, len(names) + 1) ** 2
     truth, found = [], []
     for image in range(1, images + 1):
@@ -117,8 +141,17 @@ def field(seed: int, images: int, classes: int, cells: int) -> tuple[dict[str, A
         for corner in corners:
             k = int(rng.choice(len(names), p=odds / odds.sum())) + 1
             box = [50.0 * (corner % 10), 50.0 * (corner // 10), 40.0, 40.0]
-            truth.append({"id": len(truth) + 1, "image_id": image, "category_id": k, "bbox": box, "area": 1600.0,
-                          "iscrowd": int(rng.random() < 0.05), "label": names[k - 1]})  # fmt: skip
+            truth.append(
+                {
+                    "id": len(truth) + 1,
+                    "image_id": image,
+                    "category_id": k,
+                    "bbox": box,
+                    "area": 1600.0,
+                    "iscrowd": int(rng.random() < 0.05),
+                    "label": names[k - 1],
+                }
+            )
             said = k if rng.random() < 0.7 else int(rng.integers(1, len(names) + 1))
             moved = [box[0] + rng.normal(0, 4), box[1] + rng.normal(0, 4), 40.0, 40.0]
             if rng.random() < 0.9:
@@ -145,9 +178,11 @@ def test_accumulation_under_weights_is_that_of_pycocotools() -> None:
             COCOeval.accumulate(again)
         precision, recall = again.eval["precision"][..., 0, -1], again.eval["recall"][:, :, 0, -1]
         known = {
-            "map": precision.mean(axis=(0, 1)), "map_50": precision[0].mean(axis=0),
-            "map_75": precision[5].mean(axis=0), "mar_100": recall.mean(axis=0),
-        }  # fmt: skip
+            "map": precision.mean(axis=(0, 1)),
+            "map_50": precision[0].mean(axis=0),
+            "map_75": precision[5].mean(axis=0),
+            "mar_100": recall.mean(axis=0),
+        }
         for name in METRICS:
             np.testing.assert_allclose(np.nan_to_num(values[name][row], nan=-1), known[name], atol=1e-12)
 

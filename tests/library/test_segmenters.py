@@ -208,9 +208,11 @@ def test_stored_masks_with_every_fault(tmp_path: Path) -> None:
     assert (found.box_xyxy_px, found.area_px2, found.score) == ((5, 10, 25, 20), 200, 0.97)
     reasons = {Path(str(row["path"])).name: str(row["reason"]) for row in rejects.rows}
     assert reasons == {
-        "1.png": "empty mask", "2.png": "mask of (30, 50), tile of (40, 50)", "3.png": "zero-byte file",
+        "1.png": "empty mask",
+        "2.png": "mask of (30, 50), tile of (40, 50)",
+        "3.png": "zero-byte file",
         "7.png": "row of the table without a mask",
-    }  # fmt: skip
+    }
     (tmp_path / "tile.csv").unlink()
     assert np.isnan(read_masks(tmp_path, 40, 50, Rejects("tile"))[0].score)
 
@@ -223,9 +225,17 @@ def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     vision = {
-        "hidden_size": 32, "output_channels": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 256,
-        "patch_size": 16, "mlp_dim": 64, "num_pos_feats": 16, "global_attn_indexes": [1], "window_size": 7,
-    }  # fmt: skip
+        "hidden_size": 32,
+        "output_channels": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 256,
+        "patch_size": 16,
+        "mlp_dim": 64,
+        "num_pos_feats": 16,
+        "global_attn_indexes": [1],
+        "window_size": 7,
+    }
     prompt = {"hidden_size": 32, "image_size": 256, "image_embedding_size": 16, "mask_input_channels": 8}
     decoder = {"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32}
     model = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder))
@@ -237,9 +247,11 @@ def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sam") / "tiny"
     model.save_pretrained(folder)
     processor = SamImageProcessor(
-        size={"longest_edge": 256}, pad_size={"height": 256, "width": 256}, mask_size={"longest_edge": 64},
+        size={"longest_edge": 256},
+        pad_size={"height": 256, "width": 256},
+        mask_size={"longest_edge": 64},
         mask_pad_size={"height": 64, "width": 64},
-    )  # fmt: skip
+    )
     SamProcessor(processor).save_pretrained(folder)
     return folder
 
@@ -257,14 +269,22 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
     # Thresholds that let everything pass (the pipeline leaves those of 0 out), and such that do not.
     for iou, stability, least in ((-100.0, -1.0, 3), (0.5, 0.3, 1)):
         options = SamOptions(
-            checkpoint=str(tiny_sam), points_per_side=5, points_per_batch=12, box_nms_thresh=0.99, pred_iou_thresh=iou,
+            checkpoint=str(tiny_sam),
+            points_per_side=5,
+            points_per_batch=12,
+            box_nms_thresh=0.99,
+            pred_iou_thresh=iou,
             stability_score_thresh=stability,
-        )  # fmt: skip
+        )
         ours = SamSegmenter(options)(rgb)
         theirs = reference(
-            Image.fromarray(rgb), points_per_crop=5, points_per_batch=12, crops_nms_thresh=0.99,
-            pred_iou_thresh=max(iou, 0), stability_score_thresh=max(stability, 0),
-        )  # fmt: skip
+            Image.fromarray(rgb),
+            points_per_crop=5,
+            points_per_batch=12,
+            crops_nms_thresh=0.99,
+            pred_iou_thresh=max(iou, 0),
+            stability_score_thresh=max(stability, 0),
+        )
         assert len(ours) == len(theirs["masks"]) >= least
         for each, mask, score in zip(ours, theirs["masks"], theirs["scores"], strict=True):
             again = np.zeros((200, 240), np.bool_)

@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 from blood_kedro.library.shipped.augment import Jitter, absorbance, jittered, recoloured, stain_change
 
 NOTHING = Jitter(
-    mixing=0, strength=(1, 1), gamma=(1, 1), light=0, grey_share=0, blur_share=0, sharpen_share=0, noise_share=0,
+    mixing=0,
+    strength=(1, 1),
+    gamma=(1, 1),
+    light=0,
+    grey_share=0,
+    blur_share=0,
+    sharpen_share=0,
+    noise_share=0,
     jpeg_share=0,
-)  # fmt: skip
+)
 
 
 def cell(side: int = 96) -> NDArray[np.uint8]:

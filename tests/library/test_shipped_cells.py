@@ -12,12 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blood_kedro.library.core.errors import (
-    BadInputError,
-    ConfigurationError,
-    DataContractError,
-    UnsafeFileError,
-)
+from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, UnsafeFileError
 from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, save_bundle
 from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.bundle import bundle_of, load_shipped
@@ -202,8 +197,9 @@ def test_groups_of_every_laboratory_are_kept_from_a_training_and_judge_it_at_hom
 
     here = [
         replace(picture(name), image_id=f"{name}/{k}", group_id=f"{name}/{k // 2}", judged=k % 5 > 0)
-        for name in ("a", "b") for k in range(60)
-    ]  # fmt: skip
+        for name in ("a", "b")
+        for k in range(60)
+    ]
     few = [replace(picture("c"), image_id=f"c/{k}", group_id="c/0") for k in range(9)]
     official = replace(picture("a_own"), image_id="a_own/1", group_id="a_own", official_test=True)
     judging = CellJudging(draws=5, limit=4)
@@ -270,8 +266,11 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     config = {
-        "classes": list(CLASSES), "cell_px": 32, "recipe": {"channels": 8}, "thresholds": dict.fromkeys(CLASSES, 0.3)
-    }  # fmt: skip
+        "classes": list(CLASSES),
+        "cell_px": 32,
+        "recipe": {"channels": 8},
+        "thresholds": dict.fromkeys(CLASSES, 0.3),
+    }
     save_bundle(bundle_of(CentreNet(3, 8), config), folder / "cells")
     return folder
 
@@ -287,9 +286,14 @@ def test_a_shipped_model_comes_back_in_half_precision(shipped: Path) -> None:
 
 @pytest.mark.parametrize(
     ("broken", "error"),
-    [("unknown", ConfigurationError), ("weights", UnsafeFileError), ("nan", DataContractError),
-     ("layer", DataContractError), ("classes", DataContractError)],
-)  # fmt: skip
+    [
+        ("unknown", ConfigurationError),
+        ("weights", UnsafeFileError),
+        ("nan", DataContractError),
+        ("layer", DataContractError),
+        ("classes", DataContractError),
+    ],
+)
 def test_a_model_that_is_not_what_was_shipped_is_refused(
     shipped: Path, tmp_path: Path, broken: str, error: type[Exception]
 ) -> None:

@@ -285,12 +285,24 @@ def typed_cells() -> CropSet:
 
 def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path: Path) -> None:
     options = TypeModel(
-        name="white_cells", sources=("pbc",), classes=("band_neutrophil", "segmented_neutrophil", "monocyte"),
-        five=("neutrophil", "monocyte"), views=1, resamples=5,
+        name="white_cells",
+        sources=("pbc",),
+        classes=("band_neutrophil", "segmented_neutrophil", "monocyte"),
+        five=("neutrophil", "monocyte"),
+        views=1,
+        resamples=5,
         # All stages frozen but the last: colours as far apart as these need no more.
-        recipe=TypeRecipe(view=SMALL, steps=30, batch=16, ema=0.5, frozen_stages=6, dropout=0, drop_path=0,
-                          jitter=Jitter(grey_share=0, mixing=0.03)),
-    )  # fmt: skip
+        recipe=TypeRecipe(
+            view=SMALL,
+            steps=30,
+            batch=16,
+            ema=0.5,
+            frozen_stages=6,
+            dropout=0,
+            drop_path=0,
+            jitter=Jitter(grey_share=0, mixing=0.03),
+        ),
+    )
     judged = train_and_judge(typed_cells(), options, tmp_path / "all")
     assert judged.report["test"]["one"]["accuracy"] > 0.8
     assert set(judged.report["test"]) == {"one", "two"}
@@ -325,9 +337,13 @@ def test_a_foundation_model_is_probed_by_a_parameter(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_file(build_backbone().state_dict(), tmp_path / "model.safetensors")
     options = TypeModel(
-        name="white_cells", sources=("pbc",), classes=("segmented_neutrophil", "monocyte"), views=1, resamples=5,
+        name="white_cells",
+        sources=("pbc",),
+        classes=("segmented_neutrophil", "monocyte"),
+        views=1,
+        resamples=5,
         recipe=TypeRecipe(view=SMALL, model="dinobloom_s", model_folder=str(tmp_path)),
-    )  # fmt: skip
+    )
     few = typed_cells().where(np.arange(80) % 4 < 2)
     judged = train_and_judge(few, options, tmp_path / "work")
     assert judged.report["test"]["one"]["accuracy"] == 1  # red from blue
@@ -343,9 +359,13 @@ def bundle() -> ModelBundle:
     network = CellTypeNet(3)
     recipe = TypeRecipe(view=SMALL)
     config = {
-        "classes": ["eosinophil", "monocyte", "lymphocyte"], "recipe": recipe.model_dump(mode="json"), "views": 2,
-        "temperature": 1.0, "threshold": 0.0, "model": "types",
-    }  # fmt: skip
+        "classes": ["eosinophil", "monocyte", "lymphocyte"],
+        "recipe": recipe.model_dump(mode="json"),
+        "views": 2,
+        "temperature": 1.0,
+        "threshold": 0.0,
+        "model": "types",
+    }
     weights = {n: v.half() if v.is_floating_point() else v for n, v in network.state_dict().items()}
     return ModelBundle(weights, config)
 

@@ -20,8 +20,12 @@ Box = tuple[float, float, float, float]
 APART: list[Box] = [(40, 30, 110, 90), (200, 40, 260, 120), (300, 200, 380, 260), (5, 200, 70, 280)]
 # One overlaps its neighbour, two share a side, one stands alone.
 TOUCHING: list[Box] = [
-    (40, 30, 110, 90), (90, 60, 170, 140), (200, 100, 260, 160), (260, 100, 330, 160), (210, 220, 300, 290),
-]  # fmt: skip
+    (40, 30, 110, 90),
+    (90, 60, 170, 140),
+    (200, 100, 260, 160),
+    (260, 100, 330, 160),
+    (210, 220, 300, 290),
+]
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +101,17 @@ def test_source_with_every_fault(smear: np.ndarray, tmp_path: Path) -> None:
         cv2.rectangle(marked, (x0, y0), (x1, y1), (255, 255, 0), 3)
     half = cv2.resize(marked, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     pictures = {
-        plain / "1.jpg": smear, copies / "1 labelled.JPG": marked, plain / "2.jpg": smear, copies / "2.jpg": half,
-        plain / "3.jpg": smear, copies / "4.jpg": marked, plain / "5.jpg": smear, copies / "5.jpg": smear,
-        plain / "6.jpg": smear, copies / "6.jpg": 255 - smear,
-    }  # fmt: skip
+        plain / "1.jpg": smear,
+        copies / "1 labelled.JPG": marked,
+        plain / "2.jpg": smear,
+        copies / "2.jpg": half,
+        plain / "3.jpg": smear,
+        copies / "4.jpg": marked,
+        plain / "5.jpg": smear,
+        copies / "5.jpg": smear,
+        plain / "6.jpg": smear,
+        copies / "6.jpg": 255 - smear,
+    }
     for path, picture in pictures.items():
         cv2.imwrite(str(path), picture[..., ::-1])
     tables = ingest(SOURCES["sickle"], tmp_path, strict=False)

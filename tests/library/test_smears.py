@@ -33,9 +33,12 @@ from blood_kedro.library.sources.registry import SOURCES
 from blood_kedro.library.sources.synthetic import simulated_truth
 
 OPTIONS = SmearOptions(
-    slides=2, fields_per_slide=2, width_px=200, height_px=160,
+    slides=2,
+    fields_per_slide=2,
+    width_px=200,
+    height_px=160,
     cells_per_field={"normal_rbc": 6, "teardrop": 2, "lymphocyte": 1, "platelet": 2},
-)  # fmt: skip
+)
 STYLE = CellStyle(8.0, texture=0.0)
 
 

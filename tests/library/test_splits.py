@@ -35,10 +35,15 @@ def test_every_part_of_a_segmenter_has_every_scanner(seed: int) -> None:
     slides = [f"slide_{k:03d}" for k in range(20) for _ in range(8)]
     table = pd.DataFrame(
         {
-            "slide": slides, "group_id": slides, "image_id": slides, "tile_group": None, "label": "rbc",
-            "shape": ["ovalocyte", "teardrop"] * 80, "scanner": [f"scanner_{int(s[-3:]) % 4}" for s in slides],
+            "slide": slides,
+            "group_id": slides,
+            "image_id": slides,
+            "tile_group": None,
+            "label": "rbc",
+            "shape": ["ovalocyte", "teardrop"] * 80,
+            "scanner": [f"scanner_{int(s[-3:]) % 4}" for s in slides],
         }
-    )  # fmt: skip
+    )
     run = segmentation_split(table, Segmenter(source="x", seed=seed))
     assert run.missing == ()
     assert all(table["scanner"].iloc[rows].nunique() == 4 for rows in (run.train, run.val, run.test))

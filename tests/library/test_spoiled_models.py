@@ -143,7 +143,9 @@ SPOILED: dict[str, tuple[Callable[[Path], None], type[BloodKedroError], str]] = 
     "pickle for weights": (put(WEIGHTS, pickle.dumps(Bomb())), UnsafeFileError, "other ones"),
     "pickle with its digest": (signed_pickle, DataContractError, "cannot be read"),
     "one weight changed": (
-        reweighed(lambda w: w[first(w)].view(-1)[0].add_(1), keep_digest=False), UnsafeFileError, "other ones",
+        reweighed(lambda w: w[first(w)].view(-1)[0].add_(1), keep_digest=False),
+        UnsafeFileError,
+        "other ones",
     ),
     "nan weights": (reweighed(lambda w: w[first(w)].view(-1)[0].fill_(float("nan"))), DataContractError, "no numbers"),
     "infinite weights": (reweighed(lambda w: w[first(w)].fill_(float("inf"))), DataContractError, "no numbers"),
@@ -164,18 +166,24 @@ SPOILED: dict[str, tuple[Callable[[Path], None], type[BloodKedroError], str]] = 
     "another option": (rewritten(lambda c: c.update(cutout_cell_px=20.0)), DataContractError, "than was saved"),
     "fewer classes": (rewritten(lambda c: c["kinds"].pop(), keep_digest=True), DataContractError, "do not fit"),
     "a class twice": (
-        rewritten(lambda c: c.update(kinds=["rbc", "rbc", "wbc"]), keep_digest=True), DataContractError, "each once",
+        rewritten(lambda c: c.update(kinds=["rbc", "rbc", "wbc"]), keep_digest=True),
+        DataContractError,
+        "each once",
     ),
     "classes are a word": (rewritten(lambda c: c.update(kinds="rbc"), keep_digest=True), DataContractError, "names"),
     "unknown class": (
-        rewritten(lambda c: c.update(kinds=["rbc", "wbc", "horse"]), keep_digest=True), DataContractError, "horse",
+        rewritten(lambda c: c.update(kinds=["rbc", "wbc", "horse"]), keep_digest=True),
+        DataContractError,
+        "horse",
     ),
     "no classes": (rewritten(lambda c: c.pop("kinds"), keep_digest=True), DataContractError, "KeyError"),
     "side of another type": (
-        rewritten(lambda c: c.update(side_px=[16]), keep_digest=True), DataContractError, "TypeError",
+        rewritten(lambda c: c.update(side_px=[16]), keep_digest=True),
+        DataContractError,
+        "TypeError",
     ),
     "side below zero": (rewritten(lambda c: c.update(side_px=-8), keep_digest=True), DataContractError, "config.json"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", SPOILED)
@@ -201,12 +209,20 @@ def wrong_config(load: Callable[[ModelBundle], Any], config: dict[str, Any]) -> 
     [
         {},
         {"classes": ["rbc"], "regimen": 3, "classifier": [], "segmenter": None, "kinds": ["rbc"], "study": "x"},
-        {"classes": ["rbc"], "classifier": {"model": "nobody"}, "segmenter": {"encoder": "resnet18"},
-         "regimen": {"network": {"backbone": "nobody"}, "augmentation": "paper_000"}, "study": {"network": "base"},
-         "kinds": ["rbc"], "side_px": 16, "cutout_cell_px": 1.0, "normalised": True},
+        {
+            "classes": ["rbc"],
+            "classifier": {"model": "nobody"},
+            "segmenter": {"encoder": "resnet18"},
+            "regimen": {"network": {"backbone": "nobody"}, "augmentation": "paper_000"},
+            "study": {"network": "base"},
+            "kinds": ["rbc"],
+            "side_px": 16,
+            "cutout_cell_px": 1.0,
+            "normalised": True,
+        },
     ],
     ids=["nothing", "other types", "unknown network or other weights"],
-)  # fmt: skip
+)
 def test_what_describes_no_network_is_refused_by_every_loader(load: Callable[..., Any], config: dict[str, Any]) -> None:
     wrong_config(load, config)
 

@@ -165,13 +165,27 @@ def picture(spoil: Callable[[Path], Any]) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     "spoil",
     [
-        first_line("[1, 2]"), first_line("3"), first_line("null"), first_line('"text"'), first_line("{}"),
-        first_line('{"image_id": [], "key": 1}'), first_line('{"image_id": "a'), first_line("[" * 100_000),
-        first_line("\x00\x01\x85\u2028"), changed("boxes", []), changed("boxes", 3), changed("padding_px", None),
-        changed("bytes", "many"), changed("file_name", "../../raw"), changed("line", None),
-        picture(half), picture(Path.unlink), picture(folder_instead), picture(lambda p: p.write_bytes(b"")),
+        first_line("[1, 2]"),
+        first_line("3"),
+        first_line("null"),
+        first_line('"text"'),
+        first_line("{}"),
+        first_line('{"image_id": [], "key": 1}'),
+        first_line('{"image_id": "a'),
+        first_line("[" * 100_000),
+        first_line("\x00\x01\x85\u2028"),
+        changed("boxes", []),
+        changed("boxes", 3),
+        changed("padding_px", None),
+        changed("bytes", "many"),
+        changed("file_name", "../../raw"),
+        changed("line", None),
+        picture(half),
+        picture(Path.unlink),
+        picture(folder_instead),
+        picture(lambda p: p.write_bytes(b"")),
     ],
-)  # fmt: skip
+)
 def test_a_spoiled_journal_or_picture_is_made_again(
     spoil: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,11 +213,20 @@ def test_a_spoiled_journal_or_picture_is_made_again(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b'{"dataset": "a"', b"[]", b"3", b"\xff\xfe", b'{"data": []}', b'{"data": {"a": [3]}}', b"[" * 100_000,
-     b'{"dataset": 1, "node": "n", "environment": "e", "made": "m", "data": {}}',
-     b'{"dataset": "d", "node": "n", "environment": "e", "made": "m", "data": {}, "more": 1}',
-     b'{"dataset": "d", "node": "n", "environment": "e", "made": "m", "data": {"a": [{"fingerprint": 3}]}}'],
-)  # fmt: skip
+    [
+        b"",
+        b'{"dataset": "a"',
+        b"[]",
+        b"3",
+        b"\xff\xfe",
+        b'{"data": []}',
+        b'{"data": {"a": [3]}}',
+        b"[" * 100_000,
+        b'{"dataset": 1, "node": "n", "environment": "e", "made": "m", "data": {}}',
+        b'{"dataset": "d", "node": "n", "environment": "e", "made": "m", "data": {}, "more": 1}',
+        b'{"dataset": "d", "node": "n", "environment": "e", "made": "m", "data": {"a": [{"fingerprint": 3}]}}',
+    ],
+)
 def test_a_spoiled_record_counts_as_none_and_is_said(
     content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,10 +254,16 @@ def fit(work: Path, *, dies: bool = False) -> Trained:
 
     torch.manual_seed(3)
     return fit_supervised(
-        nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), nn.functional.cross_entropy, data, data,
-        Training(epochs=3, batch_size=8, accelerator="cpu", lr=0.01), seed=0, identity="known", work_folder=work,
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 2)),
+        nn.functional.cross_entropy,
+        data,
+        data,
+        Training(epochs=3, batch_size=8, accelerator="cpu", lr=0.01),
+        seed=0,
+        identity="known",
+        work_folder=work,
         on_epoch=on_epoch,
-    )  # fmt: skip
+    )
 
 
 def of_another_training(path: Path) -> None:
@@ -300,9 +329,19 @@ def test_saved_results_that_are_damaged_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cells.parquet", "crops.bin", "masks.bin", "meta.json"])
 def test_a_spoiled_folder_of_cells_is_refused_by_name(name: str, tmp_path: Path) -> None:
     facts = {
-        "cell_id": "a", "source": "s", "image_id": "i", "group_id": "g", "slide": None, "scanner": None,
-        "label_raw": "r", "label": "rbc", "shape": None, "x_px": 1.0, "y_px": 1.0, "mask_origin": "sam",
-    }  # fmt: skip
+        "cell_id": "a",
+        "source": "s",
+        "image_id": "i",
+        "group_id": "g",
+        "slide": None,
+        "scanner": None,
+        "label_raw": "r",
+        "label": "rbc",
+        "shape": None,
+        "x_px": 1.0,
+        "y_px": 1.0,
+        "mask_origin": "sam",
+    }
     write_cells(tmp_path / "cells", [Cell(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), facts)], 8)
     assert len(read_cells(tmp_path / "cells")) == 1
     half(tmp_path / "cells" / name)

@@ -21,10 +21,7 @@ from tests.fixtures.trees import Bccd, chula, pbc
 PAPER = StandardizationOptions(
     boxes="paper",
     workers=1,
-    sources={
-        "chula": SourceBoxes(class_size_px={"0": 20, "7": 10}),
-        "pbc": SourceBoxes(class_size_px={"BA": 30}),
-    },
+    sources={"chula": SourceBoxes(class_size_px={"0": 20, "7": 10}), "pbc": SourceBoxes(class_size_px={"BA": 30})},
 )
 
 

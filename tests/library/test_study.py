@@ -29,11 +29,14 @@ def test_arms_differ_in_what_their_question_is_about() -> None:
     for pair in asked["What does augmentation do?"]:
         assert differences(*pair) == {"augmentation"}
     for name, expected in {
-        "balanced": {"sampler"}, "focal": {"head_loss"}, "fitted_anchors": {"network"},
-        "rare_class_copy_paste": {"copy_paste"}, "balanced_copy_paste": {"copy_paste", "sampler"},
+        "balanced": {"sampler"},
+        "focal": {"head_loss"},
+        "fitted_anchors": {"network"},
+        "rare_class_copy_paste": {"copy_paste"},
+        "balanced_copy_paste": {"copy_paste", "sampler"},
         "source_aware": {"ignore_regions", "label_space"},
         "generated_smears": {"initialization", "network"},
-    }.items():  # fmt: skip
+    }.items():
         assert differences(study.PLAIN, name) == expected, name
     for name in study.ARMS:
         recipe = study.recipe_of(name, 1, load("laptop"))
@@ -49,11 +52,21 @@ def training(recipe: Regimen, data: str, value: float) -> dict[str, Any]:
     fine = {**part, "map": value / 2, "map_75": None, "mar_100": value}
     fine["bootstrap"] = {**part["bootstrap"], "map": part["bootstrap"]["map_50"], "map_75": []}
     return {
-        "arm": recipe.name, "minutes": 3.0, "machine": "a card", **fine, "coarse": part, "by_source": {"bccd": part},
-        "ap_50_per_class": dict.fromkeys(study.RARE, value), "objects_per_class": dict.fromkeys(study.RARE, 4),
-        "images": 7, "groups": 6, "objects": 70, "ignore_regions": 0, "regimen": to_plain(recipe),
+        "arm": recipe.name,
+        "minutes": 3.0,
+        "machine": "a card",
+        **fine,
+        "coarse": part,
+        "by_source": {"bccd": part},
+        "ap_50_per_class": dict.fromkeys(study.RARE, value),
+        "objects_per_class": dict.fromkeys(study.RARE, 4),
+        "images": 7,
+        "groups": 6,
+        "objects": 70,
+        "ignore_regions": 0,
+        "regimen": to_plain(recipe),
         "data_fingerprint": data,
-    }  # fmt: skip
+    }
 
 
 def test_mean_spread_over_seeds_and_interval_over_groups() -> None:

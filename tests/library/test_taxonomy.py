@@ -23,8 +23,11 @@ def test_relations() -> None:
     assert taxonomy.roll_up("myelocyte", taxonomy.PAPER_000) == "immature_granulocyte"
     assert taxonomy.roll_up("wbc", taxonomy.PAPER_000) is None
     assert [taxonomy.coarse(name) for name in ("teardrop", "basophil", "platelet", "erythroblast")] == [
-        "rbc", "wbc", "platelet", "wbc",
-    ]  # fmt: skip
+        "rbc",
+        "wbc",
+        "platelet",
+        "wbc",
+    ]
 
 
 def test_paper_view_is_the_published_table() -> None:

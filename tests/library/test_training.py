@@ -31,9 +31,17 @@ def trained_through(val_losses: list[float], work_folder: Path, **more: Any) -> 
         return torch.tensor(coming["losses"].pop(0))
 
     return fit_supervised(
-        nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), lambda logits, _: (logits * 0).sum(), data, data, settings,
-        seed=0, identity="known", work_folder=work_folder, val_loss=val_loss, **more,
-    )  # fmt: skip
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 2)),
+        lambda logits, _: (logits * 0).sum(),
+        data,
+        data,
+        settings,
+        seed=0,
+        identity="known",
+        work_folder=work_folder,
+        val_loss=val_loss,
+        **more,
+    )
 
 
 def test_rate_falls_after_four_epochs_without_a_fall_of_the_loss(tmp_path: Path) -> None:

@@ -37,12 +37,19 @@ QUICK = Training(epochs=1, batch_size=16, accelerator="cpu")
 def table() -> pd.DataFrame:
     """25 slides of four scanners as in Table 2, six cells each."""
     rows = [
-        {"group_id": f"elsafty/slide_{slide:03d}", "image_id": f"elsafty/slide_{slide:03d}/{k}",
-         "slide": f"slide_{slide:03d}", "scanner": scanner, "shape": SHAPES[k % 3], "label": "rbc", "has_mask": True,
-         "class": SHAPES[k % 3]}
+        {
+            "group_id": f"elsafty/slide_{slide:03d}",
+            "image_id": f"elsafty/slide_{slide:03d}/{k}",
+            "slide": f"slide_{slide:03d}",
+            "scanner": scanner,
+            "shape": SHAPES[k % 3],
+            "label": "rbc",
+            "has_mask": True,
+            "class": SHAPES[k % 3],
+        }
         for slide, scanner in sorted(SCANNER_OF_SLIDE.items())
         for k in range(6)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

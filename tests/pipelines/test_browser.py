@@ -42,9 +42,13 @@ def test_lineage_shows_every_dataset_with_a_preview(demo: Path, tmp_path: Path) 
     folder = tmp_path / "project"
     shutil.copytree(demo, folder, ignore=shutil.ignore_patterns("mlruns*"))
     built = subprocess.run(
-        [sys.executable, str(PROJECT / "scripts/viz_site.py"), "site"], cwd=folder, env=environment(),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, str(PROJECT / "scripts/viz_site.py"), "site"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert built.returncode == 0, built.stderr[-2000:]
     assert "circular" not in built.stdout + built.stderr  # layers are shown
     site = folder / "site"
@@ -77,9 +81,17 @@ def test_regimens_are_compared_in_the_mlflow_ui(demo: Path) -> None:
     assert set(first.data.metrics) == set(second.data.metrics)
     url = f"http://127.0.0.1:{free_port()}"
     command = [
-        sys.executable, "-m", "mlflow", "ui", "--port", url.rpartition(":")[2], "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{demo / 'mlruns.db'}",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--port",
+        url.rpartition(":")[2],
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{demo / 'mlruns.db'}",
+    ]
     settings = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     chosen = json.dumps([first.info.run_id, second.info.run_id])
     with serving(command, f"{url}/health", demo, settings), browser_page(1700) as seen:
@@ -143,9 +155,10 @@ def test_a_folder_of_ones_own_is_looked_at_by_a_detector(demo: Path, app_folder:
         shutil.copy(field, own / field.name)
     (own / "broken.png").write_text("nonsense")
     kedro_run(
-        app_folder, "--pipelines=detection_training",
+        app_folder,
+        "--pipelines=detection_training",
         f"--params=detection.input={own},detection.regimen=regimen_2,detection.score_threshold=0.05",
-    )  # fmt: skip
+    )
     report = app_folder / "data/08_reporting/own_detection"
     assert "Model regimen_2, trained in environment base" in (report / "index.html").read_text()
     coco = json.loads((report / "coco.json").read_text())
@@ -154,9 +167,13 @@ def test_a_folder_of_ones_own_is_looked_at_by_a_detector(demo: Path, app_folder:
     assert len(coco["annotations"]) == len(cells) > 0
     first = coco["annotations"][0]["bbox"]
     assert first == pytest.approx(
-        [cells["x_min_px"][0], cells["y_min_px"][0], cells["x_max_px"][0] - cells["x_min_px"][0],
-         cells["y_max_px"][0] - cells["y_min_px"][0]]
-    )  # fmt: skip
+        [
+            cells["x_min_px"][0],
+            cells["y_min_px"][0],
+            cells["x_max_px"][0] - cells["x_min_px"][0],
+            cells["y_max_px"][0] - cells["y_min_px"][0],
+        ]
+    )
     assert sorted(p.stem for p in (report / "overlays").glob("*.jpg")) == [field.stem for field in fields]
     assert [run.info.run_name for run in runs_of(app_folder)] == ["detection_training"]
     with browser_page(390) as seen:
@@ -172,13 +189,19 @@ def test_the_documentation_is_complete(tmp_path: Path) -> None:
     """`make docs`, strict: every link leads somewhere; generated pages are there and readable."""
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
-        cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert built.returncode == 0, built.stderr[-3000:]
     with browser_page() as seen:
         for page, text in (
-            ("pipelines/sam_counting/index.html", "Parameters"), ("cards/chula/index.html", "Licence: MIT"),
-            ("data_sources/index.html", "CC BY 4.0"), ("api/counting/index.html", "FieldUnet"),
-        ):  # fmt: skip
+            ("pipelines/sam_counting/index.html", "Parameters"),
+            ("cards/chula/index.html", "Licence: MIT"),
+            ("data_sources/index.html", "CC BY 4.0"),
+            ("api/counting/index.html", "FieldUnet"),
+        ):
             seen.page.goto((tmp_path / "site" / page).as_uri())
             assert text in seen.page.inner_text("article"), page

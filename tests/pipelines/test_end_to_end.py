@@ -204,13 +204,23 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
     shutil.copytree(demo, folder)
     first = summary_of(demo)["regimens"]["regimen_1"]["mlflow_run_id"]
     recipe: dict[str, Any] = {
-        "enabled": True, "epochs": 1, "batch_size": 2, "seed": 5, "augmentation": ["flip", "zoom"],
+        "enabled": True,
+        "epochs": 1,
+        "batch_size": 2,
+        "seed": 5,
+        "augmentation": ["flip", "zoom"],
         "network": {
-            "backbone": "resnet18_fpn", "norm": "group", "input_px": 192, "anchor_sizes_px": [8, 16, 32, 64, 128],
-            "proposals_train": 300, "proposals_test": 200, "roi_samples": 64, "representation": 256,
+            "backbone": "resnet18_fpn",
+            "norm": "group",
+            "input_px": 192,
+            "anchor_sizes_px": [8, 16, 32, 64, 128],
+            "proposals_train": 300,
+            "proposals_test": 200,
+            "roi_samples": 64,
+            "representation": 256,
             "fpn_channels": 128,
         },
-    }  # fmt: skip
+    }
     # It goes on from the demo's detector, so it has the demo's network; the other machine's is smaller.
     same = {**recipe["network"], "backbone": "efficientnet_lite0_fpn", "norm": "batch"}
     start = {"kind": "checkpoint", "mlflow_run": first}

@@ -29,12 +29,20 @@ def test_the_packaged_project_runs_in_an_empty_folder(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "blood_kedro", f"--conf-source={configuration}",
-         "--pipelines=ingestion,standardization,merging,reporting",
-         "--params=sources.synthetic.smears.slides=4,sources.synthetic.smears.fields_per_slide=1"],
-        cwd=empty, env={**environment(), "PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True,
+        [
+            sys.executable,
+            "-m",
+            "blood_kedro",
+            f"--conf-source={configuration}",
+            "--pipelines=ingestion,standardization,merging,reporting",
+            "--params=sources.synthetic.smears.slides=4,sources.synthetic.smears.fields_per_slide=1",
+        ],
+        cwd=empty,
+        env={**environment(), "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     summary = json.loads((empty / "data/08_reporting/summary.json").read_text())
     assert summary["unified"]["images"] == 4

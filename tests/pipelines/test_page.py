@@ -175,9 +175,14 @@ def test_a_page_whose_port_is_taken_says_which_variable_moves_it(page: Any, tmp_
     port = url.rpartition(":")[2]
     settings = {**environment(), "BLOOD_KEDRO_APP_PORT": port}
     done = subprocess.run(
-        [sys.executable, "-m", "blood_kedro.app"], cwd=tmp_path / "project", env=settings, capture_output=True,
-        text=True, check=False, timeout=240,
-    )  # fmt: skip
+        [sys.executable, "-m", "blood_kedro.app"],
+        cwd=tmp_path / "project",
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
     assert done.returncode == 1
     assert f"port {port} is taken" in done.stderr
     assert "make app PORT=" in done.stderr

@@ -45,11 +45,15 @@ def test_bad_parameter_stops_before_any_node(tmp_path: Path) -> None:
 def start_training(folder: Path) -> subprocess.Popen[str]:
     """A run that is in mid-training when this returns."""
     process = subprocess.Popen(
-        command(DETECTION, "--params", ONE_REGIMEN.replace("regimen_1.epochs=1", "regimen_1.epochs=3")), cwd=folder,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+        command(DETECTION, "--params", ONE_REGIMEN.replace("regimen_1.epochs=1", "regimen_1.epochs=3")),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
         # Started in the background, a shell hands down that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     deadline = time.time() + 300
     while not list((folder / "data/06_models/.work/regimen_1").glob("*/resume.ckpt")):
         assert process.poll() is None, process.communicate()[0][-3000:]

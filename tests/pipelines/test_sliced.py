@@ -18,18 +18,25 @@ from blood_kedro.pipelines import ingestion, merging, standardization
 from tests.fixtures.trees import Bccd
 
 SMEARS = {
-    "slides": 4, "fields_per_slide": 2, "width_px": 160, "height_px": 120,
+    "slides": 4,
+    "fields_per_slide": 2,
+    "width_px": 160,
+    "height_px": 120,
     "cells_per_field": {"normal_rbc": 6, "platelet": 2},
-}  # fmt: skip
+}
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> DataCatalog:
     written = {
-        "seed": 1, "on_bad_input": "reject",
-        "sources": {"synthetic": {"enabled": True, "adapter": "synthetic", "smears": SMEARS},
-                    "bccd": {"enabled": True, "adapter": "bccd"}, "pbc": {"enabled": False, "adapter": "pbc"}},
-    }  # fmt: skip
+        "seed": 1,
+        "on_bad_input": "reject",
+        "sources": {
+            "synthetic": {"enabled": True, "adapter": "synthetic", "smears": SMEARS},
+            "bccd": {"enabled": True, "adapter": "bccd"},
+            "pbc": {"enabled": False, "adapter": "pbc"},
+        },
+    }
     parameters = configured.complete(written)
     configured.set_from(parameters)
     sources = {name: SourceOptions.model_validate(entry) for name, entry in parameters["sources"].items()}
@@ -37,10 +44,12 @@ def catalog(tmp_path: Path) -> DataCatalog:
     for n in range(4):
         tree.add(f"i{n}", [("RBC", 2, 3, 20, 30), ("Blob", 1, 1, 9, 9)], seed=n)
     folders = {
-        "bccd.target_folder": tmp_path / "raw", "synthetic.target_folder": tmp_path / "smears",
-        "synthetic.standardized_folder": tmp_path / "std/synthetic", "bccd.standardized_folder": tmp_path / "std/bccd",
+        "bccd.target_folder": tmp_path / "raw",
+        "synthetic.target_folder": tmp_path / "smears",
+        "synthetic.standardized_folder": tmp_path / "std/synthetic",
+        "bccd.standardized_folder": tmp_path / "std/bccd",
         "unified_folder": tmp_path / "unified",
-    }  # fmt: skip
+    }
     return DataCatalog(
         {name: ImageFolderDataset(filepath=str(path), must_exist=False) for name, path in folders.items()}
         | {
@@ -62,9 +71,14 @@ def catalog(tmp_path: Path) -> DataCatalog:
 def test_from_files_to_coco(catalog: DataCatalog) -> None:
     whole = ingestion.create_pipeline() + standardization.create_pipeline() + merging.create_pipeline()
     wanted = {
-        "coco_train", "coco_val", "unified_summary", "bccd.rejects", "bccd.ingestion_summary", "composition_table",
+        "coco_train",
+        "coco_val",
+        "unified_summary",
+        "bccd.rejects",
+        "bccd.ingestion_summary",
+        "composition_table",
         "synthetic.simulated_truth",
-    }  # fmt: skip
+    }
     for name in wanted:
         catalog[name] = MemoryDataset()
     SequentialRunner().run(whole, catalog)

@@ -65,13 +65,28 @@ def server(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="blood-kedro")
     mine = free_port()
     settings = {
-        **os.environ, **keys, "MLFLOW_S3_ENDPOINT_URL": endpoint, "MLFLOW_DISABLE_TELEMETRY": "true",
+        **os.environ,
+        **keys,
+        "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }  # fmt: skip
+    }
     command_line = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mine), "--workers", "1",
-        "--backend-store-uri", database, "--artifacts-destination", "s3://blood-kedro",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(mine),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        database,
+        "--artifacts-destination",
+        "s3://blood-kedro",
+    ]
     try:
         with serving(command_line, f"http://127.0.0.1:{mine}/health", tmp_path, settings):
             yield f"http://127.0.0.1:{mine}"
@@ -87,9 +102,14 @@ def test_a_run_its_metrics_and_its_registered_model_are_on_the_server(server: st
     folder = copy_project(tmp_path / "project")
     quick = f"{QUICK},regimens.regimen_2.enabled=false,evaluation.resamples=2"
     done = subprocess.run(
-        command("--pipelines=ingestion,standardization,merging,detection_training", "--params", quick), cwd=folder,
-        env={**environment(), "MLFLOW_TRACKING_URI": server}, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        command("--pipelines=ingestion,standardization,merging,detection_training", "--params", quick),
+        cwd=folder,
+        env={**environment(), "MLFLOW_TRACKING_URI": server},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert not (folder / "mlruns.db").exists()
     client = mlflow.MlflowClient(server)

@@ -183,11 +183,15 @@ def test_two_first_runs_at_once_both_end_well(tmp_path: Path) -> None:
     folder = copy_project(tmp_path / "project")
     both = [
         subprocess.Popen(
-            command("--pipelines=reporting"), cwd=folder, env=environment(), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
+            command("--pipelines=reporting"),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     said = [each.communicate(timeout=400)[0] for each in both]
     assert [each.returncode for each in both] == [0, 0], said
     assert [run.info.status for run in runs_of(folder)] == ["FINISHED", "FINISHED"]
@@ -199,9 +203,14 @@ def test_a_run_says_that_the_server_is_no_tracking_server(tmp_path: Path, status
     folder = copy_project(tmp_path / "project")
     with answering(status, body) as uri:
         done = subprocess.run(
-            command("--pipelines=reporting"), cwd=folder, env={**environment(), "MLFLOW_TRACKING_URI": uri},
-            capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
+            command("--pipelines=reporting"),
+            cwd=folder,
+            env={**environment(), "MLFLOW_TRACKING_URI": uri},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
     assert done.returncode == 1
     assert uri in done.stderr
     assert "MLFLOW_TRACKING_URI" in done.stderr

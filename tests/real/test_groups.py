@@ -64,9 +64,11 @@ def real(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
     merged = merge_sources(
         {name: boxes(each.annotations) for name, each in tables.items()},
         {name: as_they_are(each.index, shared_data / name, out / name / "images") for name, each in tables.items()},
-        {name: out / name for name in NAMES}, out / "unified",
-        MergingOptions(**{**load("laptop")["merging"], "test_fraction": 0.1}), seed=1,
-    )  # fmt: skip
+        {name: out / name for name in NAMES},
+        out / "unified",
+        MergingOptions(**{**load("laptop")["merging"], "test_fraction": 0.1}),
+        seed=1,
+    )
     twins = [pair for name, each in tables.items() for pair in pictures_of_one_field(each.index, shared_data / name)]
     return Real(tables, merged, twins)
 
@@ -74,8 +76,10 @@ def real(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Real:
 def boxes(annotations: pd.DataFrame) -> pd.DataFrame:
     """Points as small boxes: how large a cell is does not matter here."""
     point = annotations["box_origin"].eq("point")
-    grown = {name: annotations[name] + np.where(point, sign * 18, 0) for name, sign in
-             (("x_min_px", -1), ("y_min_px", -1), ("x_max_px", 1), ("y_max_px", 1))}  # fmt: skip
+    grown = {
+        name: annotations[name] + np.where(point, sign * 18, 0)
+        for name, sign in (("x_min_px", -1), ("y_min_px", -1), ("x_max_px", 1), ("y_max_px", 1))
+    }
     return annotations.assign(**grown).drop(columns="row")
 
 
@@ -191,10 +195,12 @@ def test_field_segmentation(shared_data: Path) -> None:
             "image_id": [f"ojaghi/{name}" for name in tiles],
             "tile_group": [f"ojaghi/{groups[name]}" for name in tiles],
             "group_id": ["ojaghi/HS2" if name.startswith("HS2") else "ojaghi/HS1" for name in tiles],
-            "label": "rbc", "shape": None, "slide": ["HS2" if name.startswith("HS2") else "HS1" for name in tiles],
+            "label": "rbc",
+            "shape": None,
+            "slide": ["HS2" if name.startswith("HS2") else "HS1" for name in tiles],
             "scanner": None,
         }
-    )  # fmt: skip
+    )
     run = segmentation_split(table, Segmenter(source="x", test_groups=("ojaghi/HS1",)))
     parts = parts_of_rows(table["image_id"], run.train, run.val, run.test)
     assert all(len(found) == 1 for found in parts.values())

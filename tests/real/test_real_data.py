@@ -69,9 +69,15 @@ def test_white_cells_of_bccd_by_their_list_of_types(shared_data: Path) -> None:
     assert len(bccd.annotations) == 4888 - 2
     labels = bccd.annotations["label"].value_counts().to_dict()
     assert labels == {
-        "rbc": 4153, "platelet": 361, "neutrophil": 210, "eosinophil": 86, "lymphocyte": 35, "monocyte": 20, "wbc": 19,
+        "rbc": 4153,
+        "platelet": 361,
+        "neutrophil": 210,
+        "eosinophil": 86,
+        "lymphocyte": 35,
+        "monocyte": 20,
+        "wbc": 19,
         "basophil": 2,
-    }  # fmt: skip
+    }
     assert bccd.rejects["reason"].str.contains("white cells stay of no type").sum() == 17
 
 
@@ -128,9 +134,13 @@ def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, t
     folder = copy_project(tmp_path / "project")
     only = "sources.chula.enabled=false,sources.pbc.enabled=false,standardization.boxes=paper"
     kedro_run(
-        folder, "--env=laptop", "--pipelines=ingestion,standardization,merging,reporting", "--params", only,
+        folder,
+        "--env=laptop",
+        "--pipelines=ingestion,standardization,merging,reporting",
+        "--params",
+        only,
         raw=shared_data,
-    )  # fmt: skip
+    )
     unified = summary_of(folder, "data/laptop")["unified"]
     assert sum(unified["duplicate_pairs"].values()) >= 45
     assert unified["split_leaks"]["official"]["pairs_crossing_splits"] >= 31
@@ -218,9 +228,15 @@ def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Pat
         (tmp_path / "tiles" / f"{name}.png").symlink_to(ojaghi / "grid_images" / f"{name}.png")
     masks = ojaghi / "Mask_sub_folders"
     options = SmearInput(
-        path=str(tmp_path / "tiles"), segmenter="precomputed", masks=str(masks), overlap_px=0, workers=2,
-        filter_rule="published", count_rule="kde_peaks", write_masks=False,
-    )  # fmt: skip
+        path=str(tmp_path / "tiles"),
+        segmenter="precomputed",
+        masks=str(masks),
+        overlap_px=0,
+        workers=2,
+        filter_rule="published",
+        count_rule="kde_peaks",
+        write_masks=False,
+    )
     rejects = Rejects("t")
     smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path, rejects)
     run = count_all(smears, options, Precomputed(masks), AllRed(), tmp_path / "work", tmp_path / "masks", rejects)

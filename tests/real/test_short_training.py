@@ -17,18 +17,24 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
     """All pipelines with all sources, cut to a few images each."""
     folder = copy_project(tmp_path / "project")
     cut = ",".join(
-        [QUICK, *(f"sources.{name}.limit=24" for name in ("bccd", "chula", "pbc")),
-         *(f"regimens.{r}.images_per_epoch=8,regimens.{r}.val_loss_images=4" for r in ("regimen_1", "regimen_2")),
-         "morphology.cells.chula.per_class=40", "morphology.classifiers.chula_by_group.training.epochs=1",
-         "morphology.classifiers.chula_by_group.folds=3", "morphology.cells.ojaghi.enabled=true",
-         "morphology.cells.ojaghi.per_class=400",
-         "morphology.segmenters.unet_sam.enabled=true", "morphology.segmenters.unet_sam.training.epochs=1",
-         "morphology.segmenters.unet_sam.training.cells_per_epoch=320",
-         # A cosine over one epoch ends before it has begun.
-         "morphology.segmenters.unet_sam.training.lr=0.0004,morphology.segmenters.unet_sam.training.schedule=plateau",
-         "overlap.studies.overlap_improved_all.training.epochs=1",
-         *(f"overlap.studies.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula"))]
-    )  # fmt: skip
+        [
+            QUICK,
+            *(f"sources.{name}.limit=24" for name in ("bccd", "chula", "pbc")),
+            *(f"regimens.{r}.images_per_epoch=8,regimens.{r}.val_loss_images=4" for r in ("regimen_1", "regimen_2")),
+            "morphology.cells.chula.per_class=40",
+            "morphology.classifiers.chula_by_group.training.epochs=1",
+            "morphology.classifiers.chula_by_group.folds=3",
+            "morphology.cells.ojaghi.enabled=true",
+            "morphology.cells.ojaghi.per_class=400",
+            "morphology.segmenters.unet_sam.enabled=true",
+            "morphology.segmenters.unet_sam.training.epochs=1",
+            "morphology.segmenters.unet_sam.training.cells_per_epoch=320",
+            # A cosine over one epoch ends before it has begun.
+            "morphology.segmenters.unet_sam.training.lr=0.0004,morphology.segmenters.unet_sam.training.schedule=plateau",
+            "overlap.studies.overlap_improved_all.training.epochs=1",
+            *(f"overlap.studies.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula")),
+        ]
+    )
     kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)
     summary = summary_of(folder, "data/laptop")
     assert set(summary["sources"]) == {"bccd", "chula", "pbc"}

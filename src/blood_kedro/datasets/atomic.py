@@ -52,9 +52,11 @@ class AtomicFileDataset(AbstractDataset[T, T | None], Generic[T]):
             raise
         except Exception as error:  # each format has its own kinds for a file that is cut or damaged
             raise DataContractError(
-                "a saved result cannot be read", where=str(self._filepath),
-                got=f"{type(error).__name__}: {str(error)[:200]}", remedy="run the pipeline that makes it again",
-            ) from error  # fmt: skip
+                "a saved result cannot be read",
+                where=str(self._filepath),
+                got=f"{type(error).__name__}: {str(error)[:200]}",
+                remedy="run the pipeline that makes it again",
+            ) from error
 
     def save(self, data: T) -> None:
         """Write the whole content or nothing."""

@@ -58,10 +58,14 @@ class TableDataset(AtomicFileDataset[pd.DataFrame]):
 
     def _violation(self, error: SchemaErrors, when: str) -> DataContractError:
         cases = error.failure_cases
-        lines = [
-            f"row {case.index}, column {case.column}: got {case.failure_case!r}, expected {case.check}"
-            for case in cases.head(_SHOWN).itertuples(index=False, name="Case")
-        ] if "index" in cases else []  # fmt: skip
+        lines = (
+            [
+                f"row {case.index}, column {case.column}: got {case.failure_case!r}, expected {case.check}"
+                for case in cases.head(_SHOWN).itertuples(index=False, name="Case")
+            ]
+            if "index" in cases
+            else []
+        )
         return DataContractError(
             f"table breaks schema {self._schema} on {when}: {len(cases)} violations",
             where=str(self._filepath),

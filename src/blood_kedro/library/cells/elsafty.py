@@ -28,11 +28,20 @@ HOW_TO_GET = (
 
 # The first that is found in the name of a folder decides: `borderline ovalocytes` are no `ovalocytes`.
 _SHAPE_WORDS = (
-    ("borderline", "borderline_ovalocyte"), ("ovalocyte", "ovalocyte"), ("teardrop", "teardrop"), ("burr", "burr_cell"),
-    ("fragment", "fragmented_rbc"), ("angled", "angled_rbc"), ("three", "three_overlapping_cells"),
-    ("3 overlap", "three_overlapping_cells"), ("two", "two_overlapping_cells"), ("2 overlap", "two_overlapping_cells"),
-    ("round", "rounded_rbc"), ("normal", "rounded_rbc"), ("other", "other"),
-)  # fmt: skip
+    ("borderline", "borderline_ovalocyte"),
+    ("ovalocyte", "ovalocyte"),
+    ("teardrop", "teardrop"),
+    ("burr", "burr_cell"),
+    ("fragment", "fragmented_rbc"),
+    ("angled", "angled_rbc"),
+    ("three", "three_overlapping_cells"),
+    ("3 overlap", "three_overlapping_cells"),
+    ("two", "two_overlapping_cells"),
+    ("2 overlap", "two_overlapping_cells"),
+    ("round", "rounded_rbc"),
+    ("normal", "rounded_rbc"),
+    ("other", "other"),
+)
 _NUMBERS = 6  # slide, patch, x, y, width, height
 
 
@@ -121,11 +130,17 @@ def read_cell(image: Path, mask: Path | None, shape: str | None, numbers: tuple[
     name = f"elsafty/slide_{slide:03d}"
     where = "segmentation" if shape is None else shape
     facts: dict[str, object] = {
-        "cell_id": f"{name}/{patch}_{x}_{y}_{width}_{height}/{where}", "source": "elsafty",
+        "cell_id": f"{name}/{patch}_{x}_{y}_{width}_{height}/{where}",
+        "source": "elsafty",
         "image_id": f"{name}/{patch}",
-        "group_id": name, "slide": f"slide_{slide:03d}", "scanner": SCANNER_OF_SLIDE[slide],
-        "label_raw": image.parent.name, "label": "rbc" if shape is None else SHAPE_TO_LABEL.get(shape, "rbc"),
-        "shape": shape, "x_px": x + width / 2, "y_px": y + height / 2,
+        "group_id": name,
+        "slide": f"slide_{slide:03d}",
+        "scanner": SCANNER_OF_SLIDE[slide],
+        "label_raw": image.parent.name,
+        "label": "rbc" if shape is None else SHAPE_TO_LABEL.get(shape, "rbc"),
+        "shape": shape,
+        "x_px": x + width / 2,
+        "y_px": y + height / 2,
         "mask_origin": None if known is None else "annotated",
-    }  # fmt: skip
+    }
     return Cell(rgb, known, facts)

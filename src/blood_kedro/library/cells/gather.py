@@ -144,11 +144,14 @@ class _Field:
 def _points(rows: pd.DataFrame) -> list[LabelledPoint]:
     return [
         LabelledPoint(
-            (row["x_min_px"] + row["x_max_px"]) / 2, (row["y_min_px"] + row["y_max_px"]) / 2, row["label_raw"],
-            row["label"], int(row["annotation_id"].rpartition("#")[2]),
+            (row["x_min_px"] + row["x_max_px"]) / 2,
+            (row["y_min_px"] + row["y_max_px"]) / 2,
+            row["label_raw"],
+            row["label"],
+            int(row["annotation_id"].rpartition("#")[2]),
         )
         for row in records(rows)
-    ]  # fmt: skip
+    ]
 
 
 def _facts(row: dict[str, object], groups: Groups) -> dict[str, object]:

@@ -58,11 +58,20 @@ def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects
             crop,
             cut,
             {
-                "cell_id": f"ojaghi/{image.stem}#{path.stem}", "source": "ojaghi", "image_id": f"ojaghi/{image.stem}",
-                "group_id": f"ojaghi/{smear}", "slide": smear, "scanner": None, "label_raw": "RBC", "label": "rbc",
-                "shape": None, "x_px": centre[0], "y_px": centre[1], "mask_origin": "sam",
+                "cell_id": f"ojaghi/{image.stem}#{path.stem}",
+                "source": "ojaghi",
+                "image_id": f"ojaghi/{image.stem}",
+                "group_id": f"ojaghi/{smear}",
+                "slide": smear,
+                "scanner": None,
+                "label_raw": "RBC",
+                "label": "rbc",
+                "shape": None,
+                "x_px": centre[0],
+                "y_px": centre[1],
+                "mask_origin": "sam",
             },
-        )  # fmt: skip
+        )
 
 
 def boxes_of_tile(folder: Path, image: Path, rejects: Rejects) -> tuple[Boxes, Boxes]:

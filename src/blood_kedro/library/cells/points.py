@@ -75,10 +75,14 @@ def cells_at_points(
             centre = ((columns.start + columns.stop) / 2, (rows.start + rows.stop) / 2)
         crop, cut = crop_square(rgb, mask if found else None, centre, crop_px, side_px)
         own = {
-            "cell_id": f"{facts['image_id']}#{point.row}", "label_raw": point.label_raw, "label": point.label,
-            "shape": SHAPE_OF_LABEL.get(point.label), "x_px": float(centre[0]), "y_px": float(centre[1]),
+            "cell_id": f"{facts['image_id']}#{point.row}",
+            "label_raw": point.label_raw,
+            "label": point.label,
+            "shape": SHAPE_OF_LABEL.get(point.label),
+            "x_px": float(centre[0]),
+            "y_px": float(centre[1]),
             "mask_origin": "segmented" if found else None,
-        }  # fmt: skip
+        }
         cells.append(Cell(crop, cut, {"slide": None, "scanner": None, **facts, **own}))
     return cells, rejects
 

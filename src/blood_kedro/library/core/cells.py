@@ -84,9 +84,12 @@ def _append(cell: Cell, side_px: int, crops: BinaryIO, masks: BinaryIO) -> None:
     mask = np.zeros((side_px, side_px), np.bool_) if cell.mask is None else cell.mask
     if cell.rgb.shape != (side_px, side_px, 3) or mask.shape != (side_px, side_px):
         raise DataContractError(
-            "crop or mask of another size", where=str(cell.facts.get("cell_id")), expected=f"{side_px} px squares",
-            got=f"{cell.rgb.shape} and {mask.shape}", remedy="look at the reader that made it",
-        )  # fmt: skip
+            "crop or mask of another size",
+            where=str(cell.facts.get("cell_id")),
+            expected=f"{side_px} px squares",
+            got=f"{cell.rgb.shape} and {mask.shape}",
+            remedy="look at the reader that made it",
+        )
     crops.write(np.ascontiguousarray(cell.rgb, np.uint8).tobytes())
     masks.write(np.ascontiguousarray(mask, np.bool_).tobytes())
 
@@ -100,17 +103,19 @@ def read_cells(folder: Path) -> Cells:
     missing = [name for name in (TABLE, CROPS, MASKS, META) if not (folder / name).is_file()]
     if missing:
         raise DataContractError(
-            "folder of cells is incomplete", where=str(folder), got=f"no {', '.join(missing)}",
-            remedy=_AGAIN,
-        )  # fmt: skip
+            "folder of cells is incomplete", where=str(folder), got=f"no {', '.join(missing)}", remedy=_AGAIN
+        )
     table, side = _table(folder)
     found = [(folder / name).stat().st_size for name in (CROPS, MASKS)]
     wanted = [len(table) * side * side * bands for bands in (3, 1)]
     if found != wanted:
         raise DataContractError(
-            "table and crops disagree in number", where=str(folder), got=f"{found} bytes of crops and masks",
-            expected=f"{wanted} for {len(table)} cells of {side} px", remedy=_AGAIN,
-        )  # fmt: skip
+            "table and crops disagree in number",
+            where=str(folder),
+            got=f"{found} bytes of crops and masks",
+            expected=f"{wanted} for {len(table)} cells of {side} px",
+            remedy=_AGAIN,
+        )
     shape = (len(table), side, side)
     if not len(table):
         return Cells(table, np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.bool_))
@@ -131,12 +136,17 @@ def _table(folder: Path) -> tuple[pd.DataFrame, int]:
         table = pd.read_parquet(folder / TABLE)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataContractError(
-            "folder of cells is damaged", where=str(folder), got=f"{type(error).__name__}: {str(error)[:200]}",
+            "folder of cells is damaged",
+            where=str(folder),
+            got=f"{type(error).__name__}: {str(error)[:200]}",
             remedy=_AGAIN,
-        ) from error  # fmt: skip
+        ) from error
     if len(table) != cells:
         raise DataContractError(
-            "table and crops disagree in number", where=str(folder), got=f"{len(table)} rows",
-            expected=f"{cells} cells", remedy=_AGAIN,
-        )  # fmt: skip
+            "table and crops disagree in number",
+            where=str(folder),
+            got=f"{len(table)} rows",
+            expected=f"{cells} cells",
+            remedy=_AGAIN,
+        )
     return CellTable.validate(table), side

@@ -42,9 +42,11 @@ class Groups:
         if group is None:
             raise DataContractError(
                 "an image is not in the table of groups, so nobody knows which others show the same field",
-                where="image_groups", got=image_id, expected="a row for every image of every enabled source",
+                where="image_groups",
+                got=image_id,
+                expected="a row for every image of every enabled source",
                 remedy="make the table anew: kedro run --pipelines=ingestion,standardization,merging",
-            )  # fmt: skip
+            )
         return {"group_id": group, "part": self.part_of[group]}
 
     def learnt(self, config: Mapping[str, Any]) -> frozenset[str]:
@@ -60,8 +62,9 @@ class Groups:
         if images is None:
             raise ConfigurationError(
                 "this model does not say which images it learnt from, so nothing can be judged by its help",
-                got=f"an older model {config.get('name', '')}".strip(), remedy="train it again",
-            )  # fmt: skip
+                got=f"an older model {config.get('name', '')}".strip(),
+                remedy="train it again",
+            )
         return frozenset(self.group_of[name] for name in images if name in self.group_of)
 
 

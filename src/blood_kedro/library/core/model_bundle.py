@@ -95,9 +95,12 @@ def load_bundle(folder: Path) -> ModelBundle:
     found = sha256_of_file(path)
     if found != config[DIGEST]:
         raise UnsafeFileError(
-            "the weights of a model are other ones than its config.json was written for", where=str(path.absolute()),
-            got=f"SHA-256 {found}, {path.stat().st_size:,} bytes", expected=config[DIGEST], remedy=_REMEDY,
-        )  # fmt: skip
+            "the weights of a model are other ones than its config.json was written for",
+            where=str(path.absolute()),
+            got=f"SHA-256 {found}, {path.stat().st_size:,} bytes",
+            expected=config[DIGEST],
+            remedy=_REMEDY,
+        )
     weights = read_weights(path, _REMEDY)
     del config[DIGEST], config[CONFIG_DIGEST]  # of the files; what is saved next has others
     return ModelBundle(weights, config, read_record(place(folder, is_model=True)), folder)
@@ -158,6 +161,8 @@ def _digest_of(config: dict[str, Any]) -> str:
 
 def _names(value: object) -> bool:
     return (
-        isinstance(value, list) and bool(value) and all(isinstance(name, str) and name for name in value)
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(name, str) and name for name in value)
         and len(set(value)) == len(value)
-    )  # fmt: skip
+    )

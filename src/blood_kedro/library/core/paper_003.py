@@ -4,15 +4,28 @@ from __future__ import annotations
 
 # The eight classes (section 4.1), in the order of Table 4.
 EIGHT_SHAPES = (
-    "other", "burr_cell", "fragmented_rbc", "rounded_rbc", "ovalocyte", "teardrop", "three_overlapping_cells",
+    "other",
+    "burr_cell",
+    "fragmented_rbc",
+    "rounded_rbc",
+    "ovalocyte",
+    "teardrop",
+    "three_overlapping_cells",
     "two_overlapping_cells",
-)  # fmt: skip
+)
 
 # The nine of the data as published later (Elsafty et al., Scientific Data 11, 2024).
 NINE_SHAPES = (
-    "rounded_rbc", "ovalocyte", "borderline_ovalocyte", "teardrop", "burr_cell", "fragmented_rbc", "angled_rbc",
-    "two_overlapping_cells", "three_overlapping_cells",
-)  # fmt: skip
+    "rounded_rbc",
+    "ovalocyte",
+    "borderline_ovalocyte",
+    "teardrop",
+    "burr_cell",
+    "fragmented_rbc",
+    "angled_rbc",
+    "two_overlapping_cells",
+    "three_overlapping_cells",
+)
 
 # Nine to eight. Angled cells are what the paper calls false teardrops; a borderline ovalocyte is neither round nor oval
 # by the hematologists' own word, so the eight classes have no place for it.
@@ -24,9 +37,12 @@ NINE_TO_EIGHT: dict[str, str | None] = {
 
 # Shape to class of the taxonomy: what a shape says of the cell beyond its being a red one.
 SHAPE_TO_LABEL = {
-    "rounded_rbc": "normal_rbc", "ovalocyte": "ovalocyte", "teardrop": "teardrop", "burr_cell": "burr_cell",
+    "rounded_rbc": "normal_rbc",
+    "ovalocyte": "ovalocyte",
+    "teardrop": "teardrop",
+    "burr_cell": "burr_cell",
     "fragmented_rbc": "schistocyte",
-}  # fmt: skip
+}
 
 # Table 2: slides of each scanner, numbered from 1.
 SCANNER_OF_SLIDE = {

@@ -46,9 +46,10 @@ def on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) -> 
         from distributed import Client, as_completed
     except ImportError as error:
         raise ConfigurationError(
-            "a cluster is asked for, and distributed is not installed", where=address,
+            "a cluster is asked for, and distributed is not installed",
+            where=address,
             remedy="pip install 'blood-kedro[cluster]', or leave cluster empty",
-        ) from error  # fmt: skip
+        ) from error
     try:
         client = Client(address, timeout=CLUSTER_TIMEOUT)  # type: ignore[no-untyped-call]
     except OSError as error:

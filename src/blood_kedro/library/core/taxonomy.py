@@ -51,11 +51,31 @@ COARSE = ("rbc", "wbc", "platelet")
 
 # The 24 classes of paper 000, Table IV, in its order (left column, right column, failing classes).
 PAPER_000 = (
-    "lymphocyte", "neutrophil", "eosinophil", "erythroblast", "immature_granulocyte", "monocyte",
-    "segmented_neutrophil", "rbc", "platelet", "normal_rbc", "target_cell", "spherocyte", "macrocyte",
-    "elliptocyte", "sickle_cell", "schistocyte", "teardrop", "burr_cell", "ovalocyte", "basophil", "microcyte",
-    "hypochromia", "stomatocyte", "uncategorized",
-)  # fmt: skip
+    "lymphocyte",
+    "neutrophil",
+    "eosinophil",
+    "erythroblast",
+    "immature_granulocyte",
+    "monocyte",
+    "segmented_neutrophil",
+    "rbc",
+    "platelet",
+    "normal_rbc",
+    "target_cell",
+    "spherocyte",
+    "macrocyte",
+    "elliptocyte",
+    "sickle_cell",
+    "schistocyte",
+    "teardrop",
+    "burr_cell",
+    "ovalocyte",
+    "basophil",
+    "microcyte",
+    "hypochromia",
+    "stomatocyte",
+    "uncategorized",
+)
 
 # What the classes are called among the shapes of paper 003 (paper_003.py), where they have a counterpart there.
 SHAPE_OF_LABEL = {
@@ -69,25 +89,49 @@ SHAPE_OF_LABEL = {
 
 SOURCE_LABELS: dict[str, dict[str, str]] = {
     "bccd": {
-        "RBC": "rbc", "WBC": "wbc", "Platelets": "platelet",
+        "RBC": "rbc",
+        "WBC": "wbc",
+        "Platelets": "platelet",
         # where `wbc_types` of the source names them
-        "NEUTROPHIL": "neutrophil", "EOSINOPHIL": "eosinophil", "LYMPHOCYTE": "lymphocyte", "MONOCYTE": "monocyte",
+        "NEUTROPHIL": "neutrophil",
+        "EOSINOPHIL": "eosinophil",
+        "LYMPHOCYTE": "lymphocyte",
+        "MONOCYTE": "monocyte",
         "BASOPHIL": "basophil",
     },
     "chula": {
-        "0": "normal_rbc", "1": "macrocyte", "2": "microcyte", "3": "spherocyte", "4": "target_cell",
-        "5": "stomatocyte", "6": "ovalocyte", "7": "teardrop", "8": "burr_cell", "9": "schistocyte",
-        "10": "uncategorized", "11": "hypochromia", "12": "elliptocyte",
+        "0": "normal_rbc",
+        "1": "macrocyte",
+        "2": "microcyte",
+        "3": "spherocyte",
+        "4": "target_cell",
+        "5": "stomatocyte",
+        "6": "ovalocyte",
+        "7": "teardrop",
+        "8": "burr_cell",
+        "9": "schistocyte",
+        "10": "uncategorized",
+        "11": "hypochromia",
+        "12": "elliptocyte",
     },
     "pbc": {
-        "BA": "basophil", "BNE": "band_neutrophil", "EO": "eosinophil", "ERB": "erythroblast",
-        "IG": "immature_granulocyte", "LY": "lymphocyte", "MMY": "metamyelocyte", "MO": "monocyte",
-        "MY": "myelocyte", "NEUTROPHIL": "neutrophil", "PLATELET": "platelet", "PMY": "promyelocyte",
+        "BA": "basophil",
+        "BNE": "band_neutrophil",
+        "EO": "eosinophil",
+        "ERB": "erythroblast",
+        "IG": "immature_granulocyte",
+        "LY": "lymphocyte",
+        "MMY": "metamyelocyte",
+        "MO": "monocyte",
+        "MY": "myelocyte",
+        "NEUTROPHIL": "neutrophil",
+        "PLATELET": "platelet",
+        "PMY": "promyelocyte",
         "SNE": "segmented_neutrophil",
     },
     "sickle": {"sickle_cell": "sickle_cell"},
     "synthetic": {name: name for name in PARENT},
-}  # fmt: skip
+}
 
 # What each source labels wherever it shows, up to the ignore regions that standardization finds. PBC names the one cell
 # in the middle: its red cells and platelets are never labelled, other white cells hardly ever show (facts-data.md,
@@ -160,7 +204,8 @@ def mapped(labels: Mapping[str, str], label_raw: str, source: str, where: str = 
     """
     if label_raw not in labels:
         raise UnknownLabelError(
-            f"unknown label {label_raw!r} of source {source!r}", where=where,
+            f"unknown label {label_raw!r} of source {source!r}",
+            where=where,
             expected=f"one of {', '.join(labels) or 'none: labels of the source is empty'}",
-        )  # fmt: skip
+        )
     return labels[label_raw]

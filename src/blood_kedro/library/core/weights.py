@@ -34,9 +34,12 @@ def read_weights(path: Path, remedy: str = _AGAIN) -> dict[str, Tensor]:
     state = _state(path, remedy)
     if not isinstance(state, dict) or not state or not all(_is_weight(*item) for item in state.items()):
         raise DataContractError(
-            "a file of weights does not hold tensors by name", where=str(path.absolute()), got=_kind(state),
-            expected="a state dict: names of layers and their tensors of numbers", remedy=remedy,
-        )  # fmt: skip
+            "a file of weights does not hold tensors by name",
+            where=str(path.absolute()),
+            got=_kind(state),
+            expected="a state dict: names of layers and their tensors of numbers",
+            remedy=remedy,
+        )
     check_finite(state, str(path.absolute()), remedy)
     return state
 
@@ -56,9 +59,11 @@ def _regular_file(path: Path, remedy: str) -> None:
         ) from error
     if not stat.S_ISREG(found.st_mode) or not found.st_size:
         raise DataContractError(
-            "the file of weights is no file with content", where=str(path.absolute()),
-            got="an empty file" if stat.S_ISREG(found.st_mode) else "a folder, a pipe or a device", remedy=remedy,
-        )  # fmt: skip
+            "the file of weights is no file with content",
+            where=str(path.absolute()),
+            got="an empty file" if stat.S_ISREG(found.st_mode) else "a folder, a pipe or a device",
+            remedy=remedy,
+        )
 
 
 def check_finite(weights: Mapping[str, Tensor], where: str, remedy: str = _AGAIN) -> None:
@@ -70,9 +75,12 @@ def check_finite(weights: Mapping[str, Tensor], where: str, remedy: str = _AGAIN
     broken = [name for name, value in weights.items() if value.is_floating_point() and not _finite(value)]
     if broken:
         raise DataContractError(
-            "weights hold values that are no numbers", where=where,
-            got=f"{', '.join(broken[:3])} ({len(broken)} layers in all)", expected="finite values", remedy=remedy,
-        )  # fmt: skip
+            "weights hold values that are no numbers",
+            where=where,
+            got=f"{', '.join(broken[:3])} ({len(broken)} layers in all)",
+            expected="finite values",
+            remedy=remedy,
+        )
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str, remedy: str = _AGAIN) -> nn.Module:
@@ -90,10 +98,12 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str, remedy: 
     ]
     if wrong:
         raise DataContractError(
-            "weights do not fit the network that config.json describes", where=where,
+            "weights do not fit the network that config.json describes",
+            where=where,
             got=f"{'; '.join(wrong[:3])} ({len(wrong)} layers in all)",
-            expected="every layer once, in the shape that options and classes ask for", remedy=remedy,
-        )  # fmt: skip
+            expected="every layer once, in the shape that options and classes ask for",
+            remedy=remedy,
+        )
     check_finite(weights, where, remedy)
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()})
     return network.eval()
@@ -122,9 +132,12 @@ def _state(path: Path, remedy: str) -> Any:  # noqa: ANN401 - whatever a file ho
 
 def _damaged(path: Path, error: Exception, remedy: str) -> DataContractError:
     return DataContractError(
-        "the file of weights cannot be read", where=str(path.absolute()),
-        got=f"{type(error).__name__}: {_first_sentence(error)}", expected="a whole file of weights", remedy=remedy,
-    )  # fmt: skip
+        "the file of weights cannot be read",
+        where=str(path.absolute()),
+        got=f"{type(error).__name__}: {_first_sentence(error)}",
+        expected="a whole file of weights",
+        remedy=remedy,
+    )
 
 
 def _first_sentence(error: Exception) -> str:
@@ -135,12 +148,24 @@ def _first_sentence(error: Exception) -> str:
 def _is_weight(name: object, value: object) -> bool:
     import torch
 
-    known = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool,
-             torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}  # fmt: skip
+    known = {
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+        torch.bool,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+    }
     return (
-        isinstance(name, str) and isinstance(value, torch.Tensor)
-        and value.layout == torch.strided and value.dtype in known
-    )  # fmt: skip
+        isinstance(name, str)
+        and isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.dtype in known
+    )
 
 
 def _finite(value: Tensor) -> bool:

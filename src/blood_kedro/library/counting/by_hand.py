@@ -31,9 +31,11 @@ def count_accuracy(counts: pd.DataFrame, by_hand: Mapping[str, Mapping[Kind, int
     strangers = sorted(set(by_hand) - set(counts["smear"]))
     if strangers:
         raise ConfigurationError(
-            "a smear that was counted by hand is not there", where="sam_counting.inputs: counted_by_hand",
-            got=", ".join(strangers), expected=f"names of smears: {', '.join(map(str, counts['smear'][:8]))}",
-        )  # fmt: skip
+            "a smear that was counted by hand is not there",
+            where="sam_counting.inputs: counted_by_hand",
+            got=", ".join(strangers),
+            expected=f"names of smears: {', '.join(map(str, counts['smear'][:8]))}",
+        )
     rows = counts.set_index("smear")
     made: dict[str, dict[str, Any]] = {}
     for kind in sorted({kind for cells in by_hand.values() for kind in cells}):

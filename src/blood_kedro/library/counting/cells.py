@@ -30,9 +30,24 @@ from blood_kedro.library.counting.segment import Masks
 from blood_kedro.library.counting.tiles import Grid
 
 CELL_COLUMNS = [
-    "cell", "tile", "x_px", "y_px", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "area_px2", "solidity", "label",
-    "confidence", "at_border", "clump", "cells_in_clump", "counted", "diameter_um",
-]  # fmt: skip
+    "cell",
+    "tile",
+    "x_px",
+    "y_px",
+    "x_min_px",
+    "y_min_px",
+    "x_max_px",
+    "y_max_px",
+    "area_px2",
+    "solidity",
+    "label",
+    "confidence",
+    "at_border",
+    "clump",
+    "cells_in_clump",
+    "counted",
+    "diameter_um",
+]
 
 
 @dataclass(frozen=True)
@@ -134,9 +149,7 @@ def count_smear(name: str, grid: Grid, masks: Masks, kinds: list[Floats], option
     if len(grid.places) > 1:
         of = cells.loc[red, "tile"] if options.count_rule == "instances" else clumps["tile"].first()
         tiles = np.array([number_of[tile] for tile in of], np.int64)
-        found = count_interval(
-            counted[options.count_rule], tiles, len(grid.places), options.resamples, options.seed
-        )  # fmt: skip
+        found = count_interval(counted[options.count_rule], tiles, len(grid.places), options.resamples, options.seed)
         counts["rbc_interval_95"] = found.limits["count"]
     if options.px_per_um:
         mm2 = sum(_area(place.core_xyxy_px) for place in grid.places) / (options.px_per_um * 1000) ** 2
@@ -241,16 +254,22 @@ def _table(
         {
             "cell": np.arange(1, len(joined) + 1),
             "tile": [grid.places[k].name for k in first],
-            "x_px": centres[:, 0], "y_px": centres[:, 1],
-            "x_min_px": boxes[:, 0], "y_min_px": boxes[:, 1], "x_max_px": boxes[:, 2], "y_max_px": boxes[:, 3],
+            "x_px": centres[:, 0],
+            "y_px": centres[:, 1],
+            "x_min_px": boxes[:, 0],
+            "y_min_px": boxes[:, 1],
+            "x_max_px": boxes[:, 2],
+            "y_max_px": boxes[:, 3],
             "area_px2": total.astype(np.int64),
             "solidity": [solidity(each.mask) for each in joined],
             "label": np.array(KINDS, object)[p.argmax(axis=1)] if len(joined) else np.array([], object),
             "confidence": p.max(axis=1) if len(joined) else np.array([]),
-            "at_border": (boxes[:, 0] == 0) | (boxes[:, 1] == 0) | (boxes[:, 2] == grid.width_px)
+            "at_border": (boxes[:, 0] == 0)
+            | (boxes[:, 1] == 0)
+            | (boxes[:, 2] == grid.width_px)
             | (boxes[:, 3] == grid.height_px),
         }
-    )  # fmt: skip
+    )
 
 
 def _clumps(

@@ -108,6 +108,11 @@ def count_interval(
     """
     sums = np.bincount(tiles, counts, fields)
     return intervals(
-        lambda weights: weights @ sums[:, None], ("count",), fields, unit="tiles of the smear", resamples=resamples,
-        seed=seed, within={"count": (0.0, np.inf)},
-    )  # fmt: skip
+        lambda weights: weights @ sums[:, None],
+        ("count",),
+        fields,
+        unit="tiles of the smear",
+        resamples=resamples,
+        seed=seed,
+        within={"count": (0.0, np.inf)},
+    )

@@ -97,17 +97,27 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
             framed(rgb, scale, options.side_px),
             None,
             {
-                "cell_id": f"{options.name}/{part}/{name}", "source": options.source,
-                "image_id": f"{options.source}/{tile['tile']}", "group_id": f"{options.source}/{group}",
-                "slide": slide, "scanner": part, "label_raw": file.parts[-2], "label": kind,
-                "shape": None, "x_px": None, "y_px": None, "mask_origin": None,
+                "cell_id": f"{options.name}/{part}/{name}",
+                "source": options.source,
+                "image_id": f"{options.source}/{tile['tile']}",
+                "group_id": f"{options.source}/{group}",
+                "slide": slide,
+                "scanner": part,
+                "label_raw": file.parts[-2],
+                "label": kind,
+                "shape": None,
+                "x_px": None,
+                "y_px": None,
+                "mask_origin": None,
             },
-        )  # fmt: skip
+        )
     if not count:
         raise SourceNotFoundError(
-            "no cutouts", where=str(folder.absolute()), expected="<train|val|test>/<RBC|WBC>/<tile>_<mask>.png",
+            "no cutouts",
+            where=str(folder.absolute()),
+            expected="<train|val|test>/<RBC|WBC>/<tile>_<mask>.png",
             remedy="put compiled_dataset of the authors there, or disable this entry of sam_counting.cutouts",
-        )  # fmt: skip
+        )
 
 
 def _published_group(slide: str, column: int, row: int) -> str:
@@ -191,11 +201,19 @@ class _Image:
             times[own] += 1
             x, y = each.centre_xy_px
             facts = {
-                "cell_id": own if times[own] == 1 else f"{own}+{times[own]}", "source": image["source"],
-                "image_id": name, **self.groups.facts(name), "slide": None, "scanner": None,
-                "label_raw": str(row["label_raw"]), "label": str(row["kind"]), "shape": None, "x_px": x, "y_px": y,
+                "cell_id": own if times[own] == 1 else f"{own}+{times[own]}",
+                "source": image["source"],
+                "image_id": name,
+                **self.groups.facts(name),
+                "slide": None,
+                "scanner": None,
+                "label_raw": str(row["label_raw"]),
+                "label": str(row["kind"]),
+                "shape": None,
+                "x_px": x,
+                "y_px": y,
                 "mask_origin": None,
-            }  # fmt: skip
+            }
             cells.append(Cell(cutout(rgb, each, scale, self.options.side_px), None, facts))
         return cells, None
 

@@ -93,11 +93,20 @@ class _Tile:
         mask = cv2.resize(inside[part].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
         slide = tile.rpartition("_")[0].rpartition("_")[0] or "HS1"
         facts: dict[str, object] = {
-            "cell_id": f"fields/{tile}#{x}_{y}", "source": "ojaghi", "image_id": f"ojaghi/{tile}",
-            "group_id": f"ojaghi/{slide}", "tile_group": f"ojaghi/{self.groups[tile]}", "slide": slide,
-            "scanner": None, "label_raw": "field", "label": "rbc", "shape": None, "x_px": x + self.crop_px / 2,
-            "y_px": y + self.crop_px / 2, "mask_origin": "sam",
-        }  # fmt: skip
+            "cell_id": f"fields/{tile}#{x}_{y}",
+            "source": "ojaghi",
+            "image_id": f"ojaghi/{tile}",
+            "group_id": f"ojaghi/{slide}",
+            "tile_group": f"ojaghi/{self.groups[tile]}",
+            "slide": slide,
+            "scanner": None,
+            "label_raw": "field",
+            "label": "rbc",
+            "shape": None,
+            "x_px": x + self.crop_px / 2,
+            "y_px": y + self.crop_px / 2,
+            "mask_origin": "sam",
+        }
         return Cell(np.asarray(shown, np.uint8), np.asarray(mask, np.bool_), facts)
 
 

@@ -40,9 +40,11 @@ def held_out(index: pd.DataFrame, groups: Groups, models: Sequence[Mapping[str, 
     kept = [name for name in index["image_id"] if groups.facts(str(name))["group_id"] not in learnt]
     if not kept:
         raise ConfigurationError(
-            "no image is left to judge the count by: its models learnt from all of them", where=where,
-            got=f"{len(index)} images", remedy="train the classifier with split: group, or on other sources",
-        )  # fmt: skip
+            "no image is left to judge the count by: its models learnt from all of them",
+            where=where,
+            got=f"{len(index)} images",
+            remedy="train the classifier with split: group, or on other sources",
+        )
     paths = index.set_index("image_id")["path"].loc[kept]
     parts = Counter(str(groups.facts(str(name))["part"]) for name in kept)
     facts = {"images": len(kept), "left_out": len(index) - len(kept), "parts": dict(sorted(parts.items()))}

@@ -99,23 +99,30 @@ def train_kinds(
     table_3 = _predictions_by_part(models[0].network, pixels, labels, dealt[0], models[0].trained_on, options)
     said = pd.concat(answers, ignore_index=True)
     metrics = {
-        **_measured(said, options), "splits": len(dealt), "best": best, "parts": table_3,
+        **_measured(said, options),
+        "splits": len(dealt),
+        "best": best,
+        "parts": table_3,
         "missing_from_parts": _missing(table, dealt, options),
-        "cutouts": table["label"].value_counts().to_dict(), "search_space": options.search.model_dump(mode="json"),
+        "cutouts": table["label"].value_counts().to_dict(),
+        "search_space": options.search.model_dump(mode="json"),
         "weights_origin": "random weights" if start is None else f"fine-tuned from {start.config['name']}",
         "data_fingerprint": table_fingerprint(table),
-    }  # fmt: skip
+    }
     config = {
-        "name": options.name, "kinds": list(options.kinds), "side_px": int(pixels.shape[1]),
+        "name": options.name,
+        "kinds": list(options.kinds),
+        "side_px": int(pixels.shape[1]),
         "cutout_cell_px": made_with.cutout_cell_px,
         "normalised": made_with.normalise and made_with.reader == "segmented",
         "classifier": options.model_dump(mode="json"),
-        "weights_origin": metrics["weights_origin"], "data_fingerprint": metrics["data_fingerprint"],
+        "weights_origin": metrics["weights_origin"],
+        "data_fingerprint": metrics["data_fingerprint"],
         "learnt_from": all_learnt_from(
             table["image_id"].iloc[np.concatenate([dealt[0].train, dealt[0].val])],
             None if start is None else start.config,
         ),
-    }  # fmt: skip
+    }
     model = ModelBundle(models[0].network.state_dict(), config)
     return Study(model, said, tried, pd.concat(histories, ignore_index=True), none_for_nan(metrics))
 
@@ -137,17 +144,21 @@ def _gathered(cutouts: Sequence[Cells], options: KindClassifier) -> tuple[pd.Dat
     sides = {cells.side_px for cells in cutouts}
     if len(sides) != 1:
         raise ConfigurationError(
-            "sets of cutouts differ in size", where=f"classifier {options.name}: cutouts", got=str(sorted(sides)),
+            "sets of cutouts differ in size",
+            where=f"classifier {options.name}: cutouts",
+            got=str(sorted(sides)),
             remedy="give them one side_px under sam_counting.cutouts",
-        )  # fmt: skip
+        )
     kept = [cells.table["label"].isin(options.kinds).to_numpy() for cells in cutouts]
     table = pd.concat([cells.table[mine] for cells, mine in zip(cutouts, kept, strict=True)], ignore_index=True)
     few = [kind for kind in options.kinds if (table["label"] == kind).sum() < 3]
     if few:
         raise ConfigurationError(
-            f"fewer than 3 cutouts of {', '.join(few)}", where=f"classifier {options.name}",
-            got=str(table["label"].value_counts().to_dict()), remedy="add cutouts, or leave the kind out of kinds",
-        )  # fmt: skip
+            f"fewer than 3 cutouts of {', '.join(few)}",
+            where=f"classifier {options.name}",
+            got=str(table["label"].value_counts().to_dict()),
+            remedy="add cutouts, or leave the kind out of kinds",
+        )
     return table, np.concatenate([np.asarray(c.crops)[mine] for c, mine in zip(cutouts, kept, strict=True)])
 
 
@@ -183,9 +194,11 @@ def _by_part(part: npt.NDArray[np.object_], options: KindClassifier, remedy: str
     made = Split(*(np.flatnonzero(part == name) for name in SPLITS))
     if not all(map(len, (made.train, made.val, made.test))):
         raise ConfigurationError(
-            f"split {options.split} needs the parts train, val and test", where=f"classifier {options.name}: split",
-            got=str(sorted(map(str, set(part)))), remedy=f"{remedy}, or choose another split",
-        )  # fmt: skip
+            f"split {options.split} needs the parts train, val and test",
+            where=f"classifier {options.name}: split",
+            got=str(sorted(map(str, set(part)))),
+            remedy=f"{remedy}, or choose another split",
+        )
     return made
 
 
@@ -250,10 +263,16 @@ def _train(
         update={"batch_size": values["batch_size"], "epochs": values["epochs"], "lr": values["lr"]}
     )
     made = fit_supervised(
-        network, _Loss(len(options.kinds)), CropData(own, np.arange(len(own)), own_labels, seed),
-        CropData(pixels, split.val, labels, seed), settings, seed=seed, identity=[*identity, values],
-        work_folder=work_folder, on_epoch=log,
-    )  # fmt: skip
+        network,
+        _Loss(len(options.kinds)),
+        CropData(own, np.arange(len(own)), own_labels, seed),
+        CropData(pixels, split.val, labels, seed),
+        settings,
+        seed=seed,
+        identity=[*identity, values],
+        work_folder=work_folder,
+        on_epoch=log,
+    )
     counts = np.bincount(own_labels, minlength=len(options.kinds))
     trained_on = {kind: int(n) for kind, n in zip(map(str, options.kinds), counts, strict=True)}
     return _Trained(network.eval(), made.history, made.history[made.best_epoch - 1]["val_loss"], trained_on)
@@ -270,9 +289,11 @@ def fine_tuned_from(network: nn.Module, start: ModelBundle, options: KindClassif
     last = next(reversed(own)).split(".")[0]
     if any(name not in fitting and not name.startswith(f"{last}.") for name in own):
         raise ConfigurationError(
-            "weights to fine-tune do not fit", where=f"classifier {options.name}: start_from {options.start_from}",
-            got=f"cutouts of {start.config['side_px']} px there", remedy="give both one side_px",
-        )  # fmt: skip
+            "weights to fine-tune do not fit",
+            where=f"classifier {options.name}: start_from {options.start_from}",
+            got=f"cutouts of {start.config['side_px']} px there",
+            remedy="give both one side_px",
+        )
     network.load_state_dict(fitting, strict=False)
 
 
@@ -343,11 +364,16 @@ def _measured(answers: pd.DataFrame, options: KindClassifier) -> dict[str, Any]:
     groups = answers["group_id"].to_numpy(object)
     answer = RunAnswers(truth, found.argmax(axis=1).astype(np.int64), groups)
     made = group_intervals(
-        [answer], len(options.kinds), unit="tiles, or images that show the same field", resamples=options.resamples,
+        [answer],
+        len(options.kinds),
+        unit="tiles, or images that show the same field",
+        resamples=options.resamples,
         seed=options.seed,
-    )  # fmt: skip
+    )
     return {
-        **classification_measures(truth, found, options.kinds), "interval_95": made.limits,
+        **classification_measures(truth, found, options.kinds),
+        "interval_95": made.limits,
         "interval_basis": made.basis,
-        "test_cutouts": len(answers), "test_groups": int(answers["group_id"].nunique()),
-    }  # fmt: skip
+        "test_cutouts": len(answers),
+        "test_groups": int(answers["group_id"].nunique()),
+    }

@@ -113,9 +113,13 @@ def build_network(kinds: int, side_px: int, dropout: float) -> nn.Module:
     for before, after in ((3, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(
-        *layers, nn.Flatten(), nn.Linear(128 * (side_px // 8) ** 2, 512), nn.ReLU(), nn.Dropout(dropout),
+        *layers,
+        nn.Flatten(),
+        nn.Linear(128 * (side_px // 8) ** 2, 512),
+        nn.ReLU(),
+        nn.Dropout(dropout),
         nn.Linear(512, 1 if kinds == 2 else kinds),
-    )  # fmt: skip
+    )
 
 
 def load_network(bundle: ModelBundle) -> nn.Module:

@@ -58,8 +58,10 @@ def write_masks(folder: Path, name: str, counted: Counted) -> None:
 def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
     label = str(row["label"])
     measurements = {
-        "area px^2": int(row["area_px2"]), "cells in clump": int(row["cells_in_clump"]), "counted": int(row["counted"])
-    }  # fmt: skip
+        "area px^2": int(row["area_px2"]),
+        "cells in clump": int(row["cells_in_clump"]),
+        "counted": int(row["counted"]),
+    }
     return {
         "type": "Feature",
         "id": str(row["cell"]),

@@ -68,7 +68,7 @@ class Piece:
 
 def piece(
     mask: BoolMask, left: int = 0, top: int = 0, score: float = float("nan"), kind: str | None = None
-) -> Piece | None:  # fmt: skip
+) -> Piece | None:
     """A mask in a frame as a piece, cut to its box; None if it is empty.
 
     Args:

@@ -59,9 +59,11 @@ def with_reference(
     stems = index["path"].map(lambda path: Path(str(path)).stem)
     if stems.duplicated().any():
         raise ConfigurationError(
-            "images of a source that is counted need different names", where="sam_counting.inputs: source",
-            got=str(stems[stems.duplicated()].iloc[0]), remedy="give path: the folder, without a reference",
-        )  # fmt: skip
+            "images of a source that is counted need different names",
+            where="sam_counting.inputs: source",
+            got=str(stems[stems.duplicated()].iloc[0]),
+            remedy="give path: the folder, without a reference",
+        )
     names = {Path(str(row["path"])).stem: str(row["image_id"]) for row in records(index)}
     by_image = dict(tuple(annotations.assign(kind=annotations["label"].map(coarse)).groupby("image_id")))
     rows = []
@@ -115,17 +117,25 @@ def _error(counted: pd.Series, labelled: pd.Series, groups: pd.Series, resamples
     numbers, count = numbered(groups)
     sums = sums_by_group([difference, theirs], numbers, count)
     of_sum = intervals(
-        lambda weights: 100 * ratio((weights @ sums)[:, :1], (weights @ sums)[:, 1:]), ("sum_error_percent",), count,
-        unit=IMAGES, resamples=resamples, seed=seed, within={"sum_error_percent": (-100.0, np.inf)},
-    )  # fmt: skip
+        lambda weights: 100 * ratio((weights @ sums)[:, :1], (weights @ sums)[:, 1:]),
+        ("sum_error_percent",),
+        count,
+        unit=IMAGES,
+        resamples=resamples,
+        seed=seed,
+        within={"sum_error_percent": (-100.0, np.inf)},
+    )
     return {
-        "counted": float(ours.sum()), "labelled": total, "images": len(ours),
+        "counted": float(ours.sum()),
+        "labelled": total,
+        "images": len(ours),
         "labelled_per_image": [float(theirs.min()), float(theirs.max())],
-        "mean_absolute_error": float(np.abs(difference).mean()), "bias": float(difference.mean()),
+        "mean_absolute_error": float(np.abs(difference).mean()),
+        "bias": float(difference.mean()),
         "sum_error_percent": 100 * float(difference.sum()) / total if total else None,
         "interval_95": of_images.limits | of_sum.limits,
         "interval_basis": of_images.basis,
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)
@@ -163,20 +173,24 @@ def _agreement(smear: Smear, masks: Masks, folder: Precomputed, options: SmearIn
         return np.asarray(2 * drawn[:, :-1] / np.maximum(drawn[:, -1:], 1), np.float64)
 
     unit = "tiles of one smear"
-    made = intervals(
-        statistic, names, len(tiles), unit=unit, resamples=options.resamples, seed=options.seed
-    )  # fmt: skip
+    made = intervals(statistic, names, len(tiles), unit=unit, resamples=options.resamples, seed=options.seed)
     difference = sizes[:, 0] - sizes[:, 1]
     by_tile = mean_error_intervals(difference, np.arange(len(tiles)), options.resamples, options.seed, unit)
     counts = [_instances(smear, [getattr(tile, side) for tile in tiles]) for side in ("found", "known")]
     return {
-        "tiles": len(tiles), **dict(zip(names, statistic(np.ones((1, len(tiles))))[0].tolist(), strict=True)),
-        **{f"{name}_interval_95": limits for name, limits in made.limits.items()}, "interval_basis": made.basis,
-        "found": int(sizes[:, 0].sum()), "reference": int(sizes[:, 1].sum()), "count": counts[0],
-        "reference_count": counts[1], "count_error_percent": 100 * (counts[0] - counts[1]) / max(counts[1], 1),
-        "mean_absolute_error": float(np.abs(difference).mean()), "bias": float(difference.mean()),
+        "tiles": len(tiles),
+        **dict(zip(names, statistic(np.ones((1, len(tiles))))[0].tolist(), strict=True)),
+        **{f"{name}_interval_95": limits for name, limits in made.limits.items()},
+        "interval_basis": made.basis,
+        "found": int(sizes[:, 0].sum()),
+        "reference": int(sizes[:, 1].sum()),
+        "count": counts[0],
+        "reference_count": counts[1],
+        "count_error_percent": 100 * (counts[0] - counts[1]) / max(counts[1], 1),
+        "mean_absolute_error": float(np.abs(difference).mean()),
+        "bias": float(difference.mean()),
         "mean_absolute_error_interval_95": by_tile.limits["mean_absolute_error"],
-    }  # fmt: skip
+    }
 
 
 def _tile(smear: Smear, k: int, found: list[Piece], folder: Precomputed, options: SmearInput) -> _Reference:

@@ -54,9 +54,11 @@ def _edges(part: BoolMask) -> dict[_Point, list[_Point]]:
     wide = np.pad(part, 1)
     inside = wide[1:-1, 1:-1]
     sides = (  # the pixel beside, where the side starts in the pixel, and its direction
-        (wide[:-2, 1:-1], (0, 0), (1, 0)), (wide[1:-1, 2:], (1, 0), (0, 1)),
-        (wide[2:, 1:-1], (1, 1), (-1, 0)), (wide[1:-1, :-2], (0, 1), (0, -1)),
-    )  # fmt: skip
+        (wide[:-2, 1:-1], (0, 0), (1, 0)),
+        (wide[1:-1, 2:], (1, 0), (0, 1)),
+        (wide[2:, 1:-1], (1, 1), (-1, 0)),
+        (wide[1:-1, :-2], (0, 1), (0, -1)),
+    )
     edges: dict[_Point, list[_Point]] = {}
     for beside, (right, down), direction in sides:
         for y, x in np.argwhere(inside & ~beside).tolist():

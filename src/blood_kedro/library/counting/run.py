@@ -94,10 +94,13 @@ def count_all(
     megapixels = float((table["width_px"].astype(np.float64) * table["height_px"]).sum() / 1e6)
     seconds = time.perf_counter() - start
     totals = {
-        "smears": len(table), **{kind: int(table[kind].sum()) for kind in KINDS},
-        "unfit_smears": int((~table["fit_for_counting"].astype(bool)).sum()), "megapixels": megapixels,
-        "seconds": seconds, "megapixels_per_second": megapixels / seconds,
-    }  # fmt: skip
+        "smears": len(table),
+        **{kind: int(table[kind].sum()) for kind in KINDS},
+        "unfit_smears": int((~table["fit_for_counting"].astype(bool)).sum()),
+        "megapixels": megapixels,
+        "seconds": seconds,
+        "megapixels_per_second": megapixels / seconds,
+    }
     return Run(table, pd.concat(cells, ignore_index=True), pd.concat(fields, ignore_index=True), totals, kept, first)
 
 

@@ -41,11 +41,13 @@ class SamSegmenter:
             self.processor: Any = SamProcessor.from_pretrained(options.checkpoint, local_files_only=local)
         except Exception as error:  # transformers and safetensors raise many kinds for files that are cut or foreign
             raise WeightsNotFoundError(
-                "there is no SAM checkpoint", where=options.checkpoint, got=f"{type(error).__name__}: {error}"[:300],
+                "there is no SAM checkpoint",
+                where=options.checkpoint,
+                got=f"{type(error).__name__}: {error}"[:300],
                 expected="a folder with config.json, model.safetensors and preprocessor_config.json",
                 remedy="set sam.checkpoint to such a folder, or sam.download: true where the hub can be reached (2.6 GB"
                 " for facebook/sam-vit-huge), or choose segmenter: watershed, unet or precomputed, which need none",
-            ) from error  # fmt: skip
+            ) from error
         check_finite(model.state_dict(), options.checkpoint, "fetch the checkpoint again (sam.checkpoint)")
         self.model: Any = model.to(self.device).eval()
 

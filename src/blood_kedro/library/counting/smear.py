@@ -73,11 +73,12 @@ def open_smears(
     if not smears:
         said = rejects.reasons()
         raise SourceNotFoundError(
-            "no image to count", where=", ".join(str(p.absolute()) for p in paths[:3]),
+            "no image to count",
+            where=", ".join(str(p.absolute()) for p in paths[:3]),
             got="; ".join(filter(None, ["no readable image" if any(map(_is_there, paths)) else "no such path", said])),
             expected=f"an image, or a folder of images ({', '.join(sorted(SUFFIXES))})",
             remedy="correct sam_counting.input (or the path of the entry under sam_counting.inputs)",
-        )  # fmt: skip
+        )
     return smears
 
 

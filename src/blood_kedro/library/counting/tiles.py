@@ -72,9 +72,10 @@ def cut_into_tiles(width_px: int, height_px: int, tile_px: int, overlap_px: int 
     """
     if tile_px < 16 or not 0 <= overlap_px <= tile_px // 2:
         raise ConfigurationError(
-            "tiles need a side of 16 px, and may overlap by half of it", where="sam_counting.tiles",
+            "tiles need a side of 16 px, and may overlap by half of it",
+            where="sam_counting.tiles",
             got=f"tile_px {tile_px}, overlap_px {overlap_px}",
-        )  # fmt: skip
+        )
     places = []
     for row, top in enumerate(range(0, height_px, tile_px)):
         for column, left in enumerate(range(0, width_px, tile_px)):
@@ -143,10 +144,11 @@ def grids(tiles: Mapping[str, RgbImage]) -> list[Grid]:
     for smear, cells in smears.items():
         if len(cells) < _LEAST_FILLED * _places(cells):
             raise BadInputError(
-                "these are hardly the tiles of a grid", where=next(iter(cells.values())),
+                "these are hardly the tiles of a grid",
+                where=next(iter(cells.values())),
                 got=f"{len(cells)} of the {_places(cells):,} places of {smear or 'the grid'}",
                 remedy="name tiles by column and row, or count them as single pictures: layout pictures",
-            )  # fmt: skip
+            )
     return [_grid(smear, cells, tiles) for smear, cells in smears.items()]
 
 

@@ -53,9 +53,9 @@ def failures_figure(coco: dict[str, Any], results: list[dict[str, Any]], images:
 
 def curves_figure(metrics: dict[str, Any], columns: int = 6) -> Figure:
     """Precision over recall at IoU 0.5: one small panel for each class, the coarse classes first."""
-    panels = [
-        (f"all {name}", metrics["coarse"], name) for name in metrics["coarse"]["precision_recall"]
-    ] + [(name, metrics, name) for name in metrics["precision_recall"]]  # fmt: skip
+    panels = [(f"all {name}", metrics["coarse"], name) for name in metrics["coarse"]["precision_recall"]] + [
+        (name, metrics, name) for name in metrics["precision_recall"]
+    ]
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(2.1 * columns, 2.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -102,9 +102,11 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
             widest = int(covered.argmax())
             if covered[widest] >= 2:
                 merged[image_id] = (
-                    -int(covered[widest]), image_id, found[image_id][widest]["bbox"],
+                    -int(covered[widest]),
+                    image_id,
+                    found[image_id][widest]["bbox"],
                     f"{covered[widest]} cells in one box",
-                )  # fmt: skip
+                )
     return [case[1:] for case in sorted(missed.values())], [case[1:] for case in sorted(merged.values())]
 
 

@@ -194,9 +194,11 @@ def without_source(coco: dict[str, Any], source: str | None) -> dict[str, Any]:
     kept = [image for image in coco["images"] if image["source"] != source]
     if len(kept) == len(coco["images"]):
         raise ConfigurationError(
-            "the source to leave out has no image", where="regimen: leave_out", got=source,
+            "the source to leave out has no image",
+            where="regimen: leave_out",
+            got=source,
             expected=", ".join(sorted({image["source"] for image in coco["images"]})),
-        )  # fmt: skip
+        )
     numbers = {image["id"] for image in kept}
     return {**coco, "images": kept, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
 

@@ -116,14 +116,18 @@ def _bundle(initialization: Initialization, pretrained: ModelBundle | None) -> t
 def _coco(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
     if options.backbone not in _ON_COCO:
         raise ConfigurationError(
-            "COCO weights do not exist for this backbone", where="network.backbone", got=options.backbone,
+            "COCO weights do not exist for this backbone",
+            where="network.backbone",
+            got=options.backbone,
             expected=", ".join(_ON_COCO),
-        )  # fmt: skip
+        )
     if options.norm == "group":
         raise ConfigurationError(
-            "COCO weights were trained with batch norm", where="network.norm", got="group",
+            "COCO weights were trained with batch norm",
+            where="network.norm",
+            got="group",
             expected="frozen_batch or batch",
-        )  # fmt: skip
+        )
     if initialization.path:
         return file_weights(Path(initialization.path)), f"COCO weights from file {Path(initialization.path).name}"
     weights = _coco_weights(options.backbone)
@@ -146,9 +150,11 @@ def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[st
 
     if options.norm == "group":
         raise ConfigurationError(
-            "ImageNet weights were trained with batch norm", where="network.norm", got="group",
+            "ImageNet weights were trained with batch norm",
+            where="network.norm",
+            got="group",
             expected="frozen_batch or batch",
-        )  # fmt: skip
+        )
     if initialization.path:
         weights, origin = file_weights(Path(initialization.path)), f"file {Path(initialization.path).name}"
     elif options.backbone == "efficientnet_lite0_fpn":

@@ -77,10 +77,16 @@ def train_pack(
         write_atomically(out / "history.csv", lambda path: table.to_csv(path, index=False))
 
     trained = fit(
-        regimen, packed.coco["train"], packed.coco["val"], packed.images, out / ".work",
-        pretrained=packed.pretrained, cutouts=packed.cutouts, on_epoch=keep if first else lambda _: None,
+        regimen,
+        packed.coco["train"],
+        packed.coco["val"],
+        packed.images,
+        out / ".work",
+        pretrained=packed.pretrained,
+        cutouts=packed.cutouts,
+        on_epoch=keep if first else lambda _: None,
         seconds=seconds,
-    )  # fmt: skip
+    )
     if not trained.finished or not first:
         return trained.finished
     speed = {}
@@ -137,9 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         finished = train_pack(
-            chosen.pack, chosen.regimen, chosen.out, changes=dict(map(_change, chosen.set)),
-            seconds=None if chosen.minutes is None else 60 * chosen.minutes, splits=chosen.predict,
-        )  # fmt: skip
+            chosen.pack,
+            chosen.regimen,
+            chosen.out,
+            changes=dict(map(_change, chosen.set)),
+            seconds=None if chosen.minutes is None else 60 * chosen.minutes,
+            splits=chosen.predict,
+        )
     except BloodKedroError as error:
         parser.exit(2, f"{error}\n")
     return 0 if finished else UNFINISHED

@@ -45,18 +45,29 @@ def fit_in_processes(
     """
     if regimen.num_nodes > 1:
         raise ConfigurationError(
-            "several machines cannot be started from here", where=f"regimen {regimen.name}: num_nodes",
-            got=str(regimen.num_nodes), expected="1",
+            "several machines cannot be started from here",
+            where=f"regimen {regimen.name}: num_nodes",
+            got=str(regimen.num_nodes),
+            expected="1",
             remedy="make pack, scripts/train_detector.py under torchrun on each machine, then trained_in "
             "(docs/regimens.md)",
-        )  # fmt: skip
+        )
     pack, out = work_folder / "pack", work_folder / "out"
     pack_data(pack, {"train": train, "val": val}, images, copy=False)
     pack_regimen(pack, regimen, pretrained, cutouts)
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={regimen.devices}",
-        "-m", "blood_kedro.library.detection.job", str(pack), regimen.name, str(out), "--predict",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={regimen.devices}",
+        "-m",
+        "blood_kedro.library.detection.job",
+        str(pack),
+        regimen.name,
+        str(out),
+        "--predict",
+    ]
     told = 0
     with subprocess.Popen(command) as process:  # noqa: S603
         try:

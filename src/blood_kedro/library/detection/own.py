@@ -104,13 +104,21 @@ def look_at(
             rows.append([name, cell, label, score, *box, *more])
         kinds = [coarse(label) for label in seen.labels]
         counts.append(
-            {"image": name, "width_px": pixels.shape[1], "height_px": pixels.shape[0],
-             **{kind: kinds.count(kind) for kind in COARSE}, **seen.facts}
-        )  # fmt: skip
+            {
+                "image": name,
+                "width_px": pixels.shape[1],
+                "height_px": pixels.shape[0],
+                **{kind: kinds.count(kind) for kind in COARSE},
+                **seen.facts,
+            }
+        )
         files[name], given[name] = ready.file, file.name
     if not files:
         raise SourceNotFoundError(
-            "no image to look at", where=", ".join(str(path.absolute()) for path in paths[:3]), got=rejects.reasons(),
-            expected="an image, or a folder of images", remedy="correct detection.input",
-        )  # fmt: skip
+            "no image to look at",
+            where=", ".join(str(path.absolute()) for path in paths[:3]),
+            got=rejects.reasons(),
+            expected="an image, or a folder of images",
+            remedy="correct detection.input",
+        )
     return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)

@@ -82,11 +82,12 @@ def read_pack(folder: Path, name: str) -> Packed:
     missing = [path for path in needed if not path.exists()]
     if missing:
         raise DataContractError(
-            f"no regimen {name!r} in this pack", where=str(folder.absolute()),
+            f"no regimen {name!r} in this pack",
+            where=str(folder.absolute()),
             got=f"no {missing[0].relative_to(folder)}",
             expected=", ".join(sorted(path.parent.name for path in folder.glob("*/regimen.json"))) or "a pack",
             remedy="make pack REGIMENS=<names> in the project, and copy the folder whole",
-        )  # fmt: skip
+        )
     coco = {
         split: json.loads((folder / f"coco_{split}.json").read_text())
         for split in SPLITS

@@ -164,9 +164,14 @@ class PartialHeads(RoIHeads):  # type: ignore[misc]
         logits, deltas = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
         right = torch.cat([self._right(label, target) for label, target in zip(labels, targets, strict=True)])
         losses = partial_label_loss(
-            logits, deltas, torch.cat(labels), right, torch.cat(regression_targets),
-            self.losses.class_weights.to(logits.device), self.losses.focus,
-        )  # fmt: skip
+            logits,
+            deltas,
+            torch.cat(labels),
+            right,
+            torch.cat(regression_targets),
+            self.losses.class_weights.to(logits.device),
+            self.losses.focus,
+        )
         return [], dict(zip(("loss_classifier", "loss_box_reg"), losses, strict=True))
 
     def _right(self, labels: Tensor, target: Target) -> Tensor:
@@ -219,20 +224,35 @@ def with_losses(network: FasterRCNN, losses: Losses) -> FasterRCNN:
     """The same network, changed in place to be taught by `losses`; the names of its weights stay the same."""
     old, heads = network.rpn, network.roi_heads
     network.transform = RegionTransform(
-        network.transform.min_size, network.transform.max_size, network.transform.image_mean,
+        network.transform.min_size,
+        network.transform.max_size,
+        network.transform.image_mean,
         network.transform.image_std,
-    )  # fmt: skip
+    )
     network.rpn = PartialRPN(
-        old.anchor_generator, old.head, old.proposal_matcher.high_threshold, old.proposal_matcher.low_threshold,
-        old.fg_bg_sampler.batch_size_per_image, old.fg_bg_sampler.positive_fraction,
+        old.anchor_generator,
+        old.head,
+        old.proposal_matcher.high_threshold,
+        old.proposal_matcher.low_threshold,
+        old.fg_bg_sampler.batch_size_per_image,
+        old.fg_bg_sampler.positive_fraction,
         {"training": old._pre_nms_top_n["training"], "testing": old._pre_nms_top_n["testing"]},
         {"training": old._post_nms_top_n["training"], "testing": old._post_nms_top_n["testing"]},
-        old.nms_thresh, old.score_thresh,
-    )  # fmt: skip
+        old.nms_thresh,
+        old.score_thresh,
+    )
     network.roi_heads = PartialHeads(
-        heads.box_roi_pool, heads.box_head, heads.box_predictor, heads.proposal_matcher.high_threshold,
-        heads.proposal_matcher.low_threshold, heads.fg_bg_sampler.batch_size_per_image,
-        heads.fg_bg_sampler.positive_fraction, None, heads.score_thresh, heads.nms_thresh, heads.detections_per_img,
-    )  # fmt: skip
+        heads.box_roi_pool,
+        heads.box_head,
+        heads.box_predictor,
+        heads.proposal_matcher.high_threshold,
+        heads.proposal_matcher.low_threshold,
+        heads.fg_bg_sampler.batch_size_per_image,
+        heads.fg_bg_sampler.positive_fraction,
+        None,
+        heads.score_thresh,
+        heads.nms_thresh,
+        heads.detections_per_img,
+    )
     network.rpn.use_regions, network.roi_heads.losses = losses.use_regions, losses
     return network

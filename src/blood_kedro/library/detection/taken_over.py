@@ -31,25 +31,31 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
     job = folder / "job.json"
     if not job.is_file():
         raise DataContractError(
-            "no finished training in this folder", where=str(folder.absolute()), got="no job.json",
+            "no finished training in this folder",
+            where=str(folder.absolute()),
+            got="no job.json",
             remedy="correct trained_in, or run scripts/train_detector.py again: it goes on where it stopped",
-        )  # fmt: skip
+        )
     config, history = _told(folder, job)
     here, there = identity_of(regimen), identity_of(config["regimen"])
     other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if other:
         raise DataContractError(
-            f"regimen {regimen.name} was trained with other options than are configured", where=str(folder.absolute()),
+            f"regimen {regimen.name} was trained with other options than are configured",
+            where=str(folder.absolute()),
             got=", ".join(f"{name} {there.get(name)}" for name in other),
             expected=", ".join(f"{name} {here.get(name)}" for name in other),
             remedy="configure what was trained, or train what is configured",
-        )  # fmt: skip
+        )
     data = fingerprint([without_source(train, regimen.leave_out), val])
     if config["data_fingerprint"] != data:
         raise DataContractError(
-            "this training saw other data than the unified corpus holds now", where=str(folder.absolute()),
-            got=config["data_fingerprint"], expected=data, remedy="pack the data again (make pack) and train again",
-        )  # fmt: skip
+            "this training saw other data than the unified corpus holds now",
+            where=str(folder.absolute()),
+            got=config["data_fingerprint"],
+            expected=data,
+            remedy="pack the data again (make pack) and train again",
+        )
     weights = read_weights(folder / "weights.pt", _AGAIN)
     made = Fit(ModelBundle(weights, config, folder=folder), history)
     rebuilt(made.bundle, network_of)  # weights that do not fit are better found here than by whoever predicts
@@ -70,10 +76,12 @@ def _told(folder: Path, job: Path) -> tuple[dict[str, Any], list[dict[str, float
         return config, [{str(name): float(value) for name, value in row.items()} for row in table.to_dict("records")]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataContractError(
-            "what a training says of itself is missing or damaged", where=str(folder.absolute()),
-            got=f"{type(error).__name__}: {str(error)[:200]}", expected="config.json, job.json, history.csv",
+            "what a training says of itself is missing or damaged",
+            where=str(folder.absolute()),
+            got=f"{type(error).__name__}: {str(error)[:200]}",
+            expected="config.json, job.json, history.csv",
             remedy=_AGAIN,
-        ) from error  # fmt: skip
+        ) from error
 
 
 def taken_predictions(folder: Path, split: str, config: dict[str, Any]) -> tuple[list[dict[str, Any]], float]:
@@ -92,6 +100,8 @@ def taken_predictions(folder: Path, split: str, config: dict[str, Any]) -> tuple
         return results, float(config["trained_in"]["predict_images_per_second"][split])
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataContractError(
-            f"what the training predicted on {split} is damaged", where=str(path.absolute()),
-            got=f"{type(error).__name__}: {str(error)[:200]}", remedy=_AGAIN,
-        ) from error  # fmt: skip
+            f"what the training predicted on {split} is damaged",
+            where=str(path.absolute()),
+            got=f"{type(error).__name__}: {str(error)[:200]}",
+            remedy=_AGAIN,
+        ) from error

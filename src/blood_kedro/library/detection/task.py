@@ -81,11 +81,7 @@ class DetectionLoaders(L.LightningDataModule):
     """Training images in epoch order, validation images in fixed order."""
 
     def __init__(
-        self,
-        train: DetectionData,
-        val: DetectionData,
-        regimen: Regimen,
-        repeats: npt.NDArray[np.float64] | None = None,
+        self, train: DetectionData, val: DetectionData, regimen: Regimen, repeats: npt.NDArray[np.float64] | None = None
     ) -> None:
         super().__init__()
         self.train, self.val, self.regimen, self.repeats = train, val, regimen, repeats

@@ -46,9 +46,11 @@ def named(augmentation: str | Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigurationError(
-            "unknown augmentation", where="regimen: augmentation", got=", ".join(unknown),
+            "unknown augmentation",
+            where="regimen: augmentation",
+            got=", ".join(unknown),
             expected=f"{', '.join(PAPER)}, or a list of {', '.join(sorted(known))}",
-        )  # fmt: skip
+        )
     return names
 
 

@@ -49,9 +49,10 @@ def fetch(name: str, entry: Published, folder: Path, options: DownloadOptions) -
         return False
     if entry.by_hand is not None:
         raise DownloadError(
-            f"{name} cannot be fetched by a program: {entry.by_hand}", where=entry.home,
+            f"{name} cannot be fetched by a program: {entry.by_hand}",
+            where=entry.home,
             remedy=f"download it with a browser and unpack it into {folder.absolute()}",
-        )  # fmt: skip
+        )
     _ask(name, entry, folder, options)
     auth = _kaggle_token(entry.home) if entry.account == "kaggle" else None
     cache = folder.parent / _CACHE
@@ -99,10 +100,12 @@ def _check(name: str, entry: Published, staging: Path, archives: Sequence[Path])
         for path in archives:
             path.unlink(missing_ok=True)
         raise DownloadError(
-            f"what was fetched is not {name} as it is known", where=entry.home, got="; ".join(found),
+            f"what was fetched is not {name} as it is known",
+            where=entry.home,
+            got="; ".join(found),
             expected=", ".join(check.files for check in entry.checks),
             remedy="look at its home: if the set has changed, download it by hand and unpack it into raw_root",
-        )  # fmt: skip
+        )
 
 
 def _ask(name: str, entry: Published, folder: Path, options: DownloadOptions) -> None:
@@ -112,11 +115,12 @@ def _ask(name: str, entry: Published, folder: Path, options: DownloadOptions) ->
     logger.info("if you use it, cite: %s", entry.citation)
     if not options.accept_large and (entry.size_mb is None or entry.size_mb > options.max_mb):
         raise ConfigurationError(
-            f"{name} is a large download ({size}) and is fetched only if you say so", where=entry.home,
+            f"{name} is a large download ({size}) and is fetched only if you say so",
+            where=entry.home,
             got=f"licence: {entry.licence}",
             remedy=f"--params=download.accept_large=true, or put it into {folder.absolute()} yourself, "
             f"or sources.{name}.enabled=false",
-        )  # fmt: skip
+        )
 
 
 def _archive(
@@ -144,9 +148,11 @@ def _archive(
         except OSError as error:  # requests' errors besides those that are tried again: too many redirects, bad address
             failures.append(f"{url}: {type(error).__name__}: {error}")
     raise DownloadError(
-        f"no address has {archive.name}", where=urls[0] if urls else "", got="\n    ".join(failures),
+        f"no address has {archive.name}",
+        where=urls[0] if urls else "",
+        got="\n    ".join(failures),
         remedy="try again later, name a mirror under download.mirrors, or download it by hand",
-    )  # fmt: skip
+    )
 
 
 def _unpacked(file: Path, staging: Path, archive: Archive, budget: Budget) -> None:
@@ -174,14 +180,18 @@ def _of_doi(doi: str) -> tuple[Archive, ...]:
         )
     except (OSError, ValueError) as error:
         raise DownloadError(
-            "the list of files of a record cannot be had", where=f"https://doi.org/{doi}", got=str(error),
+            "the list of files of a record cannot be had",
+            where=f"https://doi.org/{doi}",
+            got=str(error),
             remedy="try again later, or download it by hand",
-        ) from error  # fmt: skip
+        ) from error
     if not found:
         raise DownloadError(
-            "the record holds no archive", where=f"https://doi.org/{doi}", got=", ".join(names) or "no file",
+            "the record holds no archive",
+            where=f"https://doi.org/{doi}",
+            got=", ".join(names) or "no file",
             remedy="look at its page, and download it by hand",
-        )  # fmt: skip
+        )
     return found
 
 

@@ -33,9 +33,11 @@ def members(archive: Path) -> Iterator[Member]:
         with archive.open("rb") as file:
             head = file.read(60)
         raise UnsafeFileError(
-            "what was downloaded is no archive", where=str(archive), got=f"starts with {head!r}",
+            "what was downloaded is no archive",
+            where=str(archive),
+            got=f"starts with {head!r}",
             remedy="its home may have answered with a page: open the address in a browser",
-        )  # fmt: skip
+        )
 
 
 def _of_zip(archive: Path) -> Iterator[Member]:
@@ -96,8 +98,9 @@ def _safe(name: str, archive: Path) -> tuple[str, ...]:
         raise UnsafeFileError("archive holds a name that is no text", where=f"{archive}: {shown}") from error
     if longest > _LONGEST_NAME or len(parts) > _DEEPEST or len(name.encode()) > _LONGEST_PATH:
         raise UnsafeFileError(
-            "archive holds a path that is too long", where=f"{archive}: {shown}",
+            "archive holds a path that is too long",
+            where=f"{archive}: {shown}",
             got=f"{len(name):,} characters in {len(parts)} folders",
             expected=f"names of {_LONGEST_NAME} bytes, paths of {_LONGEST_PATH} in {_DEEPEST} folders at most",
-        )  # fmt: skip
+        )
     return parts

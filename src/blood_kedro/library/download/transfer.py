@@ -53,9 +53,11 @@ class ResumingDownloader:
         """
         if self.auth and urlsplit(url).scheme != "https":
             raise DownloadError(
-                "a token is sent over https only", where=url, got=urlsplit(url).scheme or "no scheme",
+                "a token is sent over https only",
+                where=url,
+                got=urlsplit(url).scheme or "no scheme",
                 remedy="name an https address, or download it by hand",
-            )  # fmt: skip
+            )
         self.part.parent.mkdir(parents=True, exist_ok=True)
         reason = ""
         for attempt in range(self.attempts):
@@ -73,9 +75,11 @@ class ResumingDownloader:
                 return
             logger.info("attempt %d of %d on %s failed: %s", attempt + 1, self.attempts, url, reason)
         raise DownloadError(
-            f"the connection failed {self.attempts} times", where=url, got=reason,
+            f"the connection failed {self.attempts} times",
+            where=url,
+            got=reason,
             remedy="run the same command again: it goes on where it stopped",
-        )  # fmt: skip
+        )
 
     @property
     def _facts(self) -> Path:
@@ -95,9 +99,11 @@ class ResumingDownloader:
                 raise _Incomplete(f"status {answer.status_code}")
             if not answer.ok:
                 raise DownloadError(
-                    "the server refuses this file", where=url, got=f"status {answer.status_code} {answer.reason}",
+                    "the server refuses this file",
+                    where=url,
+                    got=f"status {answer.status_code} {answer.reason}",
                     remedy="look whether its home has moved",
-                )  # fmt: skip
+                )
             start = have if answer.status_code == requests.codes.partial_content else 0
             total = self._total(url, answer, start)
             self._remember(url, answer.headers)
@@ -113,10 +119,12 @@ class ResumingDownloader:
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in {"", "identity"}:
             raise DownloadError(
-                "the server encodes what it sends, so that its size says nothing", where=url,
-                got=f"Content-Encoding: {encoding}", expected="the file as it is, as was asked for",
+                "the server encodes what it sends, so that its size says nothing",
+                where=url,
+                got=f"Content-Encoding: {encoding}",
+                expected="the file as it is, as was asked for",
                 remedy="name a mirror under download.mirrors, or download it by hand",
-            )  # fmt: skip
+            )
         if start and not answer.headers.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-"):
             self.part.unlink(missing_ok=True)
             raise _Incomplete(f"another part came: {answer.headers['Content-Range']}")
@@ -131,10 +139,12 @@ class ResumingDownloader:
             self.part.unlink(missing_ok=True)
             self._facts.unlink(missing_ok=True)
             raise DownloadError(
-                "the file is larger than this set is said to be", where=url, got=f"{size / 1e6:,.1f} MB or more",
+                "the file is larger than this set is said to be",
+                where=url,
+                got=f"{size / 1e6:,.1f} MB or more",
                 expected=f"{self.most_bytes / 1e6:,.1f} MB at most",
                 remedy="look at its home: the set may have changed, or something else is in its place",
-            )  # fmt: skip
+            )
 
     def _receive(self, answer: requests.Response, start: int, total: int | None) -> None:
         have = start

@@ -52,9 +52,10 @@ class Budget:
 
     def _too_large(self, where: Path) -> UnsafeFileError:
         return UnsafeFileError(
-            f"archive unpacks to more than {self.megabytes:g} MB", where=str(where),
+            f"archive unpacks to more than {self.megabytes:g} MB",
+            where=str(where),
             remedy="raise download.max_unpacked_mb if the set really is that large",
-        )  # fmt: skip
+        )
 
 
 @dataclass
@@ -76,10 +77,12 @@ class _Names:
         other = other or next((self.files[each] for each in above if each in self.files), None)
         if other is not None:
             raise UnsafeFileError(
-                "archive holds two things under one name", where=str(archive), got=f"{other} and {name}",
+                "archive holds two things under one name",
+                where=str(archive),
+                got=f"{other} and {name}",
                 expected="names that differ by more than capitals, and no folder with the name of a file",
                 remedy="unpack it by hand into the folder of the set",
-            )  # fmt: skip
+            )
         self.files[key] = name
         self.folders.update(dict.fromkeys(above, name))
 
@@ -106,15 +109,18 @@ def unpack(archive: Path, folder: Path, budget: Budget, strip: int = 0) -> None:
         raise
     except Exception as error:  # zipfile and tarfile raise a dozen kinds for what they cannot read
         raise UnsafeFileError(
-            "archive is damaged, or of a kind that cannot be read", where=str(archive),
+            "archive is damaged, or of a kind that cannot be read",
+            where=str(archive),
             got=f"{type(error).__name__}: {str(error)[:200]}",
             remedy="fetch it again; or unpack it by hand into the folder of the set",
-        ) from error  # fmt: skip
+        ) from error
     if not names.files:
         raise UnsafeFileError(
-            "archive holds no file", where=str(archive), expected=f"files below {strip} folders" if strip else "files",
+            "archive holds no file",
+            where=str(archive),
+            expected=f"files below {strip} folders" if strip else "files",
             remedy="look at its home: the set may have moved",
-        )  # fmt: skip
+        )
 
 
 def _write(source: IO[bytes], target: Path, budget: Budget, archive: Path) -> None:
@@ -134,9 +140,11 @@ def _disk(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DownloadError(
-            "a file of an archive cannot be written", where=str(target), got=f"{type(error).__name__}: {error}",
+            "a file of an archive cannot be written",
+            where=str(target),
+            got=f"{type(error).__name__}: {error}",
             remedy="make room, or name another raw_root; files of one name in two archives need to be unpacked by hand",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def unpack_inner(folder: Path, budget: Budget) -> None:
@@ -162,9 +170,11 @@ def keep_only(folder: Path, name: str) -> None:
     found = sorted((p for p in folder.rglob(name) if p.is_dir()), key=lambda p: -len(p.parts))
     if not found:
         raise UnsafeFileError(
-            "the archive does not hold what it should", where=str(folder), expected=f"folder {name}",
+            "the archive does not hold what it should",
+            where=str(folder),
+            expected=f"folder {name}",
             remedy="look at its home: the set may have moved or changed",
-        )  # fmt: skip
+        )
     aside = temporary_name(folder.parent)
     found[0].replace(aside)
     shutil.rmtree(folder)

@@ -87,10 +87,13 @@ def _one_against_rest(matrix: npt.NDArray[np.int64], k: int) -> dict[str, float]
         return {**dict.fromkeys(MEASURES, float("nan")), "cells": 0}
     others = tn + fp > 0
     return {
-        "sensitivity": _ratio(tp, tp + fn), "specificity": _ratio(tn, tn + fp), "ppv": tp / max(tp + fp, 1),
-        "npv": tn / max(tn + fn, 1) if others else float("nan"), "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "sensitivity": _ratio(tp, tp + fn),
+        "specificity": _ratio(tn, tn + fp),
+        "ppv": tp / max(tp + fp, 1),
+        "npv": tn / max(tn + fn, 1) if others else float("nan"),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
         "cells": tp + fn,
-    }  # fmt: skip
+    }
 
 
 def expected_calibration_error(truth: Labels, probabilities: Floats) -> float:

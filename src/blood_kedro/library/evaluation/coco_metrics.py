@@ -27,9 +27,7 @@ from blood_kedro.library.evaluation.resampling import (
 from blood_kedro.library.evaluation.views import coarse_view, with_ignores, with_judged
 
 # Order of pycocotools' own summary.
-_SUMMARY = {
-    "map": 0, "map_50": 1, "map_75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "mar_100": 8,
-}  # fmt: skip
+_SUMMARY = {"map": 0, "map_50": 1, "map_75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "mar_100": 8}
 
 
 def detection_metrics(

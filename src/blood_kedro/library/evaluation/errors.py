@@ -179,12 +179,16 @@ def _count_errors(
     if not len(there):
         return {"images": 0, "cells_per_image": None, "mean_absolute_error": None, "bias": None}
     facts: dict[str, Any] = {
-        "images": len(there), "cells_per_image": float(there.mean()),
-        "mean_absolute_error": float(np.abs(difference).mean()), "bias": float(difference.mean()),
-    }  # fmt: skip
+        "images": len(there),
+        "cells_per_image": float(there.mean()),
+        "mean_absolute_error": float(np.abs(difference).mean()),
+        "bias": float(difference.mean()),
+    }
     if not resamples:
         return facts
     found = mean_error_intervals(difference, groups, resamples, seed)
-    return facts | {f"{name}_interval_95": limits for name, limits in found.limits.items()} | {
-        "interval_basis": found.basis
-    }  # fmt: skip
+    return (
+        facts
+        | {f"{name}_interval_95": limits for name, limits in found.limits.items()}
+        | {"interval_basis": found.basis}
+    )

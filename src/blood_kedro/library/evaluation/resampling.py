@@ -111,9 +111,12 @@ def intervals(
 def basis(made: Mapping[str, tuple[Limits, str]], groups: int, unit: str, resamples: int) -> dict[str, Any]:
     """What intervals rest on, as in `Intervals`."""
     return {
-        "unit": unit, "groups": groups, "few_groups": groups < FEW_GROUPS, "draws": resamples,
+        "unit": unit,
+        "groups": groups,
+        "few_groups": groups < FEW_GROUPS,
+        "draws": resamples,
         "method": {name: method for name, (_, method) in made.items()},
-    }  # fmt: skip
+    }
 
 
 def interval(
@@ -147,9 +150,14 @@ def mean_error_intervals(
         return ratio(drawn[:, :2], np.repeat(drawn[:, 2:], 2, axis=1))
 
     return intervals(
-        statistic, ("mean_absolute_error", "bias"), count, unit=unit, resamples=resamples, seed=seed,
+        statistic,
+        ("mean_absolute_error", "bias"),
+        count,
+        unit=unit,
+        resamples=resamples,
+        seed=seed,
         within={"mean_absolute_error": (0.0, math.inf), "bias": (-math.inf, math.inf)},
-    )  # fmt: skip
+    )
 
 
 def paired_difference(first: dict[str, Any], second: dict[str, Any], name: str) -> tuple[float, Limits] | None:

@@ -31,9 +31,7 @@ def with_judged(truth: Coco, results: Results) -> Results:
         for source in set(source_of.values()) & known.keys()
         for number, name in names.items()
     }
-    return [
-        {**r, "judged": judged.get((source_of.get(r["image_id"]), r["category_id"]), True)} for r in results
-    ]  # fmt: skip
+    return [{**r, "judged": judged.get((source_of.get(r["image_id"]), r["category_id"]), True)} for r in results]
 
 
 def with_ignores(truth: Coco) -> Coco:

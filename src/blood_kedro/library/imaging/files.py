@@ -13,9 +13,15 @@ from PIL import Image, UnidentifiedImageError
 from blood_kedro.library.core.errors import BadInputError
 
 FORMAT_OF_SUFFIX = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
     ".webp": "WEBP",
-}  # fmt: skip
+}
 SUFFIXES = set(FORMAT_OF_SUFFIX)
 # What is decoded whatever the name says: PostScript under the name of a picture would reach Ghostscript.
 FORMATS = tuple(sorted(set(FORMAT_OF_SUFFIX.values())))
@@ -24,8 +30,13 @@ MOST_PIXELS = 500_000_000
 # A TIFF that stays on the disk and is read in parts may have more.
 MOST_MAPPED_PIXELS = 4_000_000_000
 _MOST_BYTES = 4 * MOST_PIXELS
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
-          stat.S_IFBLK: "a device"}  # fmt: skip
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 # Pillow warns above its own limit and refuses twice as much: the same number holds wherever it opens a picture.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS

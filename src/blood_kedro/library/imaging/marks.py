@@ -144,9 +144,13 @@ def _outlines(drawn: BoolMask) -> tuple[list[Box], int]:
             # The line runs around the ground it encloses: half its width belongs to the box.
             ink = max(1.0, float(cv2.distanceTransform(np.pad(shape, 1).astype(np.uint8), cv2.DIST_L2, 3).max()))
             boxes.append(
-                (float(place[1].start + columns.start - ink), float(place[0].start + rows.start - ink),
-                 float(place[1].start + columns.stop + ink), float(place[0].start + rows.stop + ink))
-            )  # fmt: skip
+                (
+                    float(place[1].start + columns.start - ink),
+                    float(place[0].start + rows.start - ink),
+                    float(place[1].start + columns.stop + ink),
+                    float(place[0].start + rows.stop + ink),
+                )
+            )
         if not large and shape.sum() >= 3 * _SHORTEST:
             open_marks += 1
     return boxes, open_marks

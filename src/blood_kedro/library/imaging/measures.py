@@ -14,9 +14,19 @@ from skimage.measure import regionprops
 from blood_kedro.library.imaging.segmentation import BoolMask, Labels, RgbImage, foreground, split_instances
 
 MEASURES = (
-    "diameter_px", "eccentricity", "solidity", "red_od", "green_od", "blue_od", "pallor_ratio", "pallor_area",
-    "texture", "edge_px", "glare", "halo",
-)  # fmt: skip
+    "diameter_px",
+    "eccentricity",
+    "solidity",
+    "red_od",
+    "green_od",
+    "blue_od",
+    "pallor_ratio",
+    "pallor_area",
+    "texture",
+    "edge_px",
+    "glare",
+    "halo",
+)
 _COLUMNS = ["x_min", "y_min", "x_max", "y_max", *MEASURES]
 
 

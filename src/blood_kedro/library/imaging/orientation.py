@@ -9,9 +9,14 @@ import numpy.typing as npt
 ORIENTATION = 0x0112
 # Sides change places; rows and columns are then counted from the other end.
 _TURNS = {
-    2: (False, False, True), 3: (False, True, True), 4: (False, True, False), 5: (True, False, False),
-    6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
-}  # fmt: skip
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
 
 
 def upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

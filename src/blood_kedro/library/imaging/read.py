@@ -22,9 +22,18 @@ from blood_kedro.library.imaging.files import FORMATS, SUFFIXES, check_size, con
 from blood_kedro.library.imaging.pixels import Decoded, RgbImage
 
 __all__ = [
-    "FORMATS", "SUFFIXES", "Decoded", "ImageFacts", "RgbImage", "decode", "inspect_image", "is_litter", "read_grey",
-    "read_rgb", "size_of",
-]  # fmt: skip
+    "FORMATS",
+    "SUFFIXES",
+    "Decoded",
+    "ImageFacts",
+    "RgbImage",
+    "decode",
+    "inspect_image",
+    "is_litter",
+    "read_grey",
+    "read_rgb",
+    "size_of",
+]
 
 
 @dataclass(frozen=True)

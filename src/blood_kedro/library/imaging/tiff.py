@@ -48,9 +48,12 @@ def decode_tiff(path: Path) -> Decoded:
         values, turned = _values(picture)
         colour, alpha, said = _colour_and_alpha(values, picture)
         rgb, levels = colour_of(
-            colour, declared=picture.declared, alpha=alpha, premultiplied=page.extrasamples[:1] == (_PREMULTIPLIED,),
+            colour,
+            declared=picture.declared,
+            alpha=alpha,
+            premultiplied=page.extrasamples[:1] == (_PREMULTIPLIED,),
             white_is_zero=page.photometric == PHOTOMETRIC.MINISWHITE,
-        )  # fmt: skip
+        )
         converted = []
         if colour.ndim == 2 or alpha is not None or rgb.dtype != colour.dtype:
             converted.append(f"converted from {_said(page)} to 8-bit RGB")

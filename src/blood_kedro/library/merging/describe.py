@@ -16,9 +16,13 @@ def composition(index: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Table I: images and labelled cells per source, and their total."""
     labelled = labels[~labels["ignore"]]
     source = labelled["image_id"].map(dict(zip(index["image_id"], index["source"], strict=True)))
-    table = pd.DataFrame(
-        {"images": index.groupby("source").size(), "annotations": source.value_counts()}
-    ).fillna(0).astype(int).rename_axis("source").reset_index()  # fmt: skip
+    table = (
+        pd.DataFrame({"images": index.groupby("source").size(), "annotations": source.value_counts()})
+        .fillna(0)
+        .astype(int)
+        .rename_axis("source")
+        .reset_index()
+    )
     total = {"source": "total", "images": int(table["images"].sum()), "annotations": int(table["annotations"].sum())}
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 

@@ -31,9 +31,15 @@ def merge_identical(
 
     def reject(image_id: str, kind: str, reason: str) -> None:
         rejects.append(
-            {"source": source_of[image_id], "path": path_of[image_id], "row": None, "kind": kind,
-             "action": "merged", "reason": reason}
-        )  # fmt: skip
+            {
+                "source": source_of[image_id],
+                "path": path_of[image_id],
+                "row": None,
+                "kind": kind,
+                "action": "merged",
+                "reason": reason,
+            }
+        )
 
     parts = [labels[~labels["image_id"].isin([*keeper_of, *keeper_of.values()])]]
     for keeper in sorted(set(keeper_of.values())):

@@ -116,10 +116,16 @@ def _without_copies(
     labels = labels[labels["image_id"].isin(used)]
     images, labels, rejects = merge_identical(images, labels, pairs[copies], options.duplicates.same_point_px)
     left_out = [
-        {"source": row["source"], "path": row["path"], "row": None, "kind": "image", "action": "noted",
-         "reason": "no label but regions to ignore: left out of the corpus"}
+        {
+            "source": row["source"],
+            "path": row["path"],
+            "row": None,
+            "kind": "image",
+            "action": "noted",
+            "reason": "no label but regions to ignore: left out of the corpus",
+        }
         for row in records(pictures[pictures["known"] == 0])
-    ]  # fmt: skip
+    ]
     return images.reset_index(drop=True), labels, conform(RejectsSchema, records(rejects) + left_out)
 
 
@@ -145,13 +151,17 @@ def _missing(index: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame) ->
     of_cell = cells["image_id"].map(dict(zip(index["image_id"], split, strict=True))).to_numpy()
     used = [name for name in SPLITS if (split == name).any()]
     notes = missing_from_parts(
-        cells["label"].to_numpy(object), {name: np.flatnonzero(of_cell == name) for name in used}, "class",
+        cells["label"].to_numpy(object),
+        {name: np.flatnonzero(of_cell == name) for name in used},
+        "class",
         "split of the corpus",
-    )  # fmt: skip
+    )
     notes += missing_from_parts(
-        index["source"].to_numpy(object), {name: np.flatnonzero(split == name) for name in used}, "source",
+        index["source"].to_numpy(object),
+        {name: np.flatnonzero(split == name) for name in used},
+        "source",
         "split of the corpus",
-    )  # fmt: skip
+    )
     rows = {name: np.flatnonzero(groups["part"] == name) for name in SPLITS}
     return notes + missing_from_parts(groups["source"].to_numpy(object), rows, "source", "parts of the groups")
 

@@ -23,9 +23,13 @@ def chosen_cells(predictions: pd.DataFrame, classes: list[str], run: str, count:
     mine = predictions[predictions["run"] == run]
     probabilities = mine[[f"p_{name}" for name in classes]].to_numpy()
     table = pd.DataFrame(
-        {"cell_id": mine["cell_id"].to_numpy(), "class": mine["class"].to_numpy(),
-         "found": np.array(classes)[probabilities.argmax(axis=1)], "confidence": probabilities.max(axis=1)}
-    ).sort_values("confidence", ascending=False, kind="stable")  # fmt: skip
+        {
+            "cell_id": mine["cell_id"].to_numpy(),
+            "class": mine["class"].to_numpy(),
+            "found": np.array(classes)[probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1),
+        }
+    ).sort_values("confidence", ascending=False, kind="stable")
     right = table[table["class"] == table["found"]].drop_duplicates("class").head(count)
     wrong = table[table["class"] != table["found"]].head(count)
     return pd.concat([right, wrong], ignore_index=True)

@@ -37,9 +37,12 @@ def in_view(table: pd.DataFrame, view: str, min_cells: int) -> tuple[pd.DataFram
     classes = [name for name in VIEWS[view] if counts.get(name, 0) >= min_cells]
     if len(classes) < 2:
         raise ConfigurationError(
-            f"fewer than two classes in view {view}", where="classifier: view", got=str(counts.to_dict()),
-            expected=f"at least two with {min_cells} cells", remedy="choose another view or source",
-        )  # fmt: skip
+            f"fewer than two classes in view {view}",
+            where="classifier: view",
+            got=str(counts.to_dict()),
+            expected=f"at least two with {min_cells} cells",
+            remedy="choose another view or source",
+        )
     kept = known.isin(classes).to_numpy()
     left_out = {str(name): int(count) for name, count in known[~kept].value_counts().items()}
     chosen = table[kept].reset_index(drop=True)

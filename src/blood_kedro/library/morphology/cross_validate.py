@@ -111,12 +111,19 @@ def train_variant(
         pd.concat(predictions, ignore_index=True),
         pd.concat(histories, ignore_index=True),
         {
-            "runs": facts, "classes": classes, "left_out": left_out, "parameters_m": best["parameters_m"],
-            "size_mb": size, "weights_origin": best["weights_origin"], "classifier": options.model_dump(mode="json"),
-            "cells": len(table), "distribution": distribution(table, classes), "data_fingerprint": identity,
+            "runs": facts,
+            "classes": classes,
+            "left_out": left_out,
+            "parameters_m": best["parameters_m"],
+            "size_mb": size,
+            "weights_origin": best["weights_origin"],
+            "classifier": options.model_dump(mode="json"),
+            "cells": len(table),
+            "distribution": distribution(table, classes),
+            "data_fingerprint": identity,
             "shown_whole": 0 if shown is None else sum(bool(shown[row].all()) for row in table["row"]),
         },
-    )  # fmt: skip
+    )
     shutil.rmtree(work_folder, ignore_errors=True)
     return result
 
@@ -185,9 +192,16 @@ def _train_run(
         network = build_classifier(options.model, len(classes))
         origin = first_weights(network, options.model, options.weights)
         trained = fit_supervised(
-            network, weighted if options.loss == "class_weighted" else unweighted, train, val, options.training,
-            seed=seed, identity=[folder.name, run.name], work_folder=folder / f"{run.name}.work", val_loss=unweighted,
-        )  # fmt: skip
+            network,
+            weighted if options.loss == "class_weighted" else unweighted,
+            train,
+            val,
+            options.training,
+            seed=seed,
+            identity=[folder.name, run.name],
+            work_folder=folder / f"{run.name}.work",
+            val_loss=unweighted,
+        )
     device = device_for(options.training)
     network.to(device)
     start = time.perf_counter()
@@ -202,10 +216,19 @@ def _train_run(
     save_bundle(ModelBundle(trained.weights, {}), done / "model")
     write_atomically(done / _PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
     facts = {
-        "run": run.name, "train_s": training_seconds(trained.history), "test_s": test_s, "device": device.type,
-        "train_cells": len(run.train), "val_cells": len(val), "test_cells": len(test), "missing": run.missing,
-        "weights_origin": origin, "parameters_m": parameters_m(network), **_best(trained), "history": trained.history,
-    }  # fmt: skip
+        "run": run.name,
+        "train_s": training_seconds(trained.history),
+        "test_s": test_s,
+        "device": device.type,
+        "train_cells": len(run.train),
+        "val_cells": len(val),
+        "test_cells": len(test),
+        "missing": run.missing,
+        "weights_origin": origin,
+        "parameters_m": parameters_m(network),
+        **_best(trained),
+        "history": trained.history,
+    }
     write_bytes_atomically(done / _FACTS, json.dumps(facts).encode())
 
 

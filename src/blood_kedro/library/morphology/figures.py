@@ -65,9 +65,12 @@ def _reliability(axis: Axes, score: dict[str, Any]) -> None:
     axis.bar(confidence, accuracy, width=0.05, color=colours)
     axis.plot([0, 1], [0, 1], ":", color=_GREY)
     axis.set(
-        xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel="confidence",
+        ylabel="accuracy",
         title=f"reliability: expected calibration error {score['ece']:.3f} (darker: more cells)",
-    )  # fmt: skip
+    )
 
 
 def _abstention(axis: Axes, score: dict[str, Any]) -> None:

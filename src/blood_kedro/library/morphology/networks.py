@@ -22,13 +22,19 @@ CLASSIC = "classic"
 
 # The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
 TIMM_NAMES = {
-    "efficientnet_b0": "efficientnet_b0", "efficientnet_b1": "efficientnet_b1",
-    "efficientnet_v2_b0": "tf_efficientnetv2_b0", "resnet50": "resnet50", "resnet50_v2": "resnetv2_50",
-    "xception": "legacy_xception", "densenet121": "densenet121", "mobilenet_v3_small": "mobilenetv3_small_100",
-    "mobilenet_v3_large": "mobilenetv3_large_100", "convnext_tiny": "convnext_tiny",
+    "efficientnet_b0": "efficientnet_b0",
+    "efficientnet_b1": "efficientnet_b1",
+    "efficientnet_v2_b0": "tf_efficientnetv2_b0",
+    "resnet50": "resnet50",
+    "resnet50_v2": "resnetv2_50",
+    "xception": "legacy_xception",
+    "densenet121": "densenet121",
+    "mobilenet_v3_small": "mobilenetv3_small_100",
+    "mobilenet_v3_large": "mobilenetv3_large_100",
+    "convnext_tiny": "convnext_tiny",
     # Not in the table: the one whose ImageNet weights need no download.
     "efficientnet_lite0": packaged_weights.TIMM_NAME,
-}  # fmt: skip
+}
 LITE0_ENCODER = f"tu-{packaged_weights.TIMM_NAME}"
 
 
@@ -88,9 +94,10 @@ def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
     folder = Path(str(weights.path))
     if not folder.is_dir():
         raise WeightsNotFoundError(
-            "weights are to come from a checkpoint, and there is no model folder", where=str(folder.absolute()),
+            "weights are to come from a checkpoint, and there is no model folder",
+            where=str(folder.absolute()),
             remedy="point weights.path at data/06_models/<variant> of an earlier run",
-        )  # fmt: skip
+        )
     _load(network, load_bundle(folder).weights, folder.name)
     return f"checkpoint {folder.name}"
 
@@ -127,9 +134,11 @@ def _load(network: nn.Module, given: dict[str, Tensor], origin: str) -> None:
     missing = [n for n in own if n not in fitting and not n.endswith("num_batches_tracked")]
     if len(missing) > 2:  # weight and bias of the last layer
         raise ConfigurationError(
-            f"weights do not fit the network ({origin})", got=f"{len(missing)} layers without weights",
-            expected=f"for instance {missing[0]}", remedy="use weights of the same model",
-        )  # fmt: skip
+            f"weights do not fit the network ({origin})",
+            got=f"{len(missing)} layers without weights",
+            expected=f"for instance {missing[0]}",
+            remedy="use weights of the same model",
+        )
     network.load_state_dict(fitting, strict=False)
 
 
@@ -152,9 +161,11 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
     if encoder == CLASSIC:
         if weights.kind == "imagenet":
             raise ConfigurationError(
-                "the classic U-Net has no ImageNet weights", where="segmenter.weights.kind", got="imagenet",
+                "the classic U-Net has no ImageNet weights",
+                where="segmenter.weights.kind",
+                got="imagenet",
                 remedy="choose weights.kind: random, or another encoder",
-            )  # fmt: skip
+            )
         return PaddedUnet(ClassicUnet(), 16), "random weights"
     packaged = encoder == LITE0_ENCODER
     try:
@@ -164,8 +175,9 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
     except Exception as error:
         raise WeightsNotFoundError(
             f"ImageNet weights of {encoder} cannot be downloaded, and random ones are not put in their place",
-            got=f"{type(error).__name__}: {error}", remedy="choose segmenter.weights.kind: random",
-        ) from error  # fmt: skip
+            got=f"{type(error).__name__}: {error}",
+            remedy="choose segmenter.weights.kind: random",
+        ) from error
     padded = PaddedUnet(unet, 32)
     if packaged:
         padded.register_forward_pre_hook(_normalised)

@@ -10,9 +10,19 @@ from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, B
 from blood_kedro.library.training.options import Training
 
 ModelName = Literal[
-    "efficientnet_b0", "efficientnet_b1", "efficientnet_v2_b0", "resnet50", "resnet50_v2", "xception", "densenet121",
-    "mobilenet_v3_small", "mobilenet_v3_large", "convnext_tiny", "efficientnet_lite0", Backbone,
-]  # fmt: skip
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_v2_b0",
+    "resnet50",
+    "resnet50_v2",
+    "xception",
+    "densenet121",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "convnext_tiny",
+    "efficientnet_lite0",
+    Backbone,
+]
 
 
 class _Frozen(BaseModel):

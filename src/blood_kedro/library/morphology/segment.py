@@ -67,10 +67,7 @@ class _Loss(nn.Module):
 
 
 def train_segmenter(
-    cells: Cells,
-    options: Segmenter,
-    work_folder: Path,
-    on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+    cells: Cells, options: Segmenter, work_folder: Path, on_epoch: Callable[[dict[str, float]], None] = lambda _: None
 ) -> Segmentation:
     """Train on cells with masks, stop by the validation loss, and measure on groups that were never seen.
 
@@ -94,9 +91,16 @@ def train_segmenter(
     start = load_config(Path(str(options.weights.path))) if options.weights.kind == "checkpoint" else None
     kept = options.model_dump(mode="json", exclude={"resamples"})
     trained = fit_supervised(
-        network, _Loss(), train, val, options.training, seed=seed, identity=[kept, table_fingerprint(table)],
-        work_folder=work_folder, on_epoch=on_epoch,
-    )  # fmt: skip
+        network,
+        _Loss(),
+        train,
+        val,
+        options.training,
+        seed=seed,
+        identity=[kept, table_fingerprint(table)],
+        work_folder=work_folder,
+        on_epoch=on_epoch,
+    )
     test = known[run.test]
     found = predict_masks(network.to(device_for(options.training)), cells.crops, test)
     truth = np.asarray(cells.masks[test])
@@ -104,15 +108,23 @@ def train_segmenter(
     found_intervals = _intervals(truth, found, where, options.resamples, options.seed)
     metrics = {
         **pixel_measures(truth, found),
-        "interval_95": found_intervals.limits, "interval_basis": found_intervals.basis,
-        "train_cells": len(train), "val_cells": len(val), "test_cells": len(test),
-        "test_groups": groups_of["test"], "groups": groups_of, "missing": list(run.missing), "weights_origin": origin,
+        "interval_95": found_intervals.limits,
+        "interval_basis": found_intervals.basis,
+        "train_cells": len(train),
+        "val_cells": len(val),
+        "test_cells": len(test),
+        "test_groups": groups_of["test"],
+        "groups": groups_of,
+        "missing": list(run.missing),
+        "weights_origin": origin,
         "best_epoch": trained.best_epoch,
-    }  # fmt: skip
+    }
     config = {
-        "segmenter": options.model_dump(mode="json"), "weights_origin": origin, "groups": groups_of,
+        "segmenter": options.model_dump(mode="json"),
+        "weights_origin": origin,
+        "groups": groups_of,
         "learnt_from": all_learnt_from(table["image_id"].iloc[np.concatenate([run.train, run.val])], start),
-    }  # fmt: skip
+    }
     return Segmentation(ModelBundle(trained.weights, config), trained.history, none_for_nan(metrics), test.tolist())
 
 
@@ -129,9 +141,11 @@ def _groups(table: pd.DataFrame, run: Run, options: Segmenter) -> dict[str, list
     both = sorted(set(groups["before"]) & set(groups["test"]))
     if both:
         raise ConfigurationError(
-            "the first weights learnt from slides that are to be tested on", where=f"segmenter {options.name}: weights",
-            got=", ".join(both), remedy="name other test_groups, or start from other weights",
-        )  # fmt: skip
+            "the first weights learnt from slides that are to be tested on",
+            where=f"segmenter {options.name}: weights",
+            got=", ".join(both),
+            remedy="name other test_groups, or start from other weights",
+        )
     return groups
 
 

@@ -53,9 +53,11 @@ class FirstStage:
         parts: dict[str, list[str]] | None = bundle.config.get("groups")
         if parts is None:
             raise ConfigurationError(
-                "a segmenter does not say which slides it learnt from", where="masks_from, or weights of a segmenter",
-                expected="groups in its configuration", remedy="train the segmenter again",
-            )  # fmt: skip
+                "a segmenter does not say which slides it learnt from",
+                where="masks_from, or weights of a segmenter",
+                expected="groups in its configuration",
+                remedy="train the segmenter again",
+            )
         learnt = frozenset(group for part, names in parts.items() if part != "test" for group in names)
         return cls(learnt, tuple(group for group in parts["test"] if group not in learnt))
 
@@ -109,10 +111,11 @@ def _tested(
         unseen = [group for group in first.test if group in here]
         if here & first.learnt and not unseen:
             raise ConfigurationError(
-                "no slide is left to test on that the segmenter of masks_from did not learn from", where=where,
+                "no slide is left to test on that the segmenter of masks_from did not learn from",
+                where=where,
                 got=f"it learnt from {', '.join(sorted(here & first.learnt))}",
                 remedy="give the segmenter test_groups, or name slides here that it did not learn from",
-            )  # fmt: skip
+            )
         if unseen:
             return _named(table, unseen, where)
     return split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
@@ -126,10 +129,11 @@ def _never_learnt(table: pd.DataFrame, run: Run, options: Classifier, first: Fir
     if both:
         raise ConfigurationError(
             "cells are tested on whose masks come from a segmenter that learnt from their slide",
-            where=f"classifier {options.name}, run {run.name}", got=", ".join(both),
+            where=f"classifier {options.name}, run {run.name}",
+            got=", ".join(both),
             expected=f"test_groups among {', '.join(first.test) or 'none: the segmenter learnt from every slide'}",
             remedy="leave test_groups empty, or name those of the segmenter; split_by: group; or take given masks",
-        )  # fmt: skip
+        )
 
 
 def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
@@ -167,10 +171,12 @@ def _named(table: pd.DataFrame, names: Collection[str], where: str) -> tuple[Ind
     named = np.logical_or.reduce([column.isin(list(names)).to_numpy() for column in columns])
     if unknown or not named.any() or named.all():
         raise ConfigurationError(
-            "groups to test on are not there, or nothing is left to train on or to test on", where=where,
-            got=", ".join(unknown or sorted(names)) or "none", expected=f"some of {', '.join(sorted(set(columns[0])))}",
+            "groups to test on are not there, or nothing is left to train on or to test on",
+            where=where,
+            got=", ".join(unknown or sorted(names)) or "none",
+            expected=f"some of {', '.join(sorted(set(columns[0])))}",
             remedy="name groups, slides or images of the source",
-        )  # fmt: skip
+        )
     return np.flatnonzero(~named), np.flatnonzero(named)
 
 

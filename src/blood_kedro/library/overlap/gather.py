@@ -63,11 +63,7 @@ def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: Groups, ce
 
 
 def located(
-    image: dict[str, Any],
-    boxes: Boxes,
-    groups: Groups,
-    names: list[str] | None = None,
-    labels: list[str] | None = None,
+    image: dict[str, Any], boxes: Boxes, groups: Groups, names: list[str] | None = None, labels: list[str] | None = None
 ) -> Located:
     """Boxes of one row of an image index; a detector's have no names of their own and are red cells without a shape."""
     name = str(image["image_id"])
@@ -129,22 +125,31 @@ class _Image:
             cells.append(Cell(crop, shown, _facts(found, k, points[k], seen=shown is not None)))
             rows.append(
                 {
-                    "cell_id": found.names[k], **{name: found.facts[name] for name in ("image_id", "group_id", "part")},
-                    **dict(zip(BOX_COLUMNS, boxes[k].tolist(), strict=True)), **asdict(region),
+                    "cell_id": found.names[k],
+                    **{name: found.facts[name] for name in ("image_id", "group_id", "part")},
+                    **dict(zip(BOX_COLUMNS, boxes[k].tolist(), strict=True)),
+                    **asdict(region),
                     "otsu_area": otsu_area(box_crop(rgb, boxes[k], self.options.side_px)),
                     "true_cells": np.nan if true_cells is None else float(true_cells[k]),
                 }
-            )  # fmt: skip
+            )
         return cells, rows, dropped
 
 
 def _facts(found: Located, k: int, middle: npt.NDArray[np.float64], *, seen: bool) -> dict[str, object]:
     """Columns of `CellTable` for one box."""
     return {
-        **found.facts, "cell_id": found.names[k], "label_raw": found.labels[k], "label": found.labels[k], "shape": None,
-        "x_px": float(middle[0]), "y_px": float(middle[1]), "slide": None, "scanner": None,
+        **found.facts,
+        "cell_id": found.names[k],
+        "label_raw": found.labels[k],
+        "label": found.labels[k],
+        "shape": None,
+        "x_px": float(middle[0]),
+        "y_px": float(middle[1]),
+        "slide": None,
+        "scanner": None,
         "mask_origin": "segmented" if seen else None,
-    }  # fmt: skip
+    }
 
 
 def _cells_by_points(field: Field, points: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
@@ -182,17 +187,20 @@ def with_parts(table: pd.DataFrame, learnt: Set[str], options: CropOptions) -> p
     """
     if not len(table):
         raise ConfigurationError(
-            "no red cell to look at", where=f"overlap.crops.{options.name}", got="0 boxes",
+            "no red cell to look at",
+            where=f"overlap.crops.{options.name}",
+            got="0 boxes",
             remedy="look into the rejects of this source; give images, or raise max_unlabelled_share",
-        )  # fmt: skip
+        )
     seen = (table["part"] == "test") & table["group_id"].isin(learnt)
     table = table.assign(part=table["part"].where(~seen, "train"))
     empty = [name for name in SPLITS if not (table["part"] == name).any()]
     if empty:
         raise ConfigurationError(
-            f"no crop in part {', '.join(empty)}", where=f"overlap.crops.{options.name}",
+            f"no crop in part {', '.join(empty)}",
+            where=f"overlap.crops.{options.name}",
             got=f"{table['group_id'].nunique()} groups of images, {int(seen.sum())} test crops whose images the "
             "localizer learnt from",
             remedy="give more images, other shares (merging.parts), or a detector that left images of this source out",
-        )  # fmt: skip
+        )
     return table

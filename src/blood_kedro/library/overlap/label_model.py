@@ -100,20 +100,26 @@ def describe_rules(
         right = [of_rule.get(true, {}).get(true, float("nan")) for true in (0, OVERLAPPING)]
         rows.append(
             {
-                "rule": rule, "coverage": float(spoke.mean()), "overlapping": _mean(values[spoke, k] == OVERLAPPING),
-                "conflict": float(opposed.mean()), "estimated_accuracy": (1 - prior) * right[0] + prior * right[1],
+                "rule": rule,
+                "coverage": float(spoke.mean()),
+                "overlapping": _mean(values[spoke, k] == OVERLAPPING),
+                "conflict": float(opposed.mean()),
+                "estimated_accuracy": (1 - prior) * right[0] + prior * right[1],
                 **_judged(values[:, k] == OVERLAPPING, truth, spoke),
             }
-        )  # fmt: skip
+        )
     combined = labels["overlapping"].to_numpy(float)
     spoke = ~np.isnan(combined)
     rows.append(
         {
-            "rule": "combined", "coverage": float(spoke.mean()), "overlapping": _mean(combined[spoke] > 0.5),
-            "conflict": float("nan"), "estimated_accuracy": _mean(np.maximum(combined, 1 - combined)[spoke]),
+            "rule": "combined",
+            "coverage": float(spoke.mean()),
+            "overlapping": _mean(combined[spoke] > 0.5),
+            "conflict": float("nan"),
+            "estimated_accuracy": _mean(np.maximum(combined, 1 - combined)[spoke]),
             **_judged(combined > 0.5, truth, spoke),
         }
-    )  # fmt: skip
+    )
     return pd.DataFrame(rows)
 
 

@@ -43,12 +43,19 @@ def build_network(name: NetworkName, side_px: int) -> nn.Module:
     drop = 0.5 if name == "improved" else 0.0
     return nn.Sequential(
         _Grey(),
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(drop),
-        nn.Linear(32 * (side_px // 4) ** 2, 64), nn.ReLU(), nn.Dropout(drop),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(drop),
+        nn.Linear(32 * (side_px // 4) ** 2, 64),
+        nn.ReLU(),
+        nn.Dropout(drop),
         nn.Linear(64, classes),
-    )  # fmt: skip
+    )
 
 
 def load_network(bundle: ModelBundle) -> nn.Module:

@@ -108,11 +108,17 @@ def measure_regions(field: Field, boxes: Boxes) -> list[Region]:
     nearest = overlaps.max(axis=1, initial=0)
     return [
         Region(
-            k, shapes[k].at_border, shapes[k].relative_area, float(nearby), shapes[k].concavity, shapes[k].peaks,
-            shapes[k].ellipse_residual, shapes[k].solidity,
+            k,
+            shapes[k].at_border,
+            shapes[k].relative_area,
+            float(nearby),
+            shapes[k].concavity,
+            shapes[k].peaks,
+            shapes[k].ellipse_residual,
+            shapes[k].solidity,
         )
         for k, nearby in zip(under, nearest, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _component_under(field: Field, box: npt.NDArray[np.float64]) -> int:
@@ -139,9 +145,10 @@ class _Shape:
 
     @classmethod
     def of(cls, field: Field, component: int) -> _Shape:
-        rows, columns = np.flatnonzero((field.components == component).any(1)), np.flatnonzero(
-            (field.components == component).any(0)
-        )  # fmt: skip
+        rows, columns = (
+            np.flatnonzero((field.components == component).any(1)),
+            np.flatnonzero((field.components == component).any(0)),
+        )
         window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         mask = field.components[window] == component
         height, width = field.components.shape

@@ -76,10 +76,7 @@ def count_votes(table: pd.DataFrame) -> pd.DataFrame:
     known = ~np.isnan(area) & ~table["at_border"].to_numpy(bool)
     peaks = table["peaks"].to_numpy()
     return pd.DataFrame(
-        {
-            "relative_area": _where(known, by_area),
-            "peaks": _where(peaks > 0, np.minimum(peaks, MOST_CELLS)),
-        },
+        {"relative_area": _where(known, by_area), "peaks": _where(peaks > 0, np.minimum(peaks, MOST_CELLS))},
         index=table.index,
         dtype=np.int8,
     )

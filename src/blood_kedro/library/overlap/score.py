@@ -82,13 +82,23 @@ def _measured(truth: Flags, p: Floats, groups: npt.NDArray[np.object_], resample
     found_intervals = _two_class_intervals(truth, said, groups, resamples, seed)
     grid = np.linspace(0, 1, 101)
     return {
-        "accuracy": found["accuracy"], "precision": overlapping["ppv"], "recall": overlapping["sensitivity"],
-        "f1": overlapping["f1"], "single_precision": single["ppv"], "single_recall": single["sensitivity"],
-        "single_f1": single["f1"], "auc": overlapping["auc"], "ece": found["ece"], "confusion": found["confusion"],
-        "interval_95": found_intervals.limits, "interval_basis": found_intervals.basis,
+        "accuracy": found["accuracy"],
+        "precision": overlapping["ppv"],
+        "recall": overlapping["sensitivity"],
+        "f1": overlapping["f1"],
+        "single_precision": single["ppv"],
+        "single_recall": single["sensitivity"],
+        "single_f1": single["f1"],
+        "auc": overlapping["auc"],
+        "ece": found["ece"],
+        "confusion": found["confusion"],
+        "interval_95": found_intervals.limits,
+        "interval_basis": found_intervals.basis,
         "roc": [grid.tolist(), roc(truth.astype(np.int64), np.stack([1 - p, p], axis=1), 1, grid).tolist()],
-        "crops": len(truth), "overlapping": int(truth.sum()), "groups": len(np.unique(groups.astype(str))),
-    }  # fmt: skip
+        "crops": len(truth),
+        "overlapping": int(truth.sum()),
+        "groups": len(np.unique(groups.astype(str))),
+    }
 
 
 def _counting(

@@ -75,16 +75,27 @@ def train_study(
     weight = class_weights(torch.from_numpy(wanted[parts.train])) if study.class_weighted else None
     data = table_fingerprint(table)
     trained = fit_supervised(
-        network, nn.CrossEntropyLoss() if weight is None else ClassWeighted(weight), train, val, study.training,
-        seed=seed, val_loss=nn.CrossEntropyLoss(),
+        network,
+        nn.CrossEntropyLoss() if weight is None else ClassWeighted(weight),
+        train,
+        val,
+        study.training,
+        seed=seed,
+        val_loss=nn.CrossEntropyLoss(),
         identity=[study.model_dump(mode="json", exclude={"resamples"}), data, wanted.tolist()],
-        work_folder=work_folder, on_epoch=on_epoch,
-    )  # fmt: skip
+        work_folder=work_folder,
+        on_epoch=on_epoch,
+    )
     config = {
-        "study": study.model_dump(mode="json"), "classes": list(CLASSES[study.network]), "side_px": cells.side_px,
-        "data_fingerprint": data, "train_crops": len(parts.train), "val_crops": len(parts.val),
-        "test_crops": len(parts.test), "best_epoch": trained.best_epoch,
-    }  # fmt: skip
+        "study": study.model_dump(mode="json"),
+        "classes": list(CLASSES[study.network]),
+        "side_px": cells.side_px,
+        "data_fingerprint": data,
+        "train_crops": len(parts.train),
+        "val_crops": len(parts.val),
+        "test_crops": len(parts.test),
+        "best_epoch": trained.best_epoch,
+    }
     bundle = ModelBundle(trained.weights, config)
     answers = answer(bundle, np.asarray(cells.crops[parts.test]))
     known = table.iloc[parts.test][["cell_id", "image_id", "group_id", "true_cells"]].reset_index(drop=True)
@@ -148,18 +159,22 @@ def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], study: Study) ->
         drawn = np.random.default_rng(seed_for(study.seed, "sample")).permutation(np.flatnonzero(known))[:count]
         if len(drawn) < count:
             raise ConfigurationError(
-                "too few labelled crops for the sample of paper 002", where=f"overlap.studies.{study.name}.sample_size",
-                got=str(len(drawn)), expected=str(count), remedy="give more images, or set sample: all",
-            )  # fmt: skip
+                "too few labelled crops for the sample of paper 002",
+                where=f"overlap.studies.{study.name}.sample_size",
+                got=str(len(drawn)),
+                expected=str(count),
+                remedy="give more images, or set sample: all",
+            )
         return Parts(drawn[held_out:], drawn[held_out:], drawn[:held_out])
     parts = table["part"].to_numpy()
     found = Parts(*(np.flatnonzero((parts == name) & (known | (name == "test"))) for name in ("train", "val", "test")))
     for name in ("train", "val", "test"):
         if not len(getattr(found, name)):
             raise ConfigurationError(
-                f"no labelled crop in part {name}", where=f"overlap.studies.{study.name}",
+                f"no labelled crop in part {name}",
+                where=f"overlap.studies.{study.name}",
                 remedy="give more images, or rules that abstain less",
-            )  # fmt: skip
+            )
     return found
 
 
@@ -171,4 +186,4 @@ def _check_classes(wanted: npt.NDArray[np.float32], study: Study) -> None:
             where=f"overlap.studies.{study.name}: labels {study.labels}",
             got=f"{len(single)} crops, all {'single' if single.all() else 'overlapping'}",
             remedy="choose other rules or thresholds, or a source with both kinds",
-        )  # fmt: skip
+        )

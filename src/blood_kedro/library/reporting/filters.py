@@ -97,6 +97,14 @@ def png(content: bytes) -> str:
 
 
 FILTERS = {
-    "signed": signed, "p_value": p_value, "notes": notes_in, "basis": basis, "counted": counted, "number": number,
-    "png": png, "besides": besides, "percent": percent, "confusion_csv": confusion_csv,
-}  # fmt: skip
+    "signed": signed,
+    "p_value": p_value,
+    "notes": notes_in,
+    "basis": basis,
+    "counted": counted,
+    "number": number,
+    "png": png,
+    "besides": besides,
+    "percent": percent,
+    "confusion_csv": confusion_csv,
+}

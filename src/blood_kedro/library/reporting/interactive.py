@@ -53,9 +53,13 @@ def loss_curves(regimens: dict[str, dict[str, Any]]) -> go.Figure:
         table = parts["history"]
         for column, dash, what in (("train_loss", "dash", "training"), ("val_loss", "solid", "validation")):
             figure.add_scatter(
-                x=table["epoch"].tolist(), y=table[column].tolist(), name=f"{name}, {what}", legendgroup=name,
-                mode="lines+markers", line={"color": colour, "dash": dash},
-            )  # fmt: skip
+                x=table["epoch"].tolist(),
+                y=table[column].tolist(),
+                name=f"{name}, {what}",
+                legendgroup=name,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash},
+            )
     longest = max((len(parts["history"]) for parts in regimens.values()), default=0)
     figure.update_xaxes(title="epoch", dtick=1 if longest < 15 else None)
     figure.update_yaxes(title="loss (sum of four)", rangemode="tozero")
@@ -82,28 +86,43 @@ def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
         for label, value in metrics["ap_50_per_class"].items():
             low, high = metrics["ap_50_interval_95_per_class"].get(label) or (None, None)
             rows.append(
-                {"regimen": name, "class": label, "cells": metrics["objects_per_class"].get(label, 0), "ap_50": value,
-                 "low_95": low, "high_95": high}
-            )  # fmt: skip
+                {
+                    "regimen": name,
+                    "class": label,
+                    "cells": metrics["objects_per_class"].get(label, 0),
+                    "ap_50": value,
+                    "low_95": low,
+                    "high_95": high,
+                }
+            )
     table = pd.DataFrame(rows)
     order = table.groupby("class")["cells"].max().sort_values(ascending=False).index.tolist()
     figure = go.Figure()
     for colour, (regimen, part) in zip(COLOURS * 9, table.groupby("regimen", sort=False), strict=False):
         figure.add_bar(
-            x=part["class"].tolist(), y=part["ap_50"].tolist(), name=f"{regimen}, measured here", marker_color=colour,
-            customdata=part["cells"].tolist(), hovertemplate="%{x}: %{y:.3f}, %{customdata} cells",
+            x=part["class"].tolist(),
+            y=part["ap_50"].tolist(),
+            name=f"{regimen}, measured here",
+            marker_color=colour,
+            customdata=part["cells"].tolist(),
+            hovertemplate="%{x}: %{y:.3f}, %{customdata} cells",
             error_y={
-                "type": "data", "symmetric": False, "thickness": 1,
+                "type": "data",
+                "symmetric": False,
+                "thickness": 1,
                 "array": (part["high_95"] - part["ap_50"]).tolist(),
                 "arrayminus": (part["ap_50"] - part["low_95"]).tolist(),
             },
-        )  # fmt: skip
+        )
     for number, symbol in ((0, "circle-open"), (1, "diamond-open")):
         known = [label for label in order if label in published.AP_50_PER_CLASS]
         figure.add_scatter(
-            x=known, y=[published.AP_50_PER_CLASS[label][number] for label in known], mode="markers",
-            name=f"regimen {number + 1}, published (other data)", marker={"symbol": symbol, "size": 8, "color": "#888"},
-        )  # fmt: skip
+            x=known,
+            y=[published.AP_50_PER_CLASS[label][number] for label in known],
+            mode="markers",
+            name=f"regimen {number + 1}, published (other data)",
+            marker={"symbol": symbol, "size": 8, "color": "#888"},
+        )
     figure.update_xaxes(categoryorder="array", categoryarray=order)
     figure.update_yaxes(title="AP50", range=[0, 1])
     return _chart("ap_50_per_class", figure, table)
@@ -115,15 +134,21 @@ def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
     figure = go.Figure()
     dashes = ("solid", "dash", "dot", "dashdot")
     for dash, (name, parts) in zip(dashes * 9, regimens.items(), strict=False):
-        views = (("all ", parts["metrics"]["coarse"]["precision_recall"], True),
-                 ("", parts["metrics"]["precision_recall"], "legendonly"))  # fmt: skip
+        views = (
+            ("all ", parts["metrics"]["coarse"]["precision_recall"], True),
+            ("", parts["metrics"]["precision_recall"], "legendonly"),
+        )
         for prefix, curves, visible in views:
             for colour, (label, precision) in zip(COLOURS * 9, curves.items(), strict=False):
                 recall = [k / (len(precision) - 1) for k in range(len(precision))]
                 figure.add_scatter(
-                    x=recall, y=precision, mode="lines", name=f"{name}: {prefix}{label}", visible=visible,
+                    x=recall,
+                    y=precision,
+                    mode="lines",
+                    name=f"{name}: {prefix}{label}",
+                    visible=visible,
                     line={"color": colour, "dash": dash},
-                )  # fmt: skip
+                )
                 rows += [
                     {"regimen": name, "class": f"{prefix}{label}", "recall": r, "precision": p}
                     for r, p in zip(recall, precision, strict=True)
@@ -143,10 +168,13 @@ def comparison_chart(table: pd.DataFrame | None) -> Chart | None:
     figure = go.Figure()
     for colour, row in zip(COLOURS * 9, table.to_dict("records"), strict=False):
         figure.add_scatter(
-            x=[row["test_s"]], y=[row["accuracy"]], mode="markers", name=str(row["variant"]),
+            x=[row["test_s"]],
+            y=[row["accuracy"]],
+            mode="markers",
+            name=str(row["variant"]),
             marker={"color": colour, "size": 10 + 2 * float(row["parameters_m"]) ** 0.5},
             hovertemplate=f"{row['variant']}: %{{y:.3f}}, {row['parameters_m']:.1f} M parameters",
-        )  # fmt: skip
+        )
     figure.update_xaxes(title="seconds of a test", rangemode="tozero")
     figure.update_yaxes(title="accuracy")
     return _chart("classifier_comparison", figure, table)
@@ -163,9 +191,11 @@ def cells_chart(tables: dict[str, pd.DataFrame]) -> Chart | None:
         COLOURS * 9, table.groupby(["source", "scanner"], sort=False), strict=False
     ):
         figure.add_bar(
-            x=part["class"].str.replace("_", " ").tolist(), y=part["cells"].tolist(),
-            name=f"{name}, {scanner}".replace("_", " "), marker_color=colour,
-        )  # fmt: skip
+            x=part["class"].str.replace("_", " ").tolist(),
+            y=part["cells"].tolist(),
+            name=f"{name}, {scanner}".replace("_", " "),
+            marker_color=colour,
+        )
     figure.update_yaxes(title="cells", rangemode="tozero")
     return _chart("cells_per_class", figure, table)
 
@@ -188,10 +218,13 @@ def counts_chart(inputs: dict[str, Any]) -> Chart | None:
     figure = go.Figure()
     for colour, (name, part) in zip(COLOURS * 9, table.groupby("input", sort=False), strict=False):
         figure.add_bar(
-            x=part["kind"].str.replace("_", " ").tolist(), y=part["sum_error_percent"].tolist(), name=str(name),
-            marker_color=colour, customdata=part[["counted", "labelled"]].to_numpy().tolist(),
+            x=part["kind"].str.replace("_", " ").tolist(),
+            y=part["sum_error_percent"].tolist(),
+            name=str(name),
+            marker_color=colour,
+            customdata=part[["counted", "labelled"]].to_numpy().tolist(),
             hovertemplate="%{x}: %{y:+.1f}%, %{customdata[0]:.0f} counted, %{customdata[1]:.0f} labelled",
-        )  # fmt: skip
+        )
     figure.update_yaxes(title="error of the sum, %", zeroline=True)
     return _chart("count_errors", figure, table)
 
@@ -199,13 +232,20 @@ def counts_chart(inputs: dict[str, Any]) -> Chart | None:
 def _chart(name: str, figure: go.Figure, data: pd.DataFrame) -> Chart:
     # Colours of text and grid come from the page, which may be light or dark.
     figure.update_layout(
-        template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-        height=figure.layout.height or _HEIGHT_PX, margin={"l": 60, "r": 10, "t": 20, "b": 60}, font={"size": 13},
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        height=figure.layout.height or _HEIGHT_PX,
+        margin={"l": 60, "r": 10, "t": 20, "b": 60},
+        font={"size": 13},
         legend={"orientation": "h", "y": -0.25 if figure.layout.legend.y is None else figure.layout.legend.y},
-        colorway=list(COLOURS), hovermode="closest",
-    )  # fmt: skip
+        colorway=list(COLOURS),
+        hovermode="closest",
+    )
     html = figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=f"chart-{name}",
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=f"chart-{name}",
         config={"responsive": True, "displaylogo": False},
-    )  # fmt: skip
+    )
     return Chart(name, str(html), data)

@@ -81,19 +81,29 @@ def coco_of(cells: pd.DataFrame, counts: pd.DataFrame, files: Mapping[str, str])
     for k, row in enumerate(cells.to_dict("records"), start=1):
         x0, y0, x1, y1 = (float(row[name]) for name in BOX_COLUMNS)
         annotations.append(
-            {"id": k, "image_id": numbers[str(row["image"])], "category_id": category[str(row["label"])],
-             "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0,
-             "score": float(row["score"])}
-        )  # fmt: skip
+            {
+                "id": k,
+                "image_id": numbers[str(row["image"])],
+                "category_id": category[str(row["label"])],
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": (x1 - x0) * (y1 - y0),
+                "iscrowd": 0,
+                "score": float(row["score"]),
+            }
+        )
     return {
         "images": [
-            {"id": numbers[str(row["image"])], "file_name": files[str(row["image"])], "width": int(row["width_px"]),
-             "height": int(row["height_px"])}
+            {
+                "id": numbers[str(row["image"])],
+                "file_name": files[str(row["image"])],
+                "width": int(row["width_px"]),
+                "height": int(row["height_px"]),
+            }
             for row in counts.to_dict("records")
         ],
         "annotations": annotations,
         "categories": [{"id": k, "name": label} for label, k in category.items()],
-    }  # fmt: skip
+    }
 
 
 def write_own_report(
@@ -134,10 +144,15 @@ def write_own_report(
             loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=True
         )
         page = environment.get_template("own_images.html.j2").render(
-            title=title, images=images, counts=counts.to_dict("records"), columns=list(counts.columns), notes=notes,
-            rejects=rejects.to_dict("records"), cells=len(cells),
+            title=title,
+            images=images,
+            counts=counts.to_dict("records"),
+            columns=list(counts.columns),
+            notes=notes,
+            rejects=rejects.to_dict("records"),
+            cells=len(cells),
             classes=_classes(cells),
-        )  # fmt: skip
+        )
         (part / PAGE).write_text(page, encoding="utf-8")
     return folder
 

@@ -20,13 +20,24 @@ from blood_kedro.library.reporting.filters import FILTERS
 from blood_kedro.library.reporting.results import Results
 
 METRIC_NAMES = {
-    "map": "AP (IoU .50:.95)", "map_50": "AP50", "map_75": "AP75", "map_small": "AP small", "map_medium": "AP medium",
-    "map_large": "AP large", "mar_100": "AR (100 detections)",
-}  # fmt: skip
+    "map": "AP (IoU .50:.95)",
+    "map_50": "AP50",
+    "map_75": "AP75",
+    "map_small": "AP small",
+    "map_medium": "AP medium",
+    "map_large": "AP large",
+    "mar_100": "AR (100 detections)",
+}
 _PIXEL_NAMES = {
-    "iou": "IoU", "iou_per_cell": "IoU, mean over cells", "sensitivity": "sensitivity", "specificity": "specificity",
-    "ppv": "PPV", "f1": "F1", "accuracy": "accuracy", "fpr": "false positive rate",
-}  # fmt: skip
+    "iou": "IoU",
+    "iou_per_cell": "IoU, mean over cells",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "fpr": "false positive rate",
+}
 SPLIT_NAMES = {
     "grouped": "grouped (duplicates and slides kept whole)",
     "paper": "paper (plain random)",
@@ -44,9 +55,12 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         parameters: the run's parameters, printed at the end.
     """
     environment = Environment(
-        loader=PackageLoader("blood_kedro.library.reporting", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("blood_kedro.library.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= FILTERS
     shown = {name: parts for name, parts in results.regimens.items() if {"metrics", "history"} <= set(parts)}
     return environment.get_template("report.html.j2").render(
@@ -207,7 +221,7 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
         "cell_classes": list(dict.fromkeys([*published_003.PER_CLASS, *known])) if classifiers else [],
         "comparison": [] if table is None else table.to_dict("records"),
         "reference": parameters.get("morphology", {}).get("reference", ""),
-    }  # fmt: skip
+    }
 
 
 def _cell_counts(results: Results) -> dict[str, dict[str, Any]]:
@@ -227,9 +241,13 @@ def _cell_counts(results: Results) -> dict[str, dict[str, Any]]:
 def _p_columns(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
     """Columns of Table 6: those of the paper, and the corrected test where the comparison has it."""
     titles = {
-        "accuracy": "accuracy", "SN": "sensitivity", "PPV": "ppv", "F1": "f1", "training s": "train_s",
+        "accuracy": "accuracy",
+        "SN": "sensitivity",
+        "PPV": "ppv",
+        "F1": "f1",
+        "training s": "train_s",
         "testing s": "test_s",
-    }  # fmt: skip
+    }
     known = () if table is None else table.columns
     corrected = {title: f"p_{key}_corrected" for title, key in titles.items() if f"p_{key}_corrected" in known}
     return {"plain": {title: f"p_{key}" for title, key in titles.items()}, "corrected": corrected}
@@ -277,11 +295,14 @@ def _measured_on(results: Results) -> list[dict[str, Any]]:
     measured = {name: r for name, r in results.records.items() if name.endswith((".metrics", ".count_totals"))}
     return [
         {
-            "name": dataset.rpartition(".")[0], "environment": record.environment, "made": record.made[:16],
-            "commit": (record.commit or "none")[:12], "pictures": pictures_of(record),
+            "name": dataset.rpartition(".")[0],
+            "environment": record.environment,
+            "made": record.made[:16],
+            "commit": (record.commit or "none")[:12],
+            "pictures": pictures_of(record),
             "generated": set(pictures_of(record)) == {GENERATED},
             "of_corpus": CORPUS in record.data,
             "data": {name: states[0].fingerprint for name, states in sorted(record.data.items())},
         }
         for dataset, record in sorted(measured.items())
-    ]  # fmt: skip
+    ]

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 # Table 3.
 SEGMENTATION = {
-    "sensitivity": 98.75, "specificity": 99.89, "ppv": 99.27, "f1": 99.01, "accuracy": 99.73, "fpr": 0.11, "iou": 98.03,
-}  # fmt: skip
+    "sensitivity": 98.75,
+    "specificity": 99.89,
+    "ppv": 99.27,
+    "f1": 99.01,
+    "accuracy": 99.73,
+    "fpr": 0.11,
+    "iou": 98.03,
+}
 
 # Table 4: class -> (SN, SP, F1, PPV, NPV), unweighted and class-weighted loss.
 PER_CLASS = {
@@ -17,7 +23,7 @@ PER_CLASS = {
     "teardrop": ((94.61, 99.56, 94.39, 94.17, 99.60), (89.98, 99.73, 92.97, 96.21, 99.25)),
     "three_overlapping_cells": ((94.52, 99.66, 95.67, 96.87, 99.39), (94.85, 99.53, 95.30, 95.82, 99.43)),
     "two_overlapping_cells": ((97.76, 99.25, 97.26, 96.76, 99.49), (96.94, 99.31, 96.95, 96.98, 99.30)),
-}  # fmt: skip
+}
 
 # Its last column, averages over the classes: (SN, SP, F1, PPV, NPV), unweighted and class-weighted loss.
 AVERAGE = ((94.05, 99.46, 94.17, 94.34, 99.47), (94.58, 99.36, 92.97, 91.85, 99.33))
@@ -33,7 +39,7 @@ COMPARISON = {
     "convnext_tiny": (96.7, 94.3, 94.8, 94.5, 5463, 40.4, 27.8, 319.1),
     "efficientnet_v2_b0": (96.6, 94.1, 94.6, 94.3, 3191, 13.6, 5.80, 68.4),
     "efficientnet_b0": (96.5, 94.1, 94.3, 94.2, 3378, 11.0, 4.02, 47.0),
-}  # fmt: skip
+}
 
 # Table 6: model -> p of accuracy, SN, PPV, F1, training time and testing time, each model against EfficientNet-B0.
 P_VALUES = {
@@ -45,22 +51,26 @@ P_VALUES = {
     "xception": (4.46e-02, 7.20e-02, 1.79e-01, 3.98e-02, 7.97e-05, 1.40e-05),
     "convnext_tiny": (8.09e-03, 1.76e-01, 6.14e-02, 3.50e-02, 4.48e-11, 3.89e-11),
     "efficientnet_v2_b0": (3.90e-01, 5.28e-01, 3.21e-01, 2.74e-01, 1.72e-02, 2.50e-02),
-}  # fmt: skip
+}
 
 # Table 7: (segmentation, class-weighted loss) -> accuracy, SN, PPV, F1.
 ABLATION = {
-    (False, False): (95.5, 92.7, 92.4, 92.5), (True, False): (96.5, 94.1, 94.3, 94.2),
+    (False, False): (95.5, 92.7, 92.4, 92.5),
+    (True, False): (96.5, 94.1, 94.3, 94.2),
     (True, True): (95.7, 94.6, 91.8, 93.0),
-}  # fmt: skip
+}
 
 # Its p of accuracy, SN, PPV, F1, each against the segmented one with unweighted loss.
 ABLATION_P_VALUES = {
-    (False, False): (1.25e-07, 4.46e-06, 2.54e-05, 8.15e-07), (True, True): (2.87e-04, 2.79e-03, 2.10e-07, 5.77e-05),
-}  # fmt: skip
+    (False, False): (1.25e-07, 4.46e-06, 2.54e-05, 8.15e-07),
+    (True, True): (2.87e-04, 2.79e-03, 2.10e-07, 5.77e-05),
+}
 
 # Table 8: slide -> scanner, cells, accuracy, SN, PPV, F1.
 PER_SLIDE = {
-    4: ("scanner_2", 3559, 96.07, 92.44, 91.92, 92.05), 5: ("scanner_1", 4150, 97.06, 95.13, 95.54, 95.29),
-    6: ("scanner_1", 4678, 97.32, 95.63, 96.22, 95.89), 13: ("scanner_4", 3046, 95.40, 82.35, 83.48, 82.79),
+    4: ("scanner_2", 3559, 96.07, 92.44, 91.92, 92.05),
+    5: ("scanner_1", 4150, 97.06, 95.13, 95.54, 95.29),
+    6: ("scanner_1", 4678, 97.32, 95.63, 96.22, 95.89),
+    13: ("scanner_4", 3046, 95.40, 82.35, 83.48, 82.79),
     16: ("scanner_4", 2521, 95.79, 91.45, 90.06, 90.30),
-}  # fmt: skip
+}

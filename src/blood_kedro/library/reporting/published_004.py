@@ -4,8 +4,11 @@ from __future__ import annotations
 
 # Table 1: search space; Table 2: best values.
 SEARCH_SPACE = {
-    "batch_size": (2, 4, 8), "epochs": (10, 20, 30), "dropout": (0.1, 0.2, 0.5), "lr": (1e-5, 1e-4, 1e-3, 0.01),
-}  # fmt: skip
+    "batch_size": (2, 4, 8),
+    "epochs": (10, 20, 30),
+    "dropout": (0.1, 0.2, 0.5),
+    "lr": (1e-5, 1e-4, 1e-3, 0.01),
+}
 BEST = {"batch_size": 4, "epochs": 20, "dropout": 0.2, "lr": 1e-4}
 # Tables 3 and 4: cutouts of red and white cells in each part, and what the classifier calls them.
 PARTS = {

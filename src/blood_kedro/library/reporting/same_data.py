@@ -10,11 +10,17 @@ from blood_kedro.library.core.records import Record, why_not
 
 # Section of the report to the pipelines that make its results.
 _MADE_BY = {
-    "sources": "ingestion,standardization", "unified": "ingestion,standardization,merging",
-    "regimens": "detection_training", "segmenters": "rbc_morphology", "classifiers": "rbc_morphology",
-    "morphology": "rbc_morphology", "overlap_crops": "overlap_weak_supervision",
-    "overlap_studies": "overlap_weak_supervision", "kind_classifiers": "sam_counting", "smear_inputs": "sam_counting",
-}  # fmt: skip
+    "sources": "ingestion,standardization",
+    "unified": "ingestion,standardization,merging",
+    "regimens": "detection_training",
+    "segmenters": "rbc_morphology",
+    "classifiers": "rbc_morphology",
+    "morphology": "rbc_morphology",
+    "overlap_crops": "overlap_weak_supervision",
+    "overlap_studies": "overlap_weak_supervision",
+    "kind_classifiers": "sam_counting",
+    "smear_inputs": "sam_counting",
+}
 # Several pipelines cut cells; the record says which node did.
 _CUT_CELLS = "rbc_morphology,overlap_weak_supervision,sam_counting"
 

@@ -9,16 +9,44 @@ from blood_kedro.library.reporting.results import Results
 
 _SOURCE = ("images", "annotations_found", "annotations", "rejected", "licence", "annotations_per_class")
 _UNIFIED = (
-    "images", "annotations", "train_images", "val_images", "test_images", "annotations_per_class", "duplicate_groups",
-    "groups_crossing_splits", "ignore_regions", "duplicate_pairs", "split", "split_leaks", "removed_classes",
+    "images",
+    "annotations",
+    "train_images",
+    "val_images",
+    "test_images",
+    "annotations_per_class",
+    "duplicate_groups",
+    "groups_crossing_splits",
+    "ignore_regions",
+    "duplicate_pairs",
+    "split",
+    "split_leaks",
+    "removed_classes",
     "data_fingerprint",
-)  # fmt: skip
+)
 _REGIMEN = (
-    "mlflow_run_id", "map", "map_50", "map_75", "map_small", "map_medium", "map_large", "mar_100", "ap_50_per_class",
-    "map_50_coarse", "ap_50_per_class_coarse", "split", "interval_95", "interval_basis", "images", "groups", "objects",
+    "mlflow_run_id",
+    "map",
+    "map_50",
+    "map_75",
+    "map_small",
+    "map_medium",
+    "map_large",
+    "mar_100",
+    "ap_50_per_class",
+    "map_50_coarse",
+    "ap_50_per_class_coarse",
+    "split",
+    "interval_95",
+    "interval_basis",
+    "images",
+    "groups",
+    "objects",
     "objects_per_class",
-    "weights_origin", "data_fingerprint", "predict_images_per_second",
-)  # fmt: skip
+    "weights_origin",
+    "data_fingerprint",
+    "predict_images_per_second",
+)
 
 _PIXELS = ("iou", "iou_per_cell", "sensitivity", "specificity", "ppv", "f1", "accuracy", "fpr")
 _KINDS = (

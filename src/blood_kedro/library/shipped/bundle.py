@@ -57,10 +57,12 @@ def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
     home = folder or models_folder()
     if not (home / name / "config.json").is_file():
         raise ConfigurationError(
-            "there is no shipped model of that name", where=str(home), got=name,
+            "there is no shipped model of that name",
+            where=str(home),
+            got=name,
             expected=", ".join(sorted(path.parent.name for path in home.glob("*/config.json"))) or "none is installed",
             remedy="name one of these, or train them: make train-shipped",
-        )  # fmt: skip
+        )
     return load_bundle(home / name)
 
 

@@ -19,8 +19,12 @@ class PictureOptions(BaseModel):
     cell_px: float = Field(32, ge=16, le=64, description="width of a usual red cell in the pictures that networks see")
     # Pictures of TXL-PBC come from three laboratories that their size tells apart (facts-data.md, section 6).
     txl_laboratories: dict[str, str] = {
-        "640x480": "bccd", "416x416": "bccd", "360x363": "pbc", "366x369": "pbc", "575x575": "raabin",
-    }  # fmt: skip
+        "640x480": "bccd",
+        "416x416": "bccd",
+        "360x363": "pbc",
+        "366x369": "pbc",
+        "575x575": "raabin",
+    }
     # Squares of 416 px are 640x480 pictures squeezed to a square: learnt from, never judged by.
     squeezed: tuple[str, ...] = ("416x416",)
     chula_cell_px: float = 38

@@ -24,13 +24,35 @@ Hint = Literal["laboratory", "none"]
 _HINTS: tuple[Hint, ...] = ("laboratory", "none")
 
 SCORE_COLUMNS = [
-    "training", "laboratory", "unseen", "scale", "class", "pictures", "groups", "cells",
-    "ap_50", "ap_50_low", "ap_50_high", "counted", "count_error", "count_error_low", "count_error_high",
-    "exact", "whole",
-]  # fmt: skip
+    "training",
+    "laboratory",
+    "unseen",
+    "scale",
+    "class",
+    "pictures",
+    "groups",
+    "cells",
+    "ap_50",
+    "ap_50_low",
+    "ap_50_high",
+    "counted",
+    "count_error",
+    "count_error_low",
+    "count_error_high",
+    "exact",
+    "whole",
+]
 SCALE_COLUMNS = [
-    "training", "laboratory", "unseen", "pictures", "groups", "answered", "within_10", "within_20", "median",
-]  # fmt: skip
+    "training",
+    "laboratory",
+    "unseen",
+    "pictures",
+    "groups",
+    "answered",
+    "within_10",
+    "within_20",
+    "median",
+]
 
 
 @dataclass(frozen=True)
@@ -106,9 +128,15 @@ def score_laboratories(
 
 
 def score_cells(
-    network: CentreNet, pictures: Sequence[LabelledPicture], cell_px: float, thresholds: dict[str, float], *,
-    hint: Hint, draws: int, seed: int,
-) -> tuple[list[dict[str, object]], list[float]]:  # fmt: skip
+    network: CentreNet,
+    pictures: Sequence[LabelledPicture],
+    cell_px: float,
+    thresholds: dict[str, float],
+    *,
+    hint: Hint,
+    draws: int,
+    seed: int,
+) -> tuple[list[dict[str, object]], list[float]]:
     """Rows of the table for pictures of one laboratory, and the width found on each over the true one.
 
     Args:
@@ -175,10 +203,13 @@ def scale_row(widths: Sequence[float], groups: int) -> dict[str, object]:
     values = np.array(widths, np.float64)
     off = np.abs(np.nan_to_num(values, nan=np.inf) - 1)
     return {
-        "pictures": len(values), "groups": groups, "answered": int(np.isfinite(values).sum()),
-        "within_10": float((off <= 0.1).mean()), "within_20": float((off <= 0.2).mean()),
+        "pictures": len(values),
+        "groups": groups,
+        "answered": int(np.isfinite(values).sum()),
+        "within_10": float((off <= 0.1).mean()),
+        "within_20": float((off <= 0.2).mean()),
         "median": float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan"),
-    }  # fmt: skip
+    }
 
 
 def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture]) -> dict[str, float]:

@@ -26,9 +26,11 @@ def network_of(bundle: ModelBundle) -> CentreNet:
     """
     if tuple(bundle.config.get("classes", ())) != CLASSES:
         raise DataContractError(
-            "a cell detector of other classes", where="model cells", got=str(bundle.config.get("classes")),
+            "a cell detector of other classes",
+            where="model cells",
+            got=str(bundle.config.get("classes")),
             expected=", ".join(CLASSES),
-        )  # fmt: skip
+        )
     network = rebuilt(bundle, _network)
     fold_norms(network)
     made: CentreNet = network.to(memory_format=torch.channels_last)  # type: ignore[assignment]

@@ -86,9 +86,15 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
     network = rebuilt(bundle, lambda config: network_for(_recipe(config), len(config["classes"]), bundle.weights))
     config, shares = bundle.config, bundle.config.get("log_shares")
     return CellClassifier(
-        network, tuple(config["classes"]), _recipe(config).view, int(config["views"]),
-        float(config["temperature"]), float(config["threshold"]), None if shares is None else np.array(shares), config,
-    )  # fmt: skip
+        network,
+        tuple(config["classes"]),
+        _recipe(config).view,
+        int(config["views"]),
+        float(config["temperature"]),
+        float(config["threshold"]),
+        None if shares is None else np.array(shares),
+        config,
+    )
 
 
 def _recipe(config: dict[str, Any]) -> TypeRecipe:

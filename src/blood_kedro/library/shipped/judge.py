@@ -45,9 +45,13 @@ def judge(picture: LabelledPicture, found: Detections, label: str, threshold: fl
     void = ~right & (covered_share(boxes, picture.ignore) > _IGNORED_SHARE)
     sure = found.scores >= threshold
     return Judged(
-        picture.group_id, scores[~void], right[~void], len(truth), int((scores[~void] >= threshold).sum()),
+        picture.group_id,
+        scores[~void],
+        right[~void],
+        len(truth),
+        int((scores[~void] >= threshold).sum()),
         _whole(truth, found.boxes[sure], found.labels[sure], number + 1),
-    )  # fmt: skip
+    )
 
 
 def _matched(boxes: Boxes, truth: Boxes) -> npt.NDArray[np.bool_]:
@@ -116,7 +120,7 @@ def count_error_of(judged: Sequence[Judged]) -> Measure:
 
 def interval(
     judged: Sequence[Judged], measure: Measure, draws: int, seed: int, most: float = np.inf
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """95% interval of a measure over groups of pictures (`evaluation.resampling`); NaN twice where there is none.
 
     Args:

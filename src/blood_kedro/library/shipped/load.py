@@ -28,9 +28,10 @@ def load(name: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - each m
 
     # The class of each model, and whose weights it uses.
     classes: dict[str, tuple[Any, str]] = {
-        "cells": (Cells, "cells"), "scale": (Scale, "cells"),
+        "cells": (Cells, "cells"),
+        "scale": (Scale, "cells"),
         **{classifier: (classifier_of, classifier) for classifier in ("white_cells", "red_cell_shapes")},
-    }  # fmt: skip
+    }
     if name not in classes:
         raise ConfigurationError(
             "there is no shipped model of that name", where="blood_kedro.load", got=name, expected=", ".join(classes)

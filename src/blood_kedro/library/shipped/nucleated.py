@@ -43,9 +43,11 @@ def with_nucleated(found: Detections, rgb: RgbImage) -> Detections:
     size = np.sqrt(area(found.boxes))
     usual, width = np.median(stained[sure, 0]), np.median(size[sure])
     nucleus = (
-        red & (stained[:, 0] > max(_TIMES * usual, _LEAST)) & (stained[:, 0] > _OVER_BLUE * stained[:, 2])
+        red
+        & (stained[:, 0] > max(_TIMES * usual, _LEAST))
+        & (stained[:, 0] > _OVER_BLUE * stained[:, 2])
         & (size > _SIZE * width)
-    )  # fmt: skip
+    )
     return Detections(found.boxes, np.where(nucleus, _WHITE, found.labels), found.scores)
 
 

@@ -113,14 +113,16 @@ def measured_width(smears: Sequence[Smear]) -> float:
     names = [smear.name for smear, _ in chosen]
     if np.isnan(widths).all():
         raise BadInputError(
-            "no red cell is found to measure the scale by", where=smears[0].name,
+            "no red cell is found to measure the scale by",
+            where=smears[0].name,
             remedy="say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
-        )  # fmt: skip
+        )
     low, high = int(np.nanargmin(widths)), int(np.nanargmax(widths))
     if widths[high] > _ONE_SCALE * widths[low]:
         raise BadInputError(
-            "these images seem to be of several magnifications, and are counted at one", where=names[high],
+            "these images seem to be of several magnifications, and are counted at one",
+            where=names[high],
             got=f"red cells {widths[low]:.0f} px wide in {names[low]}, {widths[high]:.0f} px in {names[high]}",
             remedy="count them apart, or say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
-        )  # fmt: skip
+        )
     return float(np.nanmedian(widths))

@@ -91,14 +91,18 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
     """
     readers = {"txl_pbc": _txl, "bccd": _bccd, "chula": _chula, "ojaghi": _ojaghi}
     found = [
-        each for name, read in readers.items() if (raw_root / name).is_dir()
+        each
+        for name, read in readers.items()
+        if (raw_root / name).is_dir()
         for each in read(raw_root / name, options, rejects)
-    ]  # fmt: skip
+    ]
     if not found:
         raise SourceNotFoundError(
-            "no labelled pictures to train the shipped models on", where=str(raw_root),
-            expected="txl_pbc/, chula/, ojaghi/ or bccd/", remedy="make data, or set RAW to the folder of the sets",
-        )  # fmt: skip
+            "no labelled pictures to train the shipped models on",
+            where=str(raw_root),
+            expected="txl_pbc/, chula/, ojaghi/ or bccd/",
+            remedy="make data, or set RAW to the folder of the sets",
+        )
     sizes = [_size(each.path) for each in found]
     groups, tested = _groups(found, sizes)
     zooms = {key: options.cell_px / width for key, width in _widths(found, sizes).items()}
@@ -143,9 +147,16 @@ def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[
         labels = np.array([CLASSES.index(coarse(Bccd.labels[label.label_raw])) for label in image.labels], np.int64)
         sound = area(boxes) > 0
         yield _Found(
-            folder / image.path, "bccd", f"bccd{OWN}", boxes[sound], labels[sound], np.zeros((0, 4)), _ALL,
-            official_test=True, scale_of="640x480",
-        )  # fmt: skip
+            folder / image.path,
+            "bccd",
+            f"bccd{OWN}",
+            boxes[sound],
+            labels[sound],
+            np.zeros((0, 4)),
+            _ALL,
+            official_test=True,
+            scale_of="640x480",
+        )
 
 
 def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
@@ -155,16 +166,24 @@ def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[
             continue
         points = [
             LabelBox(f"{image.path.stem}#{label.row}", label.label_raw, "rbc", label.box_xyxy_px, "point")
-            for label in image.labels if label.box_xyxy_px is not None
-        ]  # fmt: skip
+            for label in image.labels
+            if label.box_xyxy_px is not None
+        ]
         made = fitted_boxes(points, read_rgb(folder / image.path), settings)
         boxes = np.array([each.box_xyxy_px for each in made], np.float64).reshape(-1, 4)
         free = np.array([each.ignore for each in made], np.bool_)
         complete = free.mean() <= options.chula_complete
         yield _Found(
-            folder / image.path, "chula", "chula", boxes[~free], np.zeros((~free).sum(), np.int64), boxes[free],
-            (True, False, False), judged=bool(complete), scale_of="chula",
-        )  # fmt: skip
+            folder / image.path,
+            "chula",
+            "chula",
+            boxes[~free],
+            np.zeros((~free).sum(), np.int64),
+            boxes[free],
+            (True, False, False),
+            judged=bool(complete),
+            scale_of="chula",
+        )
 
 
 def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
@@ -249,10 +268,10 @@ def _scaled(found: _Found, root: Path, group: str, zoom: float, *, official_test
 def learnt_from(pictures: list[LabelledPicture], left_out: frozenset[str]) -> list[LabelledPicture]:
     """Pictures to train on where laboratories are left out: none of theirs, none of BCCD's official test."""
     return [
-        each for each in pictures
-        if not each.laboratory.endswith(OWN) and each.laboratory not in left_out
-        and not each.official_test
-    ]  # fmt: skip
+        each
+        for each in pictures
+        if not each.laboratory.endswith(OWN) and each.laboratory not in left_out and not each.official_test
+    ]
 
 
 def fingerprint_of(pictures: list[LabelledPicture]) -> str:

@@ -31,9 +31,12 @@ Report = Callable[[int, dict[str, float]], None]
 
 
 def train_cells(
-    pictures: Sequence[LabelledPicture], recipe: CellRecipe, checkpoint: Path, report: Report | None = None,
+    pictures: Sequence[LabelledPicture],
+    recipe: CellRecipe,
+    checkpoint: Path,
+    report: Report | None = None,
     hardware: Hardware = ANY_HARDWARE,
-) -> tuple[CentreNet, list[dict[str, float]]]:  # fmt: skip
+) -> tuple[CentreNet, list[dict[str, float]]]:
     """Train, or go on where a killed training stopped.
 
     Args:
@@ -86,9 +89,14 @@ def train_cells(
 
 
 def _step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, learning: list[nn.Parameter], pixels: npt.NDArray[np.uint8],
-    goals: list[Goal], step: int, recipe: CellRecipe,
-) -> tuple[float, float]:  # fmt: skip
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learning: list[nn.Parameter],
+    pixels: npt.NDArray[np.uint8],
+    goals: list[Goal],
+    step: int,
+    recipe: CellRecipe,
+) -> tuple[float, float]:
     device = learning[0].device
     maps = network(torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255)
     middle, box = cell_loss(maps, goals, recipe.class_weights)

@@ -69,10 +69,12 @@ def chula_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
         rgb = read_rgb(folder / image.path)
         name = image.path.stem
         points = [
-            LabelledPoint(label.box_xyxy_px[0], label.box_xyxy_px[1], label.label_raw, Chula.labels[label.label_raw],
-                          label.row)
-            for label in image.labels if label.box_xyxy_px is not None
-        ]  # fmt: skip
+            LabelledPoint(
+                label.box_xyxy_px[0], label.box_xyxy_px[1], label.label_raw, Chula.labels[label.label_raw], label.row
+            )
+            for label in image.labels
+            if label.box_xyxy_px is not None
+        ]
         cells, refused = cells_at_points(rgb, points, {"image_id": name}, cell_px, 2 * round(cell_px), 8)
         for refusal in refused:
             rejects.add(image.path, "cell", "dropped", refusal.reason, refusal.row)
@@ -81,9 +83,16 @@ def chula_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
             centre = (float(str(facts["x_px"])), float(str(facts["y_px"])))
             crops.append(cut_view(rgb, centre, cell_px, view, margin=True))
             rows.append(
-                {"cell_id": f"chula/{facts['cell_id']}", "laboratory": "chula", "image_id": f"chula/{name}",
-                 "group_id": f"chula/{group}", "type": facts["label"], "x_px": centre[0], "y_px": centre[1]}
-            )  # fmt: skip
+                {
+                    "cell_id": f"chula/{facts['cell_id']}",
+                    "laboratory": "chula",
+                    "image_id": f"chula/{name}",
+                    "group_id": f"chula/{group}",
+                    "type": facts["label"],
+                    "x_px": centre[0],
+                    "y_px": centre[1],
+                }
+            )
     return CropSet(np.stack(crops), pd.DataFrame(rows))
 
 
@@ -108,9 +117,16 @@ def pbc_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
         name = image.path.with_suffix("").as_posix()
         crops.append(_white_crop(rgb, (rgb.shape[1] / 2, rgb.shape[0] / 2), CELL_PX["pbc"], view))
         rows.append(
-            {"cell_id": f"pbc/{name}", "laboratory": "pbc", "image_id": f"pbc/{name}", "group_id": f"pbc/{group}",
-             "type": Pbc.labels[image.labels[0].label_raw], "x_px": rgb.shape[1] / 2, "y_px": rgb.shape[0] / 2}
-        )  # fmt: skip
+            {
+                "cell_id": f"pbc/{name}",
+                "laboratory": "pbc",
+                "image_id": f"pbc/{name}",
+                "group_id": f"pbc/{group}",
+                "type": Pbc.labels[image.labels[0].label_raw],
+                "x_px": rgb.shape[1] / 2,
+                "y_px": rgb.shape[0] / 2,
+            }
+        )
     return CropSet(np.stack(crops), pd.DataFrame(rows))
 
 
@@ -122,9 +138,10 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
     """
     if not (folder / TYPES_FILE).is_file():
         raise SourceNotFoundError(
-            "types of BCCD's white cells are missing", where=str(folder / TYPES_FILE),
+            "types of BCCD's white cells are missing",
+            where=str(folder / TYPES_FILE),
             remedy="take the labels of github.com/dhruvp/wbc-classification as columns image, types",
-        )  # fmt: skip
+        )
     table = pd.read_csv(folder / TYPES_FILE)
     types = dict(zip(table["image"], table["types"], strict=True))
     images = list(Bccd().scan(folder, rejects))
@@ -141,9 +158,16 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
         centre = ((boxes[0][0] + boxes[0][2]) / 2, (boxes[0][1] + boxes[0][3]) / 2)
         crops.append(_white_crop(rgb, centre, red_cell_px(image, rgb, CELL_PX["bccd"]), view))
         rows.append(
-            {"cell_id": f"bccd/{name}", "laboratory": "bccd", "image_id": f"bccd/{name}", "group_id": f"bccd/{group}",
-             "type": types[name], "x_px": centre[0], "y_px": centre[1]}
-        )  # fmt: skip
+            {
+                "cell_id": f"bccd/{name}",
+                "laboratory": "bccd",
+                "image_id": f"bccd/{name}",
+                "group_id": f"bccd/{group}",
+                "type": types[name],
+                "x_px": centre[0],
+                "y_px": centre[1],
+            }
+        )
     return CropSet(np.stack(crops), pd.DataFrame(rows))
 
 

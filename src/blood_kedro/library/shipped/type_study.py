@@ -36,8 +36,10 @@ Floats = npt.NDArray[np.float64]
 OnStep = Callable[[dict[str, float]], None]
 
 _READERS: dict[str, Callable[[Path, View, Rejects], CropSet]] = {
-    "chula": chula_cells, "pbc": pbc_cells, "bccd": bccd_white_cells,
-}  # fmt: skip
+    "chula": chula_cells,
+    "pbc": pbc_cells,
+    "bccd": bccd_white_cells,
+}
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,12 @@ def meant_classes(types: Sequence[str], classes: Sequence[str]) -> npt.NDArray[n
 
 
 def train_and_judge(
-    cells: CropSet, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None,
+    cells: CropSet,
+    options: TypeModel,
+    work_folder: Path,
+    on_step: OnStep = lambda _: None,
     hardware: Hardware = ANY_HARDWARE,
-) -> Judged:  # fmt: skip
+) -> Judged:
     """Train on most groups, calibrate on some, judge on the rest.
 
     Args:
@@ -135,9 +140,13 @@ def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | Non
 
 
 def judge_left_out(
-    cells: CropSet, options: TypeModel, laboratory: str, work_folder: Path, on_step: OnStep = lambda _: None,
+    cells: CropSet,
+    options: TypeModel,
+    laboratory: str,
+    work_folder: Path,
+    on_step: OnStep = lambda _: None,
     hardware: Hardware = ANY_HARDWARE,
-) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
 
     Only cells of these classes are learnt from. The temperature comes from the validation groups of the others.
@@ -155,17 +164,23 @@ def judge_left_out(
     table = cells.table[own]
     logs = softened(_answers(trained, cells, np.flatnonzero(own), options, hardware), temperature, shares)
     report = {
-        "laboratory": laboratory, "learnt_from": len(train), "cpu_s": trained.cpu_s, "temperature": temperature,
+        "laboratory": laboratory,
+        "learnt_from": len(train),
+        "cpu_s": trained.cpu_s,
+        "temperature": temperature,
         **five_figures(logs, table, options),
-    }  # fmt: skip
+    }
     among = rolled_up(logs, options.classes, options.five, parents(options.classes))
     return report, _answer_rows(table, among, options.five, laboratory)
 
 
 def judge_by_cell(
-    cells: CropSet, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None,
+    cells: CropSet,
+    options: TypeModel,
+    work_folder: Path,
+    on_step: OnStep = lambda _: None,
     hardware: Hardware = ANY_HARDWARE,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Report of a training whose parts were dealt by cell, as for the published figures of Chula.
 
     Cells of one picture stand on both sides, so it says less of new pictures. Arguments as of `train_and_judge`.
@@ -203,9 +218,7 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
     return labels, np.asarray(pd.factorize(table["group_id"])[0], np.int64)
 
 
-def _answers(
-    trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel, hardware: Hardware
-) -> Floats:  # fmt: skip
+def _answers(trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
     seen = plain_view(cells.crops[rows], options.recipe.view)
     network = trained_network(trained, options).to(device_for(hardware))
     return log_probabilities(network, seen, options.views)

@@ -173,9 +173,14 @@ class _State:
 
     def save(self) -> None:
         state = {
-            "made_of": self.file.stem, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "average": self.average, "history": self.history, "step": self.step, "cpu_s": self.cpu_s,
-        }  # fmt: skip
+            "made_of": self.file.stem,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "history": self.history,
+            "step": self.step,
+            "cpu_s": self.cpu_s,
+        }
         write_atomically(self.file, partial(torch.save, state))
 
 

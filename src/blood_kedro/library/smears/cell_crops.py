@@ -46,8 +46,17 @@ def _cell(task: tuple[str, str, int, int, int, int]) -> Cell:
         crop.rgb,
         crop.mask,
         {
-            "cell_id": f"{name}/{shape}_{number}", "source": "synthetic", "image_id": name, "group_id": name,
-            "slide": crop.slide, "scanner": crop.scanner, "label_raw": kind, "label": SHAPE_TO_LABEL.get(shape, "rbc"),
-            "shape": shape, "x_px": None, "y_px": None, "mask_origin": "simulated",
+            "cell_id": f"{name}/{shape}_{number}",
+            "source": "synthetic",
+            "image_id": name,
+            "group_id": name,
+            "slide": crop.slide,
+            "scanner": crop.scanner,
+            "label_raw": kind,
+            "label": SHAPE_TO_LABEL.get(shape, "rbc"),
+            "shape": shape,
+            "x_px": None,
+            "y_px": None,
+            "mask_origin": "simulated",
         },
-    )  # fmt: skip
+    )

@@ -112,10 +112,15 @@ def _fit(real: _Measured, usual: pd.Series[float], look: Look) -> Style:
     style = _first(real)
     # Sizes and fields like the real one's, with room for single cells and for clumps.
     options = SmearOptions(
-        fields_per_slide=1, width_px=max(real.rgb.shape[1], round(12 * look.cell_px)),
-        height_px=max(real.rgb.shape[0], round(12 * look.cell_px)), px_per_um=look.px_per_um,
-        cells_per_field={"normal_rbc": 30}, overlap_share=0.3, precipitate=0, density_spread=0,
-    )  # fmt: skip
+        fields_per_slide=1,
+        width_px=max(real.rgb.shape[1], round(12 * look.cell_px)),
+        height_px=max(real.rgb.shape[0], round(12 * look.cell_px)),
+        px_per_um=look.px_per_um,
+        cells_per_field={"normal_rbc": 30},
+        overlap_share=0.3,
+        precipitate=0,
+        density_spread=0,
+    )
     for turn in range(_ROUNDS):
         field = simulate_field(options.model_copy(update={"styles": (style,)}), 0, 1, turn)
         made = measure_red_cells(field.rgb, look.cell_px)

@@ -111,9 +111,14 @@ def auc_of_pixels(real: Sample, made: Sample, seed: int, epochs: int = 12) -> Au
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = nn.Sequential(
-                *_block(3, 16), *_block(16, 32), *_block(32, 64), *_block(64, 64),
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 1),
-            )  # fmt: skip
+                *_block(3, 16),
+                *_block(16, 32),
+                *_block(32, 64),
+                *_block(64, 64),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(64, 1),
+            )
             optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-2)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, epochs * (len(train) // 64 + 1))
             for _ in range(epochs):

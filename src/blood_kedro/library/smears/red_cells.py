@@ -72,7 +72,12 @@ FAMILIES: dict[str, RedFamily] = {
         "target_cell", outlines.ellipse, (7.4, 9.0), (1.0, 1.15), (70, 92), (30, 33), (0.9, 1.0), bump=(0.45, 0.8)
     ),
     "stomatocyte": RedFamily(
-        "stomatocyte", outlines.ellipse, (7.2, 8.2), (1.0, 1.2), (85, 105), pallor=(0.8, 1.0),
+        "stomatocyte",
+        outlines.ellipse,
+        (7.2, 8.2),
+        (1.0, 1.2),
+        (85, 105),
+        pallor=(0.8, 1.0),
         pallor_reach=((0.7, 0.95), (0.22, 0.42)),
     ),
     "ovalocyte": RedFamily("ovalocyte", outlines.egg, (6.8, 7.8), (1.25, 1.65), (78, 98)),
@@ -87,11 +92,17 @@ FAMILIES: dict[str, RedFamily] = {
     "keratocyte": RedFamily("schistocyte", outlines.keratocyte, (6.0, 7.2), (1.0, 1.15), (60, 85), pallor=(0.3, 0.8)),
     "sickle_cell": RedFamily("sickle_cell", outlines.sickle, (5.6, 7.0), (2.4, 4.2), (50, 70), (34, 38), (0.0, 0.15)),
     "hypochromia": RedFamily(
-        "hypochromia", outlines.ellipse, (6.8, 8.2), (1.0, 1.15), (60, 78), (22, 28), (1.0, 1.05),
+        "hypochromia",
+        outlines.ellipse,
+        (6.8, 8.2),
+        (1.0, 1.15),
+        (60, 78),
+        (22, 28),
+        (1.0, 1.05),
         pallor_flat=(1.6, 2.4),
     ),
     "angled_rbc": RedFamily("uncategorized", outlines.polygonal, (6.8, 7.8), (1.0, 1.2), (80, 98)),
-}  # fmt: skip
+}
 
 
 def evans_fung_um(rho: FloatImage) -> FloatImage:

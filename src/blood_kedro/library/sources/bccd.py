@@ -92,9 +92,12 @@ def read_types(path: Path) -> dict[str, tuple[str, ...]]:
         said = cells.get("category", cells.get("types"))
         if "image" not in cells or said is None:
             raise SourceNotFoundError(
-                "not a list of types of white cells", where=str(path.absolute()), got=", ".join(map(str, row)),
-                expected="columns Image and Category", remedy=remedy,
-            )  # fmt: skip
+                "not a list of types of white cells",
+                where=str(path.absolute()),
+                got=", ".join(map(str, row)),
+                expected="columns Image and Category",
+                remedy=remedy,
+            )
         name = cells["image"].strip()
         name = f"BloodImage_{name.zfill(5)}" if name.isascii() and name.isdigit() else name
         types[name] = tuple(each.strip().upper() for each in re.split("[,;]", said) if each.strip())

@@ -61,9 +61,11 @@ class CocoFolder(OfForm):
             if found:
                 return found
         raise SourceNotFoundError(
-            f"source {self.name} has no COCO json", where=str(folder), expected=self.options.annotations or _USUAL[0],
+            f"source {self.name} has no COCO json",
+            where=str(folder),
+            expected=self.options.annotations or _USUAL[0],
             remedy=self.how_to_get,
-        )  # fmt: skip
+        )
 
     def _image(
         self, image: Row, coco: CocoJson, several: set[str], lasts: Counter[str], folder: Path, rejects: Rejects
@@ -85,11 +87,13 @@ class CocoFolder(OfForm):
             return None
         size = numbers([image.get("width"), image.get("height")])
         return RawImage(
-            found, labels, shown,
+            found,
+            labels,
+            shown,
             official_split=split_of(shown) or split_of(found),
             labelled_size_px=None if size is None or min(size) < 1 else (int(size[0]), int(size[1])),
             unreadable_labels=coco.unreadable[key],
-        )  # fmt: skip
+        )
 
     def _find(self, name: str, last: str, path: Path, folder: Path) -> Path | None:
         """The file that a json means, from the source's folder, in which it must lie.

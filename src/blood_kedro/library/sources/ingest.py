@@ -93,11 +93,15 @@ def ingest(
     account = Account(
         Share(pictures_found, len(index), rejects.count("image", "dropped"), len(unread)),
         Share(
-            labels_found, len(annotations), rejects.count("annotation", "dropped", "merged") + rejects.lost_labels,
-            sum(len(raw.labels) for raw in unread), merged=rejects.count("annotation", "merged"),
+            labels_found,
+            len(annotations),
+            rejects.count("annotation", "dropped", "merged") + rejects.lost_labels,
+            sum(len(raw.labels) for raw in unread),
+            merged=rejects.count("annotation", "merged"),
         ),
-        commonest_reasons(rejects), known=known_losses(rejects, adapter.known_losses),
-    )  # fmt: skip
+        commonest_reasons(rejects),
+        known=known_losses(rejects, adapter.known_losses),
+    )
     if not index or (account.labels.found and not annotations and not unread):
         nothing = "image" if not index else "label"
         raise SourceNotFoundError(

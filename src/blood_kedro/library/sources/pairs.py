@@ -69,9 +69,7 @@ def _of_one_name(
 ) -> dict[Path, Path]:
     """Label file of each image of one name; two images of one folder have the same."""
     place = {path.relative_to(label_root).parent: path for path in reversed(labels)}
-    found = {
-        image: place[at] for image in images if (at := image.relative_to(image_root).parent) in place
-    }  # fmt: skip
+    found = {image: place[at] for image in images if (at := image.relative_to(image_root).parent) in place}
     rest = [image for image in images if image not in found and image.parent not in mixed]
     free = [path for path in labels if path not in found.values() and path.parent not in mixed]
     for image in rest:

@@ -23,8 +23,11 @@ from blood_kedro.library.sources.yolo import YoloFolder
 
 SOURCES: dict[str, SourceAdapter] = {each.name: each for each in (Synthetic(), Bccd(), Chula(), Pbc(), Sickle())}
 FORMATS: dict[str, Callable[[SourceOptions], SourceAdapter]] = {
-    "coco": CocoFolder, "voc": VocFolder, "yolo": YoloFolder, "folders": ClassFolders,
-}  # fmt: skip
+    "coco": CocoFolder,
+    "voc": VocFolder,
+    "yolo": YoloFolder,
+    "folders": ClassFolders,
+}
 
 
 def adapter(options: SourceOptions) -> SourceAdapter:
@@ -37,9 +40,10 @@ def adapter(options: SourceOptions) -> SourceAdapter:
     if options.adapter in FORMATS:
         if not options.labels:
             raise ConfigurationError(
-                "a source in a format needs a label map", where=f"{where}.labels",
+                "a source in a format needs a label map",
+                where=f"{where}.labels",
                 expected="the set's labels and the classes they are, for instance {RBC: rbc}",
-            )  # fmt: skip
+            )
         return FORMATS[options.adapter](options)
     if options.adapter not in SOURCES:
         known = ", ".join([*SOURCES, *FORMATS])

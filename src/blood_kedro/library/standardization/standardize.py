@@ -23,9 +23,19 @@ from blood_kedro.library.standardization.run import standardize_images
 
 # The columns of annotations.csv: the paper's first (canvas px), then what this project adds.
 CSV_COLUMNS = [
-    "filename", "x", "y", "w", "h", "class_id",
-    "label", "label_raw", "annotation_id", "image_id", "box_origin", "ignore",
-]  # fmt: skip
+    "filename",
+    "x",
+    "y",
+    "w",
+    "h",
+    "class_id",
+    "label",
+    "label_raw",
+    "annotation_id",
+    "image_id",
+    "box_origin",
+    "ignore",
+]
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,15 @@ def standardize_source(
             if strict:
                 raise BadInputError(record["error"], where=f"{source}: {image['path']}")
             rejects.append(
-                {"source": source, "path": image["path"], "row": None, "kind": "image",
-                 "action": "dropped", "reason": record["error"]}
-            )  # fmt: skip
+                {
+                    "source": source,
+                    "path": image["path"],
+                    "row": None,
+                    "kind": "image",
+                    "action": "dropped",
+                    "reason": record["error"],
+                }
+            )
             continue
         metadata[record["file_name"]] = _metadata(record, image, without_cell=record["image_id"] not in labelled)
         rows += [_csv_row(record, box) for box in record["boxes"]]
@@ -108,9 +124,13 @@ def _jobs(
     for row in records(annotations):
         x_min, y_min, x_max, y_max = (float(row[name]) for name in BOX_COLUMNS)
         box = LabelBox(
-            row["annotation_id"], row["label_raw"], row["label"], (x_min, y_min, x_max, y_max), row["box_origin"],
+            row["annotation_id"],
+            row["label_raw"],
+            row["label"],
+            (x_min, y_min, x_max, y_max),
+            row["box_origin"],
             bool(row["ignore"]),
-        )  # fmt: skip
+        )
         labels.setdefault(row["image_id"], []).append(box)
     names = file_names([str(name).partition("/")[2] for name in index["image_id"]], ".png")
     return [
@@ -185,8 +205,12 @@ def _summary(table: pd.DataFrame, options: StandardizationOptions) -> dict[str, 
 def from_csv(table: pd.DataFrame) -> pd.DataFrame:
     """annotations.csv back to the project's columns: half-open xyxy boxes in canvas px."""
     boxes = pd.DataFrame(
-        {"x_min_px": table["x"], "y_min_px": table["y"], "x_max_px": table["x"] + table["w"],
-         "y_max_px": table["y"] + table["h"]}
-    )  # fmt: skip
+        {
+            "x_min_px": table["x"],
+            "y_min_px": table["y"],
+            "x_max_px": table["x"] + table["w"],
+            "y_max_px": table["y"] + table["h"],
+        }
+    )
     columns = ["annotation_id", "image_id", "label_raw", "label", *BOX_COLUMNS, "box_origin", "ignore"]
     return pd.concat([table, boxes], axis=1)[columns]

@@ -16,9 +16,7 @@ def batches_from(first: int, steps: int, batches: Dataset[Any], workers: int) ->
         batches: `batches[step]` is the batch of a step.
         workers: processes; 0 prepares them in this one.
     """
-    return DataLoader(
-        batches, batch_size=None, sampler=range(first, steps), num_workers=workers, collate_fn=_as_it_is
-    )  # fmt: skip
+    return DataLoader(batches, batch_size=None, sampler=range(first, steps), num_workers=workers, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

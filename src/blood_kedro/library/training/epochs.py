@@ -125,9 +125,11 @@ class History(L.Callback):
         }
         if not math.isfinite(row["train_loss"]):
             raise TrainingDivergedError(
-                "the training loss is no number any more", where=f"epoch {epoch}", got=str(row["train_loss"]),
+                "the training loss is no number any more",
+                where=f"epoch {epoch}",
+                got=str(row["train_loss"]),
                 remedy="lower the learning rate, lengthen the warm-up, clip gradients, or train in 32-true",
-            )  # fmt: skip
+            )
         if self._every and trainer.is_global_zero and (epoch == trainer.max_epochs or epoch % self._every == 0):
             row |= self._validate(pl_module.network)
         self.rows.append(row)

@@ -62,9 +62,11 @@ def load_backbone(model: Backbone, folder: Path) -> nn.Module:
     file = next((folder / name for name in home.files if (folder / name).is_file()), None)
     if file is None:
         raise WeightsNotFoundError(
-            f"weights of {model} are not on the disk, and nothing is downloaded", where=str(folder.absolute()),
-            expected=" or ".join(home.files), remedy=f"fetch them from {home.hub} and name their folder",
-        )  # fmt: skip
+            f"weights of {model} are not on the disk, and nothing is downloaded",
+            where=str(folder.absolute()),
+            expected=" or ".join(home.files),
+            remedy=f"fetch them from {home.hub} and name their folder",
+        )
     network = build_backbone()
     own = network.state_dict()
     read = read_weights(file, f"take the file of {home.hub} again")
@@ -73,9 +75,12 @@ def load_backbone(model: Backbone, folder: Path) -> nn.Module:
     missing = sorted(own.keys() - fitting.keys())
     if missing:
         raise ConfigurationError(
-            f"the file does not hold {model}", where=str(file), got=f"no fitting {missing[0]} ({len(missing)} in all)",
-            expected=f"a {_TIMM_NAME} for pictures of {SIDE_PX} px", remedy=f"take the file of {home.hub}",
-        )  # fmt: skip
+            f"the file does not hold {model}",
+            where=str(file),
+            got=f"no fitting {missing[0]} ({len(missing)} in all)",
+            expected=f"a {_TIMM_NAME} for pictures of {SIDE_PX} px",
+            remedy=f"take the file of {home.hub}",
+        )
     network.load_state_dict(fitting)
     return network.eval()
 

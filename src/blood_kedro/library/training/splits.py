@@ -45,9 +45,11 @@ def fold_groups(
     """
     if len(np.unique(groups[rows])) < folds:
         raise ConfigurationError(
-            f"{folds} parts need as many groups (slides, or images)", got=str(len(np.unique(groups[rows]))),
-            where="split", remedy="give more slides, fewer folds, or a larger share",
-        )  # fmt: skip
+            f"{folds} parts need as many groups (slides, or images)",
+            got=str(len(np.unique(groups[rows]))),
+            where="split",
+            remedy="give more slides, fewer folds, or a larger share",
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
     parts = splitter.split(rows, labels[rows], groups[rows])
     return [(rows[train], rows[held_out]) for train, held_out in parts]

@@ -71,9 +71,12 @@ class SupervisedTask(EpochTask):
             return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, settings.epochs)}
         # torch lowers the rate after one flat epoch more than its patience; Keras, which paper 003 used, does not.
         scheduler = ReduceLROnPlateau(
-            optimizer, factor=settings.lr_factor, patience=settings.lr_patience - 1, threshold=settings.min_delta,
+            optimizer,
+            factor=settings.lr_factor,
+            patience=settings.lr_patience - 1,
+            threshold=settings.min_delta,
             threshold_mode="abs",
-        )  # fmt: skip
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
@@ -104,9 +107,13 @@ class _Cells(L.LightningDataModule):
         # A last batch of few cells would decide batch norm's running statistics, which validation uses.
         drop = len(sampler) > self.settings.batch_size
         return DataLoader(
-            self.train, self.settings.batch_size, sampler=sampler, num_workers=self.settings.workers,
-            generator=torch.Generator(), drop_last=drop,
-        )  # fmt: skip
+            self.train,
+            self.settings.batch_size,
+            sampler=sampler,
+            num_workers=self.settings.workers,
+            generator=torch.Generator(),
+            drop_last=drop,
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """In order."""
@@ -161,7 +168,9 @@ def fit_supervised(
         devices=1,
         precision=settings.precision,
         callbacks=[
-            EpochSeed(seed), history, best,
+            EpochSeed(seed),
+            history,
+            best,
             EarlyStopping("val_loss", min_delta=0.0, patience=settings.stop_patience),
             checkpoint(work_folder, name),
         ],
@@ -170,7 +179,7 @@ def fit_supervised(
         enable_model_summary=False,
         enable_progress_bar=False,
         default_root_dir=work_folder,
-    )  # fmt: skip
+    )
     task = SupervisedTask(network, loss, val_loss or loss, settings)
     fit_or_stop(trainer, task, _Cells(train, val, settings, seed), resume)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)

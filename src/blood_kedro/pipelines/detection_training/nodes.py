@@ -94,9 +94,15 @@ def train(
         else:
             one = regimen.devices == regimen.num_nodes == 1
             trained = (fit if one else fit_in_processes)(
-                regimen, coco_train, coco_val, images, work_folder,
-                pretrained=pretrained, cutouts=cutouts or [], on_epoch=log_epoch,
-            )  # fmt: skip
+                regimen,
+                coco_train,
+                coco_val,
+                images,
+                work_folder,
+                pretrained=pretrained,
+                cutouts=cutouts or [],
+                on_epoch=log_epoch,
+            )
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )
@@ -115,9 +121,11 @@ def predict(
 
     if not coco["images"]:
         raise ConfigurationError(
-            "the split to score has no image", where="evaluation.split", got=evaluation["split"],
+            "the split to score has no image",
+            where="evaluation.split",
+            got=evaluation["split"],
             remedy="set merging.test_fraction, or merging.split to official where a source has lists, and merge again",
-        )  # fmt: skip
+        )
     folder = model.config["regimen"]["trained_in"]
     if folder:
         results, images_per_second = taken_predictions(Path(folder), evaluation["split"], model.config)
@@ -214,9 +222,7 @@ def detect_with_shipped(
     from blood_kedro.library.shipped.own import find_cells
 
     rejects = Rejects("own")
-    found = find_cells(
-        [Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects
-    )  # fmt: skip
+    found = find_cells([Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects)
     how = "measured on each image" if detection.cell_px is None else "as given"
     logger.info("%s", describe_shipped())
     notes = [

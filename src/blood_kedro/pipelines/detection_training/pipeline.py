@@ -37,9 +37,12 @@ def _pretraining() -> Pipeline:
 
 def _regimen(name: str) -> Pipeline:
     training_inputs = {
-        "coco_train": "coco_train", "coco_val": "coco_val", "images": "unified_images", "work_folder": "work_folder",
+        "coco_train": "coco_train",
+        "coco_val": "coco_val",
+        "images": "unified_images",
+        "work_folder": "work_folder",
         "regimen": "params:regimen",
-    }  # fmt: skip
+    }
     scored = f"coco_{configured.scored_split()}"
     mapping = {scored: scored}
     nodes = []
@@ -49,12 +52,7 @@ def _regimen(name: str) -> Pipeline:
     if configured.pastes_cells(name):
         training_inputs["cutouts"] = "cutouts"
         nodes.append(
-            Node(
-                cells_to_paste,
-                ["coco_train", "unified_images", "params:regimen"],
-                "cutouts",
-                name="cells_to_paste",
-            )
+            Node(cells_to_paste, ["coco_train", "unified_images", "params:regimen"], "cutouts", name="cells_to_paste")
         )
     template = Pipeline(
         [
@@ -70,8 +68,16 @@ def _regimen(name: str) -> Pipeline:
             Node(
                 score,
                 [
-                    scored, "coco_train", "coco_val", "predictions", "speed", "model", "run_id", "unified_summary",
-                    "params:evaluation", "params:seed",
+                    scored,
+                    "coco_train",
+                    "coco_val",
+                    "predictions",
+                    "speed",
+                    "model",
+                    "run_id",
+                    "unified_summary",
+                    "params:evaluation",
+                    "params:seed",
                 ],
                 "metrics",
                 name="score",
@@ -83,7 +89,7 @@ def _regimen(name: str) -> Pipeline:
                 name="draw",
             ),
         ]
-    )  # fmt: skip
+    )
     return Pipeline(
         template,
         namespace=name,

@@ -61,9 +61,12 @@ def ingest_source(
         "annotations_rejected": account.labels.rejected,
         "commonest_reasons": dict(account.reasons),
         "rejected": int((tables.rejects["action"] == "dropped").sum()),
-        "rejects_per_action": tables.rejects.groupby(["kind", "action"]).size().rename("n").reset_index()
+        "rejects_per_action": tables.rejects.groupby(["kind", "action"])
+        .size()
+        .rename("n")
+        .reset_index()
         .to_dict("records"),
         "licence": reader.licence,
         "annotations_per_class": tables.annotations["label"].value_counts().to_dict(),
-    }  # fmt: skip
+    }
     return tables.index, tables.annotations, tables.masks, tables.rejects, summary

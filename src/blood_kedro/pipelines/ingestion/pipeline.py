@@ -23,11 +23,12 @@ def _source(name: str) -> Pipeline:
     if name == "synthetic":
         mapped["params:smears"] = "params:sources.synthetic.smears"
         return _namespace(
-            name, mapped,
+            name,
+            mapped,
             Node(generate_smears, ["target_folder", "params:smears", "params:seed"], "raw_folder", name="generate"),
             ingest,
             Node(read_truth, "raw_folder", "simulated_truth", name="truth"),
-        )  # fmt: skip
+        )
     return _namespace(name, {**mapped, "params:name": f"params:sources.{name}.name"}, _fetch(), ingest)
 
 

@@ -23,8 +23,14 @@ def create_pipeline(**_: object) -> Pipeline:
                     **{argument: argument for argument in standardized},
                 },
                 [
-                    "unified_images", "unified_index", "image_groups", "unified_annotations", "unified_classes",
-                    "duplicate_pairs", "merging_rejects", "unified_summary",
+                    "unified_images",
+                    "unified_index",
+                    "image_groups",
+                    "unified_annotations",
+                    "unified_classes",
+                    "duplicate_pairs",
+                    "merging_rejects",
+                    "unified_summary",
                 ],
                 name="merge",
             ),
@@ -37,7 +43,10 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 coco_per_split,
                 [
-                    "unified_index", "unified_annotations", "unified_classes", "params:standardization.target_px",
+                    "unified_index",
+                    "unified_annotations",
+                    "unified_classes",
+                    "params:standardization.target_px",
                     "params:sources",
                 ],
                 ["coco_train", "coco_val", "coco_test"],
@@ -45,4 +54,4 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
         ],
         inputs=standardized,
-    )  # fmt: skip
+    )

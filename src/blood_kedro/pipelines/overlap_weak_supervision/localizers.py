@@ -29,12 +29,7 @@ _RED_CELL_NAMES = {"rbc", "rbcs", "red blood cell", "red_blood_cell", "red cell"
 
 
 def locate(
-    folder: Path,
-    index: pd.DataFrame,
-    annotations: pd.DataFrame,
-    groups: Groups,
-    options: CropOptions,
-    rejects: Rejects,
+    folder: Path, index: pd.DataFrame, annotations: pd.DataFrame, groups: Groups, options: CropOptions, rejects: Rejects
 ) -> list[Located]:
     """Red cells of every image of a source.
 
@@ -75,9 +70,10 @@ def _detector(model: Path, options: CropOptions) -> Find:
 
     if not model.is_dir():
         raise WeightsNotFoundError(
-            "no detector to find red cells with", where=str(model.absolute()),
+            "no detector to find red cells with",
+            where=str(model.absolute()),
             remedy="run detection_training first and point overlap.crops.*.model at data/06_models/<regimen>",
-        )  # fmt: skip
+        )
     bundle = load_bundle(model)
     network, classes = load_detector(bundle), bundle.config["classes"]
     prepare = preprocessing(bundle.config["regimen"]["augmentation"])
@@ -101,28 +97,33 @@ def _yolov5n(weights: Path, options: CropOptions) -> Find:
             "localizer yolov5n needs ultralytics, which is not installed: its licence is AGPL-3.0",
             where=f"overlap.crops.{options.name}.localizer",
             remedy="pip install 'blood-kedro[yolo]', or choose localizer: annotations or detector",
-        ) from error  # fmt: skip
+        ) from error
     if not weights.is_file():
         raise WeightsNotFoundError(
-            "no weights of YOLOv5n", where=str(weights.absolute()), expected="a file that ultralytics has trained",
+            "no weights of YOLOv5n",
+            where=str(weights.absolute()),
+            expected="a file that ultralytics has trained",
             remedy="train it on boxes of red cells; the weights of COCO know none",
-        )  # fmt: skip
+        )
     # Its files are pickles of whole networks; there is no other way to read them, so they must be trusted.
     logger.warning("ultralytics unpickles %s, which can run code: use files only that you trust", weights)
     try:
         model = YOLO(str(weights))
     except Exception as error:  # it raises many kinds for a file that is cut or is another one
         raise DataContractError(
-            "ultralytics cannot read these weights", where=str(weights.absolute()),
+            "ultralytics cannot read these weights",
+            where=str(weights.absolute()),
             got=f"{type(error).__name__}: {str(error)[:200]}",
             remedy="train them again, or correct overlap.crops.*.model",
-        ) from error  # fmt: skip
+        ) from error
     red = [number for number, name in model.names.items() if str(name).lower() in _RED_CELL_NAMES]
     if not red:
         raise ConfigurationError(
-            "these weights know no red cells", where=str(weights), got=", ".join(map(str, model.names.values())),
+            "these weights know no red cells",
+            where=str(weights),
+            got=", ".join(map(str, model.names.values())),
             expected=f"a class named one of {', '.join(sorted(_RED_CELL_NAMES))}",
-        )  # fmt: skip
+        )
 
     def find(rgb: npt.NDArray[np.uint8]) -> Boxes:
         bgr = np.ascontiguousarray(rgb[..., ::-1])

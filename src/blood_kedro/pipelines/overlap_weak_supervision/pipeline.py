@@ -30,9 +30,11 @@ def _crops(name: str) -> Pipeline:
             Node(
                 cut_crops,
                 {
-                    "folder": f"{name}.cells_folder", "options": f"params:overlap.crops.{name}",
+                    "folder": f"{name}.cells_folder",
+                    "options": f"params:overlap.crops.{name}",
                     **{part: f"{source}.{part}" for part in ("raw_folder", "image_index", "raw_annotations")},
-                    "image_groups": "image_groups", "on_bad_input": "params:on_bad_input",
+                    "image_groups": "image_groups",
+                    "on_bad_input": "params:on_bad_input",
                     **truth,
                 },
                 [f"{name}.cells", f"{name}.measures", f"{name}.cells_rejects"],
@@ -55,7 +57,7 @@ def _crops(name: str) -> Pipeline:
                 namespace=name,
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _study(name: str) -> Pipeline:
@@ -77,12 +79,16 @@ def _study(name: str) -> Pipeline:
             Node(
                 score_study,
                 {
-                    "answers": f"{name}.answers", "model": f"{name}.model", "study": options, "seed": "params:seed",
-                    "crops": f"params:overlap.crops.{crops}", "run_id": f"{name}.run_id",
+                    "answers": f"{name}.answers",
+                    "model": f"{name}.model",
+                    "study": options,
+                    "seed": "params:seed",
+                    "crops": f"params:overlap.crops.{crops}",
+                    "run_id": f"{name}.run_id",
                 },
                 [f"{name}.metrics", f"{name}.study_figure"],
                 name="score",
                 namespace=name,
             ),
         ]
-    )  # fmt: skip
+    )

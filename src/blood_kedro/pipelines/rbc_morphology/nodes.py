@@ -119,11 +119,14 @@ def train_classifier(
     with tracking.child_run(options.name, "cell classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = train_variant(
-            cells, segmenter, options, work_folder,
+            cells,
+            segmenter,
+            options,
+            work_folder,
             lambda number, facts: tracking.log_metrics(
                 {key: facts[key] for key in ("train_s", "test_s", "best_epoch", "val_loss")}, step=number
             ),
-        )  # fmt: skip
+        )
         tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
         tracking.log_cell_classifier(made.model)
@@ -175,7 +178,8 @@ def compare_classifiers(reference: str, **results: Any) -> tuple[pd.DataFrame, F
 
     names = [name.removesuffix("__metrics") for name in results if name.endswith("__metrics")]
     table = compare(
-        {name: results[f"{name}__metrics"] for name in names}, {name: results[f"{name}__facts"] for name in names},
+        {name: results[f"{name}__metrics"] for name in names},
+        {name: results[f"{name}__facts"] for name in names},
         reference,
-    )  # fmt: skip
+    )
     return table, comparison_figure(table)

@@ -104,15 +104,19 @@ def _classifier(name: str) -> Pipeline:
             Node(
                 draw_classifier,
                 {
-                    "cells": cells, "model": f"{name}.model", "predictions": f"{name}.run_predictions",
-                    "metrics": f"{name}.metrics", "run_id": f"{name}.run_id", **masks,
+                    "cells": cells,
+                    "model": f"{name}.model",
+                    "predictions": f"{name}.run_predictions",
+                    "metrics": f"{name}.metrics",
+                    "run_id": f"{name}.run_id",
+                    **masks,
                 },
                 [f"{name}.variant_figure", f"{name}.attention_figure"],
                 name="draw",
                 namespace=name,
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _comparison(variants: list[str]) -> Pipeline:

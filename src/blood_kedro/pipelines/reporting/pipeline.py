@@ -30,15 +30,18 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 write_report,
                 {
-                    "summary": "summary", "loss_figure": "loss_figure", "parameters": "parameters",
-                    "result_records": "result_records", **every,
+                    "summary": "summary",
+                    "loss_figure": "loss_figure",
+                    "parameters": "parameters",
+                    "result_records": "result_records",
+                    **every,
                 },
                 "report",
                 name="write_report",
             ),
         ],
         inputs=results,
-    )  # fmt: skip
+    )
 
 
 def _results() -> dict[str, str]:

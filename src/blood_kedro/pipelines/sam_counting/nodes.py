@@ -107,9 +107,15 @@ def count_smears(
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         made = count_all(
-            smears, options, segmenter(options), namer(options, classifier), work_folder, output_folder, rejects,
+            smears,
+            options,
+            segmenter(options),
+            namer(options, classifier),
+            work_folder,
+            output_folder,
+            rejects,
             type_namer(options),
-        )  # fmt: skip
+        )
         counts = made.counts
         totals: dict[str, Any] = {"input": options.model_dump(mode="json"), "mlflow_run_id": run_id, **made.totals}
         if judges and groups and image_index is not None and raw_annotations is not None:
@@ -144,9 +150,7 @@ def present_own_smear(
     from blood_kedro.library.reporting.own_images import MOST_PX, PAGE, Picture, write_own_report
 
     paths = _paths(options, None, None)
-    smears = open_smears(
-        paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name), options.layout
-    )  # fmt: skip
+    smears = open_smears(paths, options.tile_px, options.overlap_px, work_folder, Rejects(options.name), options.layout)
     pictures = (Picture(smear.name, *reduced(smear, MOST_PX), smear.file) for smear in smears)
     used = models_used(options, classifier)
     for line in used:

@@ -23,9 +23,11 @@ def _cutouts(name: str) -> Pipeline:
     entry = configured.counting()["cutouts"][name]
     source = entry["source"]
     inputs = {
-        "folder": f"{name}.cells_folder", "options": f"params:sam_counting.cutouts.{name}",
-        "raw_folder": f"{source}.raw_folder", "on_bad_input": "params:on_bad_input",
-    }  # fmt: skip
+        "folder": f"{name}.cells_folder",
+        "options": f"params:sam_counting.cutouts.{name}",
+        "raw_folder": f"{source}.raw_folder",
+        "on_bad_input": "params:on_bad_input",
+    }
     if entry.get("reader") != "published":
         inputs |= {part: f"{source}.{part}" for part in _OF_SOURCE} | {"image_groups": "image_groups"}
     node = Node(cut_cutouts, inputs, [f"{name}.cells", f"{name}.cells_rejects"], name="cut", namespace=name)
@@ -36,9 +38,11 @@ def _classifier(name: str) -> Pipeline:
     entry = configured.counting()["classifiers"][name]
     first = entry["cutouts"][0]
     inputs = {
-        "options": f"params:sam_counting.classifiers.{name}", "work_folder": f"{name}.work_folder",
-        "first_cutouts": f"params:sam_counting.cutouts.{first}", **{each: f"{each}.cells" for each in entry["cutouts"]},
-    }  # fmt: skip
+        "options": f"params:sam_counting.classifiers.{name}",
+        "work_folder": f"{name}.work_folder",
+        "first_cutouts": f"params:sam_counting.cutouts.{first}",
+        **{each: f"{each}.cells" for each in entry["cutouts"]},
+    }
     if entry.get("start_from"):
         inputs["start"] = f"{entry['start_from']}.model"
     outputs = [f"{name}.{part}" for part in ("model", "answers", "search", "history", "metrics", "kinds_figure")]
@@ -49,9 +53,10 @@ def _input(name: str) -> Pipeline:
     entry = configured.counting()["inputs"][name]
     source = entry.get("source")
     inputs = {
-        "options": f"params:sam_counting.inputs.{name}", "work_folder": f"{name}.counting_work",
+        "options": f"params:sam_counting.inputs.{name}",
+        "work_folder": f"{name}.counting_work",
         "output_folder": f"{name}.counting_masks",
-    }  # fmt: skip
+    }
     if source:
         inputs |= {part: f"{source}.{part}" for part in ("raw_folder", *_OF_SOURCE)} | {"image_groups": "image_groups"}
     if entry.get("classifier"):
@@ -63,12 +68,16 @@ def _input(name: str) -> Pipeline:
     page = Node(
         present_own_smear,
         {
-            "counts": f"{name}.counts", "cells": f"{name}.counted_cells", "rejects": f"{name}.count_rejects",
-            "options": f"params:sam_counting.inputs.{name}", "work_folder": f"{name}.counting_work",
-            "report_folder": "own_count_folder", **{k: v for k, v in inputs.items() if k == "classifier"},
+            "counts": f"{name}.counts",
+            "cells": f"{name}.counted_cells",
+            "rejects": f"{name}.count_rejects",
+            "options": f"params:sam_counting.inputs.{name}",
+            "work_folder": f"{name}.counting_work",
+            "report_folder": "own_count_folder",
+            **{k: v for k, v in inputs.items() if k == "classifier"},
         },
         "own_count_report",
         name="present_own_smear",
         tags=["inference"],
-    )  # fmt: skip
+    )
     return Pipeline([node, page] if configured.counts_own_smear() else [node])

@@ -26,9 +26,14 @@ def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[Labe
 
 
 def train(
-    shipped_pictures: list[LabelledPicture], common: CellRecipe, training: CellTraining, pictures: PictureOptions,
-    judging: CellJudging, work_folder: Path, hardware: Hardware,
-) -> tuple[ModelBundle, pd.DataFrame, str]:  # fmt: skip
+    shipped_pictures: list[LabelledPicture],
+    common: CellRecipe,
+    training: CellTraining,
+    pictures: PictureOptions,
+    judging: CellJudging,
+    work_folder: Path,
+    hardware: Hardware,
+) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train the detector without some laboratories, in an MLflow child run of its own."""
     from blood_kedro.library.core.plain import to_plain
     from blood_kedro.library.shipped.bundle import bundle_of
@@ -44,17 +49,27 @@ def train(
         tracking.log_parameters({**recipe.model_dump(mode="json"), "left_out": left_out, "pictures": len(parts.train)})
         tracking.log_data("labelled pictures", fingerprint_of(parts.train), "training")
         network, history = train_cells(
-            parts.train, recipe, work_folder / "training.pt", lambda step, row: tracking.log_metrics(row, step=step),
+            parts.train,
+            recipe,
+            work_folder / "training.pt",
+            lambda step, row: tracking.log_metrics(row, step=step),
             hardware,
-        )  # fmt: skip
+        )
     config = {
-        "model": "cells", "name": training.name, "classes": list(CLASSES), "cell_px": pictures.cell_px,
-        "recipe": to_plain(recipe), "left_out": left_out, "pictures": len(parts.train),
-        "data_fingerprint": fingerprint_of(parts.train), "test_pictures": [each.image_id for each in parts.test],
-        "thresholds": counting_thresholds(network, parts.calibration), "cpu_s": history[-1]["cpu_s"],
+        "model": "cells",
+        "name": training.name,
+        "classes": list(CLASSES),
+        "cell_px": pictures.cell_px,
+        "recipe": to_plain(recipe),
+        "left_out": left_out,
+        "pictures": len(parts.train),
+        "data_fingerprint": fingerprint_of(parts.train),
+        "test_pictures": [each.image_id for each in parts.test],
+        "thresholds": counting_thresholds(network, parts.calibration),
+        "cpu_s": history[-1]["cpu_s"],
         "trained_on": device_name(hardware),
         "command": "make train-shipped RAW=<folder of the public sets>",
-    }  # fmt: skip
+    }
     return bundle_of(network, config), pd.DataFrame(history), run_id
 
 

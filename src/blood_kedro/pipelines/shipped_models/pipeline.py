@@ -13,19 +13,23 @@ def create_pipeline(**_: object) -> Pipeline:
     """The cell detector, once without each left-out set of laboratories and once on all; and the classifiers."""
     trainings = configured.shipped_cell_trainings()
     gathered = Node(
-        gather_pictures, ["raw_root", "params:shipped.pictures"], ["shipped_pictures", "shipped_rejects"],
+        gather_pictures,
+        ["raw_root", "params:shipped.pictures"],
+        ["shipped_pictures", "shipped_rejects"],
         name="gather_pictures",
-    )  # fmt: skip
+    )
     scores, scales = ([f"{name}.{kind}" for name in trainings] for kind in ("scores", "scales"))
     ending = [
         gathered,
         Node(join_scores, scores, "shipped_cells_scores", name="join_cell_scores"),
         Node(join_scores, scales, "shipped_cells_scales", name="join_cell_scales"),
         Node(
-            ship_cells, ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"], "shipped_cells",
+            ship_cells,
+            ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"],
+            "shipped_cells",
             name="ship_cells",
         ),
-    ]  # fmt: skip
+    ]
     detectors = map(_training, trainings)
     return sum((*detectors, *map(_types, configured.shipped_types())), Pipeline(ending))
 
@@ -33,18 +37,25 @@ def create_pipeline(**_: object) -> Pipeline:
 def _training(name: str) -> Pipeline:
     """Training and judging."""
     inputs = [
-        "shipped_pictures", "params:recipe", "params:training", "params:pictures", "params:judging", "work_folder",
+        "shipped_pictures",
+        "params:recipe",
+        "params:training",
+        "params:pictures",
+        "params:judging",
+        "work_folder",
         "params:hardware",
-    ]  # fmt: skip
+    ]
     template = Pipeline(
         [
             Node(train, inputs, ["model", "history", "run_id"], name="train"),
             Node(
-                judge_cells, ["model", "shipped_pictures", "params:judging", "run_id"], ["scores", "scales"],
+                judge_cells,
+                ["model", "shipped_pictures", "params:judging", "run_id"],
+                ["scores", "scales"],
                 name="judge",
             ),
         ]
-    )  # fmt: skip
+    )
     return Pipeline(
         template,
         namespace=name,
@@ -65,17 +76,23 @@ def _types(name: str) -> Pipeline:
     return Pipeline(
         [
             Node(
-                gather_types, ["raw_root", options], [f"{name}.typed_cells", f"{name}.type_rejects"],
+                gather_types,
+                ["raw_root", options],
+                [f"{name}.typed_cells", f"{name}.type_rejects"],
                 name=f"gather_{name}",
             ),
             Node(
-                train_types, [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
-                [f"{name}.model", f"{name}.type_answers", f"{name}.type_report"], name=f"train_{name}",
+                train_types,
+                [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
+                [f"{name}.model", f"{name}.type_answers", f"{name}.type_report"],
+                name=f"train_{name}",
             ),
             Node(
-                leave_out_types, [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
-                f"{name}.left_out_report", name=f"leave_out_{name}",
+                leave_out_types,
+                [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
+                f"{name}.left_out_report",
+                name=f"leave_out_{name}",
             ),
             Node(ship_types, [f"{name}.model", f"{name}.left_out_report"], f"shipped_{name}", name=f"ship_{name}"),
         ]
-    )  # fmt: skip
+    )

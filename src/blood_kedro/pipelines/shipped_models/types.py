@@ -42,9 +42,7 @@ def train_types(
     return judged.bundle, judged.answers, judged.report
 
 
-def leave_out_types(
-    typed_cells: CropSet, options: TypeModel, work_folder: Path, hardware: Hardware
-) -> dict[str, Any]:  # fmt: skip
+def leave_out_types(typed_cells: CropSet, options: TypeModel, work_folder: Path, hardware: Hardware) -> dict[str, Any]:
     """Train without each laboratory of the list and judge on it; and, where wanted, with parts dealt by cell."""
     from blood_kedro.library.shipped.type_study import judge_by_cell, judge_left_out
 
