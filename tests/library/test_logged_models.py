@@ -12,7 +12,7 @@ import torch
 
 from blood_kedro import tracking
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.counting.kinds import build_network
+from blood_kedro.library.counting.name.kinds import build_network
 
 KINDS = ["rbc", "wbc", "platelet"]
 

@@ -12,7 +12,7 @@ class CellOptions(BaseModel):
 
     `crop_px` is the side of the square in the source's own images; None takes what a source of crops gives. `cell_px`
     is the usual diameter of a red cell there, for segmentation. `reader: fields` cuts windows of whole fields, not
-    single cells, from Ojaghi's tiles (`library/counting/fields.py`). `per_class` draws at most so many of a class.
+    single cells, from Ojaghi's tiles (`counting/segment/fields.py`). `per_class` draws at most so many of a class.
     `slides` and `shapes` only matter to the simulator.
     """
 

@@ -35,7 +35,7 @@ def cut_cells(
 ) -> tuple[Cells, pd.DataFrame]:
     """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
     from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
-    from blood_kedro.library.counting.fields import field_windows, tile_groups
+    from blood_kedro.library.counting.segment.fields import field_windows, tile_groups
     from blood_kedro.library.smears.cell_crops import simulated_cells
 
     rejects = Rejects(source, strict=on_bad_input == "raise")
