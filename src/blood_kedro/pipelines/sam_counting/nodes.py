@@ -19,6 +19,7 @@ from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.core.schemas import conform
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.pipelines.sam_counting.handed_on import corner_of, learnt_from, opened
+from blood_kedro.plan.names import OWN
 
 if TYPE_CHECKING:
     from blood_kedro.library.counting.open.smear import Smear
@@ -115,7 +116,7 @@ def _looks(options: SmearInput, smears: list[Smear]) -> list[Look]:
         looks.append(to_name)
     if options.reference_masks:
         looks.append(ReferenceLook(Path(options.reference_masks), options))
-    if options.name == "own":  # its page shows whole smears
+    if options.name == OWN:  # its page shows whole smears
         looks.append(ReducedLook(MOST_PX))
     return looks
 

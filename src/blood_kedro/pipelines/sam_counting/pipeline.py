@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
 from blood_kedro.assembly.namers import check_names
-from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.assembly.segmenters import entry_of
+from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.pipelines.sam_counting.kinds import cut_cutouts, train_kinds
 from blood_kedro.pipelines.sam_counting.nodes import count_cells, name_masks, open_smears, segment_tiles
 from blood_kedro.pipelines.sam_counting.results import draw_count, present_own_smear, score_counts
+from blood_kedro.plan import Plan
 
 _OF_SOURCE = ("image_index", "raw_annotations")
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Cutouts, classifiers, counts. For a smear of the user's own: its count alone, by classifiers of earlier runs."""
-    parts = [_input(name) for name in configured.counting_inputs()]
-    if not configured.counts_own_smear():
-        parts += [_cutouts(name) for name in configured.cutout_sets()]
-        parts += [_classifier(name) for name in configured.kind_classifiers()]
+    parts = [_input(name, options, is_own=plan.counts_own_smear) for name, options in plan.counted_inputs.items()]
+    if not plan.counts_own_smear:
+        parts += [_cutouts(name, options) for name, options in plan.cutout_sets.items()]
+        parts += [_classifier(name, options) for name, options in plan.kind_classifiers.items()]
     return sum(parts, Pipeline([]))
 
 
-def _cutouts(name: str) -> Pipeline:
-    entry = configured.counting()["cutouts"][name]
-    source = entry["source"]
+def _cutouts(name: str, options: CutoutOptions) -> Pipeline:
+    entry_of(options, f"sam_counting.cutouts.{name}")  # its segmenter is there, or nothing is begun
+    source = options.source
     inputs = {
         "folder": "cells_folder",
         "options": "params:cutouts",
@@ -34,7 +35,7 @@ def _cutouts(name: str) -> Pipeline:
     }
     of_source = {"raw_folder": f"{source}.raw_folder"}
     shared = set()
-    if entry.get("reader") != "published":
+    if options.reader != "published":
         inputs |= {part: part for part in (*_OF_SOURCE, "image_groups")}
         of_source |= {part: f"{source}.{part}" for part in _OF_SOURCE}
         shared = {"image_groups"}
@@ -50,19 +51,17 @@ def _cutouts(name: str) -> Pipeline:
     )
 
 
-def _classifier(name: str) -> Pipeline:
-    entry = configured.counting()["classifiers"][name]
-    first = entry["cutouts"][0]
-    cutouts = {each: f"{each}.cells" for each in entry["cutouts"]}
+def _classifier(name: str, options: KindClassifier) -> Pipeline:
+    cutouts = {each: f"{each}.cells" for each in options.cutouts}
     inputs = {
         "options": "params:classifier",
         "work_folder": "work_folder",
         "first_cutouts": "params:first_cutouts",
         **{each: each for each in cutouts},
     }
-    if entry.get("start_from"):
+    if options.start_from:
         inputs["start"] = "start"
-        cutouts["start"] = f"{entry['start_from']}.model"
+        cutouts["start"] = f"{options.start_from}.model"
     outputs = ["model", "answers", "search", "history", "metrics", "kinds_figure"]
     return Pipeline(
         Pipeline([Node(train_kinds, inputs, outputs, name="train")]),
@@ -70,22 +69,21 @@ def _classifier(name: str) -> Pipeline:
         inputs=cutouts,
         parameters={
             "params:classifier": f"params:sam_counting.classifiers.{name}",
-            "params:first_cutouts": f"params:sam_counting.cutouts.{first}",
+            "params:first_cutouts": f"params:sam_counting.cutouts.{options.cutouts[0]}",
         },
     )
 
 
-def _input(name: str) -> Pipeline:
+def _input(name: str, options: SmearInput, *, is_own: bool) -> Pipeline:
     """The chain of a count: open, segment, name, count, score, draw; a page besides for a smear of the user's own."""
-    entry = configured.counting()["inputs"][name]
-    check_names(SmearInput.model_validate(entry))
-    source, classifier = entry.get("source"), entry.get("classifier")
-    outer = {"classifier": f"{classifier}.model"} if classifier else {}
-    if source:
-        outer |= {part: f"{source}.{part}" for part in ("raw_folder", *_OF_SOURCE)} | {"image_groups": "image_groups"}
+    check_names(options)
+    outer = {"classifier": f"{options.classifier}.model"} if options.classifier else {}
+    if options.source:
+        outer |= {part: f"{options.source}.{part}" for part in ("raw_folder", *_OF_SOURCE)}
+        outer |= {"image_groups": "image_groups"}
     nodes = _chain({part: part for part in outer})
     outputs = {}
-    if configured.counts_own_smear():
+    if is_own:
         nodes.append(_page({part: part for part in outer}))
         outer |= {"own_count_folder": "own_count_folder"}
         outputs = {"own_count_report": "own_count_report"}

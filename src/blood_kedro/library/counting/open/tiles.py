@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
+from blood_kedro.library.imaging.tiling import abutting_cores
 
 RgbImage = npt.NDArray[np.uint8]
 _NAME = re.compile(r"^(?P<smear>.*?)_?(?P<column>\d+)_(?P<row>\d+)$")
@@ -77,16 +78,9 @@ def cut_into_tiles(width_px: int, height_px: int, tile_px: int, overlap_px: int 
             got=f"tile_px {tile_px}, overlap_px {overlap_px}",
         )
     places = []
-    for row, top in enumerate(range(0, height_px, tile_px)):
-        for column, left in enumerate(range(0, width_px, tile_px)):
-            core = (left, top, min(left + tile_px, width_px), min(top + tile_px, height_px))
-            shown_left, shown_top = max(0, left - overlap_px), max(0, top - overlap_px)
-            shown_right, shown_bottom = min(core[2] + overlap_px, width_px), min(core[3] + overlap_px, height_px)
-            places.append(
-                Place(
-                    f"{column}_{row}", shown_left, shown_top, shown_right - shown_left, shown_bottom - shown_top, core
-                )
-            )
+    for tile, core in abutting_cores(width_px, height_px, tile_px, overlap_px):
+        left, top, right, bottom = tile.area
+        places.append(Place(f"{tile.column}_{tile.row}", left, top, right - left, bottom - top, core))
     return Grid("", width_px, height_px, tuple(places))
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.measure import regionprops
 
 from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels, solidity
-from blood_kedro.library.imaging.segmentation import flat_field_green, split_instances
+from blood_kedro.library.imaging.segmentation import darker_than_ground, split_instances
 
 # A whole cell fills so much of its convex hull; a crescent's hull may reach so far into other cells.
 _WHOLE, _OTHERS = 0.93, 0.15
@@ -50,14 +50,7 @@ def watershed_pieces(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> l
 def stained(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> BoolMask:
     """Pixels of cells, `(H, W) bool`: flat field, unsharp mask, Otsu, pallor filled, opened."""
     cell = options.cell_px
-    # Below 0.6 all is cell; without the floor, a dark nucleus draws Otsu's threshold under the pale red cells.
-    flat = np.clip(flat_field_green(rgb), 0.6, 1.2)
-    sharp = np.clip(flat + options.unsharp * (flat - cv2.GaussianBlur(flat, (0, 0), cell / 9)), 0.6, 1.2)
-    scaled = np.asarray((sharp - 0.6) / 0.6 * 255, np.uint8)
-    otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    ground = np.percentile(scaled, 92)
-    # A field without cells has no two levels: what differs from the ground by less than 8 levels is noise.
-    mask = np.asarray(scaled < ground - options.level * max(ground - otsu, 8.0), np.bool_)
+    mask = darker_than_ground(rgb, cell, options.unsharp, options.level)
     filled = _with_pallor(mask, options)
     radius = options.opening * cell / 36
     if radius < 0.5:
