@@ -1,1 +1,1 @@
-"""What joins topics of the library: one registry for each thing that a name in the parameters chooses."""
+"""What joins topics: registries from a name in the parameters to what does the work."""

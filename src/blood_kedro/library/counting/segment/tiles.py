@@ -34,12 +34,10 @@ class Masks:
     Attributes:
         pieces: of each place of its grid those inside its core, px of the smear.
         log: one row per tile: `tile, seconds, found, kept, brightened_by, error`, and how many masks each rule dropped.
-        rejects: path and reason of what segmenters could not use.
     """
 
     pieces: list[list[Piece]]
     log: pd.DataFrame
-    rejects: list[tuple[str, str]]
 
 
 def segment_smears(
@@ -85,20 +83,21 @@ def segment_smears(
             pass
     logs = []
     for smear, folder in zip(smears, folders, strict=True):
-        masks = read_tiles(smear, folder)
-        for row in masks.log[masks.log["error"] != ""].to_dict("records"):
-            rejects.add(f"{smear.name}/{row['tile']}", "image", "dropped", str(row["error"]))
-        for path, reason in masks.rejects:
-            rejects.add(path, "cell", "dropped", reason)
-        logs.append(masks.log.assign(smear=smear.name, folder=folder.name))
+        said = [journal.read_tile(folder, place.name).attrs for place in smear.grid.places]
+        for each in said:
+            if each["log"]["error"]:
+                name = f"{smear.name}/{each['log']['tile']}"
+                rejects.add(name, "image", "dropped", str(each["log"]["error"]))
+        for path, reason in (pair for each in said for pair in each["rejects"]):
+            rejects.add(str(path), "cell", "dropped", str(reason))
+        logs.append(pd.DataFrame([each["log"] for each in said]).assign(smear=smear.name, folder=folder.name))
     return pd.concat(logs, ignore_index=True)
 
 
 def read_tiles(smear: Smear, folder: Path) -> Masks:
     """The masks of a smear all of whose tiles were tried; one that failed has none, and its error in the log."""
     tables = [journal.read_tile(folder, place.name) for place in smear.grid.places]
-    rejects = [(str(path), str(reason)) for table in tables for path, reason in table.attrs["rejects"]]
-    return Masks([journal.pieces_of(t) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]), rejects)
+    return Masks([journal.pieces_of(t) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]))
 
 
 def folders_of(segmented: pd.DataFrame, work_folder: Path) -> dict[str, Path]:
