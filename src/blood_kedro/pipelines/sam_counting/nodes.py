@@ -48,9 +48,8 @@ def open_smears(
 
     judges: dict[str, Any] = {}
     if image_index is not None and image_groups is not None:
-        models = [
-            config for config in (learnt_from(options), None if classifier is None else classifier.config) if config
-        ]
+        of_classifier = None if classifier is None else classifier.config
+        models = [config for config in (learnt_from(options), of_classifier) if config is not None]
         found = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
         judges = {"smears": sorted(found.names), "facts": found.facts}
     rejects = Rejects(options.name)
@@ -63,7 +62,7 @@ def open_smears(
 
 
 def segment_tiles(
-    options: SmearInput, tiles: pd.DataFrame, open_rejects: pd.DataFrame, work_folder: Path
+    options: SmearInput, tiles: pd.DataFrame, open_rejects: pd.DataFrame, work_folder: Path, run_id: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Masks of every tile, which are kept below the work folder; what later nodes want to see of tiles is kept, too.
 
@@ -75,7 +74,8 @@ def segment_tiles(
     options, smears = opened(options, tiles)
     rejects = Rejects(options.name)
     looks = _looks(options, smears)
-    segmented = segment_smears(smears, options, segmenter(options), work_folder, rejects, looks)
+    with tracking.reopened(run_id):
+        segmented = segment_smears(smears, options, segmenter(options), work_folder, rejects, looks)
     return segmented, pd.concat([open_rejects, conform(RejectsSchema, rejects.rows)], ignore_index=True)
 
 
@@ -84,23 +84,31 @@ def name_masks(
     tiles: pd.DataFrame,
     segmented: pd.DataFrame,
     work_folder: Path,
+    run_id: str,
     classifier: ModelBundle | None = None,
 ) -> pd.DataFrame:
     """Probabilities of red cell, white cell and platelet for every mask."""
     from blood_kedro.library.counting.name.namers import name_smears
 
     options, smears = opened(options, tiles)
-    return name_smears(smears, segmented, work_folder, namer(options, classifier))
+    with tracking.reopened(run_id):
+        return name_smears(smears, segmented, work_folder, namer(options, classifier))
 
 
 def count_cells(
-    options: SmearInput, tiles: pd.DataFrame, segmented: pd.DataFrame, kinds: pd.DataFrame, work_folder: Path
+    options: SmearInput,
+    tiles: pd.DataFrame,
+    segmented: pd.DataFrame,
+    kinds: pd.DataFrame,
+    work_folder: Path,
+    run_id: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Counts, one row per smear; cells and their masks, one row each; fields, one row per tile."""
     from blood_kedro.library.counting.count.smears import count_smears
 
     options, smears = opened(options, tiles)
-    made = count_smears(smears, segmented, kinds, options, COUNT_RULES, work_folder, type_namer(options))
+    with tracking.reopened(run_id):
+        made = count_smears(smears, segmented, kinds, options, COUNT_RULES, work_folder, type_namer(options))
     return made.counts, made.cells, made.masks, made.fields
 
 

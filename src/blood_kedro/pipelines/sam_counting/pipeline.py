@@ -118,15 +118,15 @@ def _chain(outer: dict[str, str]) -> list[Node]:
         ),
         Node(
             segment_tiles,
-            opened | {"open_rejects": "open_rejects"},
+            opened | run | {"open_rejects": "open_rejects"},
             ["segmented", "count_rejects"],
             name="segment",
             tags=tags,
         ),
-        Node(name_masks, segmented | given("classifier"), "mask_kinds", name="name", tags=tags),
+        Node(name_masks, segmented | run | given("classifier"), "mask_kinds", name="name", tags=tags),
         Node(
             count_cells,
-            segmented | {"kinds": "mask_kinds"},
+            segmented | run | {"kinds": "mask_kinds"},
             ["smear_counts", "counted_cells", "cell_masks", "fields"],
             name="count",
             tags=tags,
