@@ -17,7 +17,7 @@ import pandas as pd
 
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.files import replaced_folder
-from blood_kedro.library.core.schemas import CellTable, conform
+from blood_kedro.library.core.schemas import CropTable, conform
 
 TABLE, CROPS, MASKS, META = "cells.parquet", "crops.bin", "masks.bin", "meta.json"
 _AGAIN = "make the cells again (kedro run --pipelines=rbc_morphology --tags=cells)"
@@ -30,7 +30,7 @@ class Cell:
     Attributes:
         rgb: `(S, S, 3) uint8`, the cell in the middle.
         mask: `(S, S) bool` of the cell (of all its cells, where several overlap); None where unknown.
-        facts: the columns of `CellTable` that the reader knows.
+        facts: the columns of `CropTable` that the reader knows.
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -43,7 +43,7 @@ class Cells:
     """All cells of a source.
 
     Attributes:
-        table: of schema `CellTable`, one row per cell.
+        table: of schema `CropTable`, one row per cell.
         crops: `(N, S, S, 3) uint8` RGB, in the order of the table; read-only where mapped.
         masks: `(N, S, S) bool`; all False where the table says that there is none.
     """
@@ -74,7 +74,7 @@ def write_cells(folder: Path, cells: Iterable[Cell], side_px: int) -> Cells:
             for cell in cells:
                 _append(cell, side_px, crops, masks)
                 rows.append({**cell.facts, "has_mask": cell.mask is not None})
-        table = conform(CellTable, rows)
+        table = conform(CropTable, rows)
         table.to_parquet(new / TABLE, index=False)
         (new / META).write_text(json.dumps({"side_px": side_px, "cells": len(table)}))
     return read_cells(folder)
@@ -149,4 +149,4 @@ def _table(folder: Path) -> tuple[pd.DataFrame, int]:
             expected=f"{cells} cells",
             remedy=_AGAIN,
         )
-    return CellTable.validate(table), side
+    return CropTable.validate(table), side

@@ -137,7 +137,7 @@ class _Image:
 
 
 def _facts(found: Located, k: int, middle: npt.NDArray[np.float64], *, seen: bool) -> dict[str, object]:
-    """Columns of `CellTable` for one box."""
+    """Columns of `CropTable` for one box."""
     return {
         **found.facts,
         "cell_id": found.names[k],

@@ -15,7 +15,7 @@ from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.distinct import distinct
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import ImageIndex, Masks, RawAnnotations, conform
+from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, conform
 from blood_kedro.library.core.schemas import Rejects as RejectsSchema
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
 from blood_kedro.library.sources.account import Account, Share, commonest_reasons, known_losses
@@ -113,7 +113,7 @@ def ingest(
     return SourceTables(
         conform(ImageIndex, index),
         conform(RawAnnotations, annotations),
-        conform(Masks, masks),
+        conform(InstanceMasks, masks),
         conform(RejectsSchema, rejects.rows),
         account,
     )
