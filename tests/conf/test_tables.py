@@ -29,7 +29,7 @@ def test_every_table_names_a_schema_that_exists(name: str) -> None:
 
 def test_every_schema_has_a_use() -> None:
     validators = {str(entry["validator"]).rpartition(".")[2] for entry in TABLES.values()}
-    # The table of a set of crops lies in the folder of their pixels, so its dataset checks it (core/cells.py).
+    # The table of a set of crops lies in the folder of their pixels, so its dataset checks it (core/crop_set.py).
     assert set(SCHEMAS) - {"Table"} == validators | {"CropTable"}
 
 

@@ -13,11 +13,11 @@ from kedro.io.core import DatasetError
 from kedro.validation import DataValidationError
 from matplotlib.figure import Figure
 
-from blood_kedro.datasets.cells import CellsDataset
+from blood_kedro.datasets.crop_set import CropSetDataset
 from blood_kedro.datasets.figure import FigureDataset
 from blood_kedro.datasets.folder import ImageFolderDataset, ModelBundleDataset
 from blood_kedro.datasets.json_file import JsonFileDataset
-from blood_kedro.library.core.cells import Cell, Cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.schemas import (
@@ -177,18 +177,18 @@ def test_cells_are_mapped_and_half_a_folder_is_refused(tmp_path: Path) -> None:
         "mask_origin": "sam",
     }
     folder = tmp_path / "cells"
-    dataset = CellsDataset(filepath=str(folder))
-    assert CellsDataset(filepath=str(folder), optional=True).load() is None
+    dataset = CropSetDataset(filepath=str(folder))
+    assert CropSetDataset(filepath=str(folder), optional=True).load() is None
     with pytest.raises(DatasetError, match="incomplete"):
         dataset.load()
     mask = np.eye(8, dtype=bool)
-    written = write_cells(folder, [Cell(np.full((8, 8, 3), 7, np.uint8), mask, facts)], 8)
+    written = write_crops(folder, [Crop(np.full((8, 8, 3), 7, np.uint8), mask, facts)], 8)
     dataset.save(written)
     loaded = dataset.load()
     assert loaded is not None
     assert (loaded.masks[0] == mask).all()
     assert loaded.table.loc[0, "mask_origin"] == "sam"
     assert dataset.preview(1)["data"][0][0] == "x/1"
-    more = Cells(pd.concat([written.table] * 2), written.crops, written.masks)
+    more = CropSet(pd.concat([written.table] * 2), written.crops, written.masks)
     with pytest.raises(DatasetError, match="the node says 2"):
         dataset.save(more)

@@ -88,7 +88,7 @@ class SimulatedTruth(Table):
     clump: Series[int] = column("counts from 1 in each field", gt=0)
     clump_cells: Series[int] = column("cells of its clump", gt=0)
     slide: Series[str] = column("name of the slide")
-    scanner: Series[str] = column("scanner or part that the slide is of")
+    scanner: Series[str] = column("scanner, or fitted style, that the slide is seen through")
     seed: Series[int] = column("that the field was drawn with")
     px_per_um: Series[float] = column("scale, px per micrometre", gt=0)
 

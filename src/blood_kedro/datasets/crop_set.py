@@ -8,11 +8,11 @@ from typing import Any
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
-from blood_kedro.library.core.cells import META, Cells, read_cells
+from blood_kedro.library.core.crop_set import META, CropSet, read_crops
 
 
-class CellsDataset(AbstractDataset[Cells, Cells]):
-    """A folder of `core.cells.write_cells`.
+class CropSetDataset(AbstractDataset[CropSet, CropSet]):
+    """A folder of `core.crop_set.write_crops`.
 
     Crops are streamed into the folder by the node, so saving checks that they are there, whole, and as many as the
     node says. Loading maps them: it costs no memory until cells are looked at.
@@ -23,21 +23,21 @@ class CellsDataset(AbstractDataset[Cells, Cells]):
         self._optional = optional
         self.metadata = metadata
 
-    def load(self) -> Cells | None:  # type: ignore[override]
+    def load(self) -> CropSet | None:  # type: ignore[override]
         """The cells; None where an optional folder was never made."""
         if self._optional and not self._exists():
             return None
-        return read_cells(self._filepath)
+        return read_crops(self._filepath)
 
-    def save(self, data: Cells) -> None:
+    def save(self, data: CropSet) -> None:
         """Check what the node wrote."""
-        found = read_cells(self._filepath)
+        found = read_crops(self._filepath)
         if len(found) != len(data):
             raise DatasetError(f"{self._filepath} holds {len(found)} cells, the node says {len(data)}")
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows of the table, for kedro-viz."""
-        return TablePreview(read_cells(self._filepath).table.head(nrows).astype(str).to_dict(orient="split"))
+        return TablePreview(read_crops(self._filepath).table.head(nrows).astype(str).to_dict(orient="split"))
 
     def _exists(self) -> bool:
         return (self._filepath / META).is_file()
