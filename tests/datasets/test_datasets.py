@@ -17,7 +17,7 @@ from blood_kedro.datasets.crop_set import CropSetDataset
 from blood_kedro.datasets.figure import FigureDataset
 from blood_kedro.datasets.folder import ImageFolderDataset, ModelBundleDataset
 from blood_kedro.datasets.json_file import JsonFileDataset
-from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
+from blood_kedro.library.core.crop_set import Crop, CropSet, gather_crops
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.schemas import (
@@ -182,13 +182,23 @@ def test_cells_are_mapped_and_half_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="incomplete"):
         dataset.load()
     mask = np.eye(8, dtype=bool)
-    written = write_crops(folder, [Crop(np.full((8, 8, 3), 7, np.uint8), mask, facts)], 8)
-    dataset.save(written)
+    gathered = gather_crops([Crop(np.full((8, 8, 3), 7, np.uint8), mask, facts)], 8)
+    assert isinstance(gathered.crops, np.memmap)
+    dataset.save(gathered)
     loaded = dataset.load()
     assert loaded is not None
     assert (loaded.masks[0] == mask).all()
     assert loaded.table.loc[0, "mask_origin"] == "sam"
     assert dataset.preview(1)["data"][0][0] == "x/1"
-    more = CropSet(pd.concat([written.table] * 2), written.crops, written.masks)
-    with pytest.raises(DatasetError, match="the node says 2"):
+    assert (folder / "crops.bin").read_bytes() == bytes([7]) * 8 * 8 * 3
+    dataset.save(loaded)  # onto the folder that it is mapped from
+    dataset.save(gather_crops([], 8))
+    empty = dataset.load()
+    assert empty is not None
+    assert (len(empty), empty.side_px) == (0, 8)
+    assert (loaded.masks[0] == mask).all()
+    more = CropSet(pd.concat([gathered.table] * 2), gathered.crops, gathered.masks)
+    with pytest.raises(DatasetError, match="2 rows, 1 crops"):
         dataset.save(more)
+    assert len(dataset.load() or ()) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["cells"]

@@ -1,21 +1,21 @@
-"""Single-cell crops, mapped into memory."""
+"""Sets of crops, mapped into memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from kedro.io.core import AbstractDataset, DatasetError
+from kedro.io.core import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from blood_kedro.library.core.crop_set import META, CropSet, read_crops
+from blood_kedro.library.core.crop_set import META, CropSet, read_crops, save_crops
 
 
 class CropSetDataset(AbstractDataset[CropSet, CropSet]):
-    """A folder of `core.crop_set.write_crops`.
+    """A folder of `core.crop_set.save_crops`: whole, or as it was before.
 
-    Crops are streamed into the folder by the node, so saving checks that they are there, whole, and as many as the
-    node says. Loading maps them: it costs no memory until cells are looked at.
+    Neither saving nor loading holds all crops in memory: a node gathers them in a file that is mapped
+    (`core.crop_set.gather_crops`), and loading maps those of the folder.
     """
 
     def __init__(self, *, filepath: str, optional: bool = False, metadata: dict[str, Any] | None = None) -> None:
@@ -24,16 +24,14 @@ class CropSetDataset(AbstractDataset[CropSet, CropSet]):
         self.metadata = metadata
 
     def load(self) -> CropSet | None:  # type: ignore[override]
-        """The cells; None where an optional folder was never made."""
+        """The crops; None where an optional folder was never made."""
         if self._optional and not self._exists():
             return None
         return read_crops(self._filepath)
 
     def save(self, data: CropSet) -> None:
-        """Check what the node wrote."""
-        found = read_crops(self._filepath)
-        if len(found) != len(data):
-            raise DatasetError(f"{self._filepath} holds {len(found)} cells, the node says {len(data)}")
+        """Replace the folder."""
+        save_crops(data, self._filepath)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows of the table, for kedro-viz."""

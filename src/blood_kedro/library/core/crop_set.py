@@ -1,4 +1,4 @@
-"""Single-cell crops as one folder: a table, and two files that are mapped into memory and never read whole.
+"""Crops as one folder: a table, and two files that are mapped into memory and never read whole.
 
 100,000 crops of 80 px are 1.9 GB and three files; training touches the pages it needs.
 """
@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,10 @@ from blood_kedro.library.core.files import replaced_folder
 from blood_kedro.library.core.schemas import CropTable, conform
 
 TABLE, CROPS, MASKS, META = "cells.parquet", "crops.bin", "masks.bin", "meta.json"
-_AGAIN = "make the cells again (kedro run --pipelines=rbc_morphology --tags=cells)"
+_AGAIN = "make the crops again (kedro run --pipelines=rbc_morphology --tags=cells)"
+_AT_ONCE = 1024
+# A disk on every system, while /tmp is memory on some.
+_SPOOLS = Path("/var/tmp")  # noqa: S108 - files there have no name that anybody could take
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,10 @@ class Crop:
 
 @dataclass(frozen=True)
 class CropSet:
-    """All cells of a source.
+    """All crops of a source.
 
     Attributes:
-        table: of schema `CropTable`, one row per cell.
+        table: of schema `CropTable`, one row per crop.
         crops: `(N, S, S, 3) uint8` RGB, in the order of the table; read-only where mapped.
         masks: `(N, S, S) bool`; all False where the table says that there is none.
     """
@@ -53,7 +58,7 @@ class CropSet:
     masks: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
-        """Number of cells."""
+        """Number of crops."""
         return len(self.table)
 
     @property
@@ -62,40 +67,87 @@ class CropSet:
         return int(self.crops.shape[1])
 
 
-def write_crops(folder: Path, cells: Iterable[Crop], side_px: int) -> CropSet:
-    """Write cells as they come, one at a time, and rename the folder into place when all are there.
+def gather_crops(crops: Iterable[Crop], side_px: int) -> CropSet:
+    """All crops of a reader, taken one at a time: pixels go to a nameless temporary file, which is mapped.
+
+    So memory does not grow with their number, and what the reader tells on its way (rejects, measures) is complete.
+    The file is in `TMPDIR`, else on the disk of /var/tmp; it is gone with the set, or with the process.
 
     Raises:
         DataContractError: a crop or mask has another size.
     """
     rows: list[dict[str, object]] = []
-    with replaced_folder(folder) as new:
-        with (new / CROPS).open("wb") as crops, (new / MASKS).open("wb") as masks:
-            for cell in cells:
-                _append(cell, side_px, crops, masks)
-                rows.append({**cell.facts, "has_mask": cell.mask is not None})
-        table = conform(CropTable, rows)
-        table.to_parquet(new / TABLE, index=False)
-        (new / META).write_text(json.dumps({"side_px": side_px, "cells": len(table)}))
-    return read_crops(folder)
+    with _spool() as pixels, _spool() as masks:
+        for crop in crops:
+            _append(crop, side_px, pixels, masks)
+            rows.append({**crop.facts, "has_mask": crop.mask is not None})
+        shape = (len(rows), side_px, side_px)
+        return CropSet(
+            conform(CropTable, rows), _mapped(pixels, np.uint8, (*shape, 3)), _mapped(masks, np.bool_, shape)
+        )
 
 
-def _append(cell: Crop, side_px: int, crops: BinaryIO, masks: BinaryIO) -> None:
-    mask = np.zeros((side_px, side_px), np.bool_) if cell.mask is None else cell.mask
-    if cell.rgb.shape != (side_px, side_px, 3) or mask.shape != (side_px, side_px):
+def _spool() -> IO[bytes]:
+    on_disk = "TMPDIR" not in os.environ and os.access(_SPOOLS, os.W_OK)
+    return tempfile.TemporaryFile(dir=_SPOOLS if on_disk else None)
+
+
+def _append(crop: Crop, side_px: int, pixels: IO[bytes], masks: IO[bytes]) -> None:
+    mask = np.zeros((side_px, side_px), np.bool_) if crop.mask is None else crop.mask
+    if crop.rgb.shape != (side_px, side_px, 3) or mask.shape != (side_px, side_px):
         raise DataContractError(
             "crop or mask of another size",
-            where=str(cell.facts.get("cell_id")),
+            where=str(crop.facts.get("cell_id")),
             expected=f"{side_px} px squares",
-            got=f"{cell.rgb.shape} and {mask.shape}",
+            got=f"{crop.rgb.shape} and {mask.shape}",
             remedy="look at the reader that made it",
         )
-    crops.write(np.ascontiguousarray(cell.rgb, np.uint8).tobytes())
+    pixels.write(np.ascontiguousarray(crop.rgb, np.uint8).tobytes())
     masks.write(np.ascontiguousarray(mask, np.bool_).tobytes())
 
 
+def _mapped(file: IO[bytes] | Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The content of a file; nothing can be mapped of an empty one."""
+    if not shape[0]:
+        return np.zeros(shape, dtype)
+    if not isinstance(file, Path):
+        file.flush()
+    return np.memmap(file, dtype, "r", shape=shape)
+
+
+def save_crops(crops: CropSet, folder: Path) -> None:
+    """Write a set, some crops at a time, and rename its folder into place when all is there.
+
+    Raises:
+        DataContractError: table, crops and masks disagree in number, or the table breaks its schema.
+    """
+    found = (len(crops.table), len(crops.crops), len(crops.masks))
+    if len(set(found)) > 1:
+        raise DataContractError(
+            "table and crops disagree in number",
+            where=str(folder),
+            got="{} rows, {} crops, {} masks".format(*found),
+            expected="as many of each",
+            remedy="look at the node that made this set",
+        )
+    table = CropTable.validate(crops.table)
+    with replaced_folder(folder) as new:
+        for name, array, dtype in ((CROPS, crops.crops, np.uint8), (MASKS, crops.masks, np.bool_)):
+            with (new / name).open("wb") as file:
+                for start in range(0, len(array), _AT_ONCE):
+                    file.write(np.ascontiguousarray(array[start : start + _AT_ONCE], dtype).tobytes())
+        table.to_parquet(new / TABLE, index=False)
+        (new / META).write_text(json.dumps({"side_px": crops.side_px, "cells": len(table)}))
+
+
+def write_crops(folder: Path, crops: Iterable[Crop], side_px: int) -> CropSet:
+    """Gather crops, save them, and map the folder: for what is no node of a pipeline. Errors as of these."""
+    save_crops(gather_crops(crops, side_px), folder)
+    return read_crops(folder)
+
+
 def read_crops(folder: Path) -> CropSet:
-    """Map a folder of `write_crops` into memory.
+    """Map a folder of `save_crops` into memory.
 
     Raises:
         DataContractError: a part is missing, or the parts disagree in number.
@@ -103,7 +155,7 @@ def read_crops(folder: Path) -> CropSet:
     missing = [name for name in (TABLE, CROPS, MASKS, META) if not (folder / name).is_file()]
     if missing:
         raise DataContractError(
-            "folder of cells is incomplete", where=str(folder), got=f"no {', '.join(missing)}", remedy=_AGAIN
+            "folder of crops is incomplete", where=str(folder), got=f"no {', '.join(missing)}", remedy=_AGAIN
         )
     table, side = _table(folder)
     found = [(folder / name).stat().st_size for name in (CROPS, MASKS)]
@@ -113,15 +165,11 @@ def read_crops(folder: Path) -> CropSet:
             "table and crops disagree in number",
             where=str(folder),
             got=f"{found} bytes of crops and masks",
-            expected=f"{wanted} for {len(table)} cells of {side} px",
+            expected=f"{wanted} for {len(table)} crops of {side} px",
             remedy=_AGAIN,
         )
     shape = (len(table), side, side)
-    if not len(table):
-        return CropSet(table, np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.bool_))
-    crops = np.memmap(folder / CROPS, np.uint8, "r", shape=(*shape, 3))
-    masks = np.memmap(folder / MASKS, np.bool_, "r", shape=shape)
-    return CropSet(table, crops, masks)
+    return CropSet(table, _mapped(folder / CROPS, np.uint8, (*shape, 3)), _mapped(folder / MASKS, np.bool_, shape))
 
 
 def _table(folder: Path) -> tuple[pd.DataFrame, int]:
@@ -132,21 +180,21 @@ def _table(folder: Path) -> tuple[pd.DataFrame, int]:
     """
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        side, cells = int(meta["side_px"]), int(meta["cells"])
+        side, crops = int(meta["side_px"]), int(meta["cells"])
         table = pd.read_parquet(folder / TABLE)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataContractError(
-            "folder of cells is damaged",
+            "folder of crops is damaged",
             where=str(folder),
             got=f"{type(error).__name__}: {str(error)[:200]}",
             remedy=_AGAIN,
         ) from error
-    if len(table) != cells:
+    if len(table) != crops:
         raise DataContractError(
             "table and crops disagree in number",
             where=str(folder),
             got=f"{len(table)} rows",
-            expected=f"{cells} cells",
+            expected=f"{crops} crops",
             remedy=_AGAIN,
         )
     return CropTable.validate(table), side

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
-from blood_kedro.library.core.crop_set import CropSet, write_crops
+from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
@@ -20,7 +20,6 @@ from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
 
 
 def cut_crops(
-    folder: Path,
     options: CropOptions,
     raw_folder: Path,
     image_index: pd.DataFrame,
@@ -38,7 +37,7 @@ def cut_crops(
     groups = Groups.of(image_groups)
     found = locate(raw_folder, image_index, raw_annotations, groups, options, rejects)
     rows: list[dict[str, object]] = []
-    cells = write_crops(folder, cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
+    cells = gather_crops(cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
     table = with_parts(pd.DataFrame(rows), groups_learnt_from(groups, options), options)
     if simulated_truth is not None:
         known = simulated_truth.set_index("annotation_id")["clump_cells"]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
-from blood_kedro.library.core.crop_set import CropSet, write_crops
+from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -21,7 +21,6 @@ from blood_kedro.library.morphology.options import Classifier, Segmenter
 
 
 def cut_cells(
-    folder: Path,
     options: CellOptions,
     side_px: int,
     seed: int,
@@ -59,8 +58,8 @@ def cut_cells(
         cells = point_cells(
             _given(raw_folder), _given(image_index), _given(raw_annotations), groups, options, side_px, rejects, seed
         )
-    written = write_crops(folder, cells, side_px)
-    return written, conform(Rejects, rejects.rows)
+    gathered = gather_crops(cells, side_px)
+    return gathered, conform(Rejects, rejects.rows)  # rejects are known when the last crop is cut
 
 
 def count_cells(cells: CropSet) -> pd.DataFrame:

@@ -39,7 +39,6 @@ def _cells(source: str) -> Pipeline:
     reader = configured.reader_of_cells(source)
     owner = "ojaghi" if reader == "fields" else source  # another view of the same tiles
     inputs = {
-        "folder": f"{source}.cells_folder",
         "options": f"params:morphology.cells.{source}",
         "side_px": "params:morphology.side_px",
         "seed": "params:seed",
