@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.kinds import Name
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.run import count_all
@@ -41,7 +41,7 @@ def count(masks: Path, work: Path) -> int:
         count_rule="kde_peaks",
         workers=1,
     )
-    rejects = Rejects("bench")
+    rejects = RejectLog("bench")
     smears = open_smears([work / "tiles"], 512, 0, work, rejects)
     run = count_all(smears, options, Precomputed(masks), AllRed(), work / "ours", work / "ours/masks", rejects)
     return int(run.counts.loc[0, "rbc"])

@@ -15,7 +15,7 @@ import torch
 from common import peak_memory_mb, seconds, table
 
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.kinds import ByStain
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.run import Run, count_all
@@ -71,7 +71,7 @@ def _options(image: Path, **settings: object) -> SmearInput:
 
 
 def _count(options: SmearInput, work: Path) -> Run:
-    rejects = Rejects("bench")
+    rejects = RejectLog("bench")
     smears = open_smears([Path(str(options.path))], options.tile_px, options.overlap_px, work, rejects)
     return count_all(smears, options, segmenter(options), ByStain(options), work, work / "masks", rejects)
 

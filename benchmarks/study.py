@@ -24,14 +24,14 @@ from blood_kedro.library.core.files import write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.core.plain import to_plain
-from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit, without_source
 from blood_kedro.library.detection.options import Regimen
+from blood_kedro.library.detection.patches import real_patches
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
 from blood_kedro.library.evaluation.resampling import excludes_zero, paired_difference, with_limits
-from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
@@ -151,8 +151,8 @@ def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work:
     cells = []
     if recipe.copy_paste is not None:
         pasting = recipe.copy_paste
-        cells = real_cutouts(coco["train"], UNIFIED / "images", pasting, recipe.seed)
-        cells += simulated_cutouts(pasting.classes, pasting.cutouts_per_class, 8.0, recipe.seed)
+        cells = real_patches(coco["train"], UNIFIED / "images", pasting, recipe.seed)
+        cells += simulated_patches(pasting.classes, pasting.cutouts_per_class, 8.0, recipe.seed)
     begin = time.perf_counter()
     trained = fit(
         recipe,

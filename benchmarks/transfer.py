@@ -21,14 +21,14 @@ import torch
 
 from blood_kedro.environments import results_root
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.options import CopyPaste, Regimen
+from blood_kedro.library.detection.patches import real_patches
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics
 from blood_kedro.library.evaluation.resampling import with_limits
-from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
@@ -127,8 +127,8 @@ def arms(train: dict[str, Any], raw: Path, work: Path, seed: int, epochs: int) -
     pasting = CopyPaste(classes=RARE, source="both", per_image=4.0)
 
     def cells() -> list[Any]:
-        real = real_cutouts(train, UNIFIED / "images", pasting, seed)
-        return real + simulated_cutouts(RARE, pasting.cutouts_per_class, 8.0, seed)
+        real = real_patches(train, UNIFIED / "images", pasting, seed)
+        return real + simulated_patches(RARE, pasting.cutouts_per_class, 8.0, seed)
 
     start = {"initialization": {"kind": "generated_smears"}}
     return {

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import printable
 from blood_kedro.library.counting.kinds import ByStain
 from blood_kedro.library.counting.options import SmearInput
@@ -62,7 +62,7 @@ def name_of(path: Path | str) -> str:
     return printable(Path(path).as_posix())
 
 
-def _said(rejects: Rejects, folder: Path) -> set[str]:
+def _said(rejects: RejectLog, folder: Path) -> set[str]:
     names = set()
     for row in rejects.rows:
         path = Path(str(row["path"]))
@@ -72,7 +72,7 @@ def _said(rejects: Rejects, folder: Path) -> set[str]:
 
 def opened(folder: Path, out: Path) -> Outcome:
     """Pictures as the count opens them, every tile read."""
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     smears = open_smears([folder], 64, 8, out, rejects)
     for smear in smears:
         for place in smear.grid.places:
@@ -87,7 +87,7 @@ def counted(folder: Path, out: Path) -> Outcome:
     options = SmearInput.model_validate(
         {"name": "t", "path": str(folder), "workers": 1, "resamples": 20, "cell_px": 20}
     )
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     smears = open_smears([folder], 512, 16, out, rejects)
     made = count_all(smears, options, Watershed(options), ByStain(options), out / "work", out / "masks", rejects)
     counts = dict(zip(made.counts["smear"], made.counts["rbc"], strict=True))
@@ -107,7 +107,7 @@ def resumed(folder: Path, out: Path) -> Outcome:
 
 def looked_at(folder: Path, out: Path) -> Outcome:
     """Pictures as a detector gets them."""
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
 
     def look(pixels: RgbImage) -> Seen:
         assert np.asarray(pixels[-1]).shape[1:] == (3,)

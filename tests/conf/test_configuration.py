@@ -300,7 +300,7 @@ def test_an_environment_builds_alone(environment: str) -> None:
         entry = catalog.config_resolver.resolve_pattern(name)
         assert entry, f"{name} is not in the catalog"
         if name in pipeline.inputs():
-            empty = entry["type"].endswith("ImageFolderDataset") and entry.get("must_exist") is False
+            empty = entry["type"].endswith("FolderDataset") and entry.get("must_exist") is False
             assert empty, f"{name} is made by no enabled node"
 
 

@@ -72,9 +72,7 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
         assert (entry.get("masks_from") or "unet") in {*segmenters, "unet"}
     assert not classifiers or section["reference"] in classifiers
     free = {name for name in create_pipeline(build(parameters)).inputs() if not name.startswith("params:")}
-    allowed = {f"{name}.work_folder" for name in (*segmenters, *classifiers)} | {
-        f"{name}.cells_folder" for name in cells
-    }
+    allowed = {f"{name}.work_folder" for name in (*segmenters, *classifiers)}
     allowed |= {f"{name}.raw_folder" for name, entry in cells.items() if entry["reader"] != "synthetic"}
     if any(entry["reader"] == "points" for entry in cells.values()):  # images with boxes: made by ingestion and merging
         allowed |= {"image_groups"}

@@ -16,7 +16,7 @@ import tifffile
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.by_hand import count_accuracy
 from blood_kedro.library.counting.count import count_interval
 from blood_kedro.library.counting.kinds import BySegmenter, ByStain
@@ -50,10 +50,10 @@ def save(path: Path, rgb: np.ndarray) -> Path:
 
 
 def count(
-    path: Path, work: Path, segment: Segment | None = None, rejects: Rejects | None = None, **options: object
+    path: Path, work: Path, segment: Segment | None = None, rejects: RejectLog | None = None, **options: object
 ) -> Run:
     settings = SmearInput.model_validate({"name": "t", "path": str(path), "workers": 1, "resamples": 50, **options})
-    rejects = Rejects("t") if rejects is None else rejects
+    rejects = RejectLog("t") if rejects is None else rejects
     smears = open_smears([path], settings.tile_px, settings.overlap_px, work, rejects)
     segment = Watershed(settings) if segment is None else segment
     return count_all(smears, settings, segment, ByStain(settings), work, work / "masks", rejects)
@@ -97,7 +97,7 @@ def test_every_cell_is_counted_once_however_the_smear_is_cut(
 def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(image: Path, tmp_path: Path) -> None:
     """Kinds outlive the files of finished tiles; names of types see each cell where it is, in the frame of its tile."""
 
-    def say(_name: str, rgb: np.ndarray, _rejects: Rejects) -> list[Piece]:
+    def say(_name: str, rgb: np.ndarray, _rejects: RejectLog) -> list[Piece]:
         found = Watershed(settings)("", rgb, _rejects)
         # Kinds that the stain would never give: all that is no spot is a white cell.
         return [
@@ -112,8 +112,10 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
         return pd.DataFrame({"type": np.where(dark, "dark", "light"), "sureness": 0.5})
 
     settings = SmearInput(name="t", path=str(image), workers=1, resamples=50, tile_px=256)
-    smears = open_smears([image], settings.tile_px, settings.overlap_px, tmp_path, Rejects("t"))
-    made = count_all(smears, settings, say, BySegmenter(), tmp_path, tmp_path / "masks", Rejects("t"), name_types).cells
+    smears = open_smears([image], settings.tile_px, settings.overlap_px, tmp_path, RejectLog("t"))
+    made = count_all(
+        smears, settings, say, BySegmenter(), tmp_path, tmp_path / "masks", RejectLog("t"), name_types
+    ).cells
     assert set(made["label"]) == {"platelet", "wbc"}
     assert (made["confidence"] == 0.75).all()
     assert made["sureness"].eq(0.5).all()
@@ -136,9 +138,9 @@ def test_every_detection_is_one_cell(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("blood_kedro.library.shipped.segment.load", lambda _name: Found())
     settings = SmearInput(name="t", path=str(path), workers=1, resamples=50)
-    smears = open_smears([path], settings.tile_px, settings.overlap_px, tmp_path, Rejects("t"))
+    smears = open_smears([path], settings.tile_px, settings.overlap_px, tmp_path, RejectLog("t"))
     segment = ShippedSegmenter(settings.cell_px)
-    made = count_all(smears, settings, segment, BySegmenter(), tmp_path, tmp_path / "masks", Rejects("t"))
+    made = count_all(smears, settings, segment, BySegmenter(), tmp_path, tmp_path / "masks", RejectLog("t"))
     assert (made.totals["rbc"], made.totals["wbc"], len(made.cells)) == (7, 2, 9)
     assert (made.cells["counted"] == 1).all()
     assert made.cells["confidence"].min() == pytest.approx(0.6)
@@ -190,7 +192,7 @@ def test_a_grid_of_tiles_is_the_smear_it_was_cut_from(image: Path, tmp_path: Pat
     # A hole and a file that is no image are said, and what is left is counted.
     (tmp_path / "grid/S_1_1.png").unlink()
     (tmp_path / "grid/S_2_0.png").write_bytes(b"broken")
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     fewer = count(tmp_path / "grid", tmp_path / "work", rejects=rejects).counts.iloc[0]
     assert 15 < fewer["rbc"] < 26
     assert fewer["tiles"] == 13
@@ -250,7 +252,7 @@ def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
     (tmp_path / "folder/a.png").write_bytes(b"")
     save(tmp_path / "folder/b.png", smear(100, 100, [(50, 50)]))
     save(tmp_path / "folder/b.tif", smear(100, 100, [(50, 50)]))
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     made = count(tmp_path / "folder", tmp_path, rejects=rejects)
     assert made.counts["smear"].tolist() == ["b_png", "b_tif"]
     assert [Path(str(r["path"])).name for r in rejects.rows] == ["a.png", "notes.txt"]
@@ -273,7 +275,7 @@ def test_a_large_slide_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     changed = unpacked.stat().st_mtime_ns
     assert count(tmp_path / "packed.tif", tmp_path / "work").counts.loc[0, "rbc"] == 187
     assert unpacked.stat().st_mtime_ns == changed
-    smears = open_smears([tmp_path / "plain.tif"], 512, 0, tmp_path / "other", Rejects("t"))
+    smears = open_smears([tmp_path / "plain.tif"], 512, 0, tmp_path / "other", RejectLog("t"))
     assert not (tmp_path / "other").exists()
     assert np.array_equal(smears[0].read(smears[0].grid.places[-1]), rgb[512:, 1024:])
 
@@ -284,7 +286,7 @@ class Counting:
     def __init__(self, options: SmearInput, breaks_at: int | None = None) -> None:
         self.inner, self.calls, self.breaks_at = Watershed(options), 0, breaks_at
 
-    def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
         self.calls += 1
         if self.calls == self.breaks_at:
             raise KeyboardInterrupt
@@ -328,7 +330,7 @@ class DiesOnce:
     def __init__(self, options: SmearInput, folder: Path) -> None:
         self.inner, self.folder = Watershed(options), folder
 
-    def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
         import os
 
         if not (self.folder / "died").exists():
@@ -372,7 +374,7 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
                     save(tmp_path / f"masks/{column}_{row}/{number}.png", mask[box])
                     number += 1
     (tmp_path / "masks/0_0/99.png").write_bytes(b"no image")
-    folder, rejects = tmp_path / "masks", Rejects("t")
+    folder, rejects = tmp_path / "masks", RejectLog("t")
     made = count(
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
@@ -386,7 +388,7 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
     assert agreement["f1_75"] > 0.8
     # A tile whose masks are missing is a reject, not an error.
     (tmp_path / "tiles/4_0.png").write_bytes((tmp_path / "tiles/3_0.png").read_bytes())
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     count(
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
@@ -395,7 +397,7 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
     shutil.copytree(tmp_path / "masks/3_0", tmp_path / "masks/4_0")
     shutil.rmtree(tmp_path / "masks/0_0")
     (tmp_path / "masks/0_0").mkdir()
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     changed = count(
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
@@ -409,12 +411,12 @@ def test_a_tile_that_failed_is_tried_again(tmp_path: Path) -> None:
         save(tmp_path / f"tiles/{column}_0.png", rgb[:, 128 * column : 128 * (column + 1)])
 
     class Breaking(Counting):
-        def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+        def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
             if self.breaks_at and name == "1_0":
                 raise BadInputError("broken for now", where=name)
             return self.inner(name, rgb, rejects)
 
-    options, rejects = SmearInput(name="t", path="x"), Rejects("t")
+    options, rejects = SmearInput(name="t", path="x"), RejectLog("t")
     made = count(tmp_path / "tiles", tmp_path / "work", Breaking(options, breaks_at=1), rejects)
     assert made.counts.loc[0, ["rbc", "failed_tiles"]].tolist() == [1, 1]
     assert [row["reason"] for row in rejects.rows] == ["broken for now"]
@@ -492,7 +494,7 @@ def test_tiles_of_other_weights_are_not_taken_over(image: Path, tmp_path: Path) 
         def __init__(self, digest: str) -> None:
             self.weights_sha256 = digest
 
-        def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+        def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
             Weighted.calls += 1
             return Watershed(SmearInput(name="t", path="x"))(name, rgb, rejects)
 
@@ -512,5 +514,5 @@ def test_photos_named_by_date_and_time_are_smears_of_their_own(tmp_path: Path) -
     for name in ("0_0", "1_0"):
         save(tiles / f"{name}.png", smear(300, 300, SPREAD[:3]))
     for layout, smears in (("auto", 1), ("grid", 1), ("pictures", 2)):
-        made = open_smears([tiles], 512, 0, tmp_path / "work", Rejects("t"), layout)  # type: ignore[arg-type]
+        made = open_smears([tiles], 512, 0, tmp_path / "work", RejectLog("t"), layout)  # type: ignore[arg-type]
         assert len(made) == smears, layout

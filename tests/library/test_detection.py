@@ -22,7 +22,7 @@ from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, b
 from blood_kedro.library.detection.options import CopyPaste, Initialization, Network, Optimizer, Regimen
 from blood_kedro.library.detection.predict import load_detector, predict
 from blood_kedro.library.detection.transforms import named, unsharp
-from blood_kedro.library.smears.cutouts import simulated_cutouts
+from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.training.sampling import EpochSampler
 from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 
@@ -63,7 +63,7 @@ def test_same_seed_same_weights_and_another_seed_others(corpus: Any, tmp_path: P
 def test_pasted_cells_take_part_in_training_and_are_recorded(corpus: Any, tmp_path: Path) -> None:
     coco, images = corpus
     pasting = CopyPaste(classes=("spherocyte",), per_image=2.0)
-    cells = simulated_cutouts(["spherocyte"], 3, 6.0, seed=1)
+    cells = simulated_patches(["spherocyte"], 3, 6.0, seed=1)
     plain = run(corpus, tmp_path / "plain", epochs=1)
     pasted = fit(tiny_regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "pasted", cutouts=cells)
     assert pasted.bundle.config["cutouts"] == {"spherocyte (simulated)": 3}

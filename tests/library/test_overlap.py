@@ -12,12 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
-from blood_kedro.library.core.cells import Cell, Cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, WeightsNotFoundError
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.overlap.by_eye import judged_boxes, true_cells
 from blood_kedro.library.overlap.gather import Located, annotated, cut_red_cells, with_parts
 from blood_kedro.library.overlap.label_model import combine, describe_rules, weak_labels
@@ -187,9 +186,9 @@ def test_crops_masks_measures_and_rejects(tmp_path: Path, window: str) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), draw(CENTRES)[..., ::-1])
     (tmp_path / "bad.png").write_bytes(b"no image")
     outside = located("a.png", [*CENTRES, (-30, 10)])
-    rejects, rows = Rejects("drawn"), []
+    rejects, rows = RejectLog("drawn"), []
     options = OPTIONS.model_copy(update={"window": window})
-    cells = write_cells(
+    cells = write_crops(
         tmp_path / "cells", cut_red_cells(tmp_path, [outside, located("bad.png", [(5, 5)])], options, rejects, rows), 64
     )
     assert len(cells) == len(rows) == len(CENTRES)
@@ -197,7 +196,7 @@ def test_crops_masks_measures_and_rejects(tmp_path: Path, window: str) -> None:
     assert {row["part"] for row in rows} == {"val"}
     assert {row["path"]: row["reason"] for row in rejects.rows}.keys() == {"a.png", "bad.png"}
     assert "box of" in rejects.rows[0]["reason"]
-    assert len(conform(RejectsSchema, rejects.rows)) == 2
+    assert len(conform(Rejects, rejects.rows)) == 2
     # The cell in the middle is in its mask; the pair shares one component.
     assert cells.masks[:, 32, 32].all()
     scale = 64 / (120 if window == "cells" else 41)
@@ -212,10 +211,10 @@ def test_points_tell_how_many_cells_a_component_holds(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), draw(CENTRES)[..., ::-1])
     options = OPTIONS.model_copy(update={"truth": "points", "max_unlabelled_share": 0.2})
     rows: list[dict[str, Any]] = []
-    list(cut_red_cells(tmp_path, [located("a.png", CENTRES)], options, Rejects("drawn"), rows))
+    list(cut_red_cells(tmp_path, [located("a.png", CENTRES)], options, RejectLog("drawn"), rows))
     assert [row["true_cells"] for row in rows] == [1] * 5 + [2] * 2 + [3] * 3 + [1]
     # With half of the cells unlabelled nobody knows who overlaps.
-    rejects = Rejects("drawn")
+    rejects = RejectLog("drawn")
     assert not list(cut_red_cells(tmp_path, [located("a.png", CENTRES[:5])], options, rejects, []))
     assert "have no label" in rejects.rows[0]["reason"]
 
@@ -270,7 +269,7 @@ def test_judged_boxes_find_their_crops() -> None:
 
 
 @pytest.fixture(scope="module")
-def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cells, pd.DataFrame]:
+def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[CropSet, pd.DataFrame]:
     """160 crops of one or two discs; the label of every tenth is wrong."""
     rng = np.random.default_rng(1)
     made, several = [], rng.integers(0, 2, 160)
@@ -279,8 +278,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cells, pd.DataFrame
         centres = [(32 + shift[0], 32 + shift[1])] + ([(32 + shift[0] + 14, 32 + shift[1])] if two else [])
         image = draw([(int(x), int(y)) for x, y in centres], (64, 64), 10)
         facts = {"cell_id": f"c{k}", "source": "s", "image_id": f"i{k}", "group_id": f"i{k}", "label_raw": "rbc"}
-        made.append(Cell(image, None, facts))
-    cells = write_cells(tmp_path_factory.mktemp("crops") / "cells", made, 64)
+        made.append(Crop(image, None, facts))
+    cells = write_crops(tmp_path_factory.mktemp("crops") / "cells", made, 64)
     table = measured(peaks=list(several + 1), relative_area=list(several + 1.0))
     table["true_cells"] = several + 1.0
     table["part"] = ["train"] * 90 + ["val"] * 20 + ["test"] * 50
@@ -293,7 +292,7 @@ def labels_of(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_counting_learns_from_probabilities_and_same_seed_same_answers(
-    crops: tuple[Cells, pd.DataFrame], tmp_path: Path
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path
 ) -> None:
     cells, table = crops
     said, labels = labels_of(table)
@@ -312,7 +311,7 @@ def test_counting_learns_from_probabilities_and_same_seed_same_answers(
 
 
 @pytest.mark.parametrize("network", ["base", "improved"])
-def test_networks_of_paper_002_on_its_sample(crops: tuple[Cells, pd.DataFrame], tmp_path: Path, network: Any) -> None:
+def test_networks_of_paper_002_on_its_sample(crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, network: Any) -> None:
     cells, table = crops
     said, labels = labels_of(table)
     study = Study(
@@ -333,7 +332,7 @@ def test_networks_of_paper_002_on_its_sample(crops: tuple[Cells, pd.DataFrame], 
 
 @pytest.mark.parametrize(("network", "noise"), [("base", 0.0), ("improved", 0.05)])
 def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored(
-    crops: tuple[Cells, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, noise: float
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, noise: float
 ) -> None:
     import torch
 
@@ -362,7 +361,7 @@ def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored
 
 
 def test_one_weak_class_or_too_few_crops_cannot_be_trained_on(
-    crops: tuple[Cells, pd.DataFrame], tmp_path: Path
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path
 ) -> None:
     cells, table = crops
     lone = table.assign(peaks=1, relative_area=1.0)
@@ -446,10 +445,10 @@ def test_localizers_without_their_model_say_what_to_do(tmp_path: Path) -> None:
     nothing = pd.DataFrame({"image_id": [], "source": [], "path": []})
     detector = OPTIONS.model_copy(update={"localizer": "detector", "model": str(tmp_path / "none")})
     with pytest.raises(WeightsNotFoundError, match="no detector"):
-        locate(tmp_path, nothing, nothing, Groups({}, {}), detector, Rejects("s"))
+        locate(tmp_path, nothing, nothing, Groups({}, {}), detector, RejectLog("s"))
     yolo = OPTIONS.model_copy(update={"localizer": "yolov5n", "model": str(tmp_path / "none.pt")})
     with pytest.raises((ConfigurationError, WeightsNotFoundError), match=r"ultralytics|no weights"):
-        locate(tmp_path, nothing, nothing, Groups({}, {}), yolo, Rejects("s"))
+        locate(tmp_path, nothing, nothing, Groups({}, {}), yolo, RejectLog("s"))
 
 
 def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
@@ -466,7 +465,7 @@ def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
     options = OPTIONS.model_copy(
         update={"localizer": "detector", "model": str(tmp_path / "model"), "score_threshold": 0.01}
     )
-    rejects = Rejects("s")
+    rejects = RejectLog("s")
     groups = Groups({"s/a": "s/a", "s/b": "s/b"}, {"s/a": "test", "s/b": "val"})
     (found,) = locate(tmp_path, index, index, groups, options, rejects)
     assert found.facts["part"] == "test"

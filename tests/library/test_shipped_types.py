@@ -26,7 +26,7 @@ from blood_kedro.library.shipped.stains import (
     stray_light,
     veiled,
 )
-from blood_kedro.library.shipped.type_cells import CropSet
+from blood_kedro.library.shipped.type_cells import TypedCrops
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
@@ -270,7 +270,7 @@ def test_a_label_allows_its_own_kinds_and_what_it_is_a_kind_of() -> None:
     assert whole_types([*classes, "normal_rbc"]) == ["neutrophil", "immature_granulocyte", "normal_rbc"]
 
 
-def typed_cells() -> CropSet:
+def typed_cells() -> TypedCrops:
     """Two laboratories that show blue and red cells, of two types; each picture is a group."""
     rng = np.random.default_rng(0)
     light = np.arange(80) % 2
@@ -280,7 +280,7 @@ def typed_cells() -> CropSet:
         {"laboratory": ["one"] * 40 + ["two"] * 40, "type": np.where(light, "monocyte", "segmented_neutrophil")}
     )
     names = [f"picture_{k}" for k in range(80)]
-    return CropSet(crops, table.assign(cell_id=names, image_id=names, group_id=names, x_px=24.0, y_px=24.0))
+    return TypedCrops(crops, table.assign(cell_id=names, image_id=names, group_id=names, x_px=24.0, y_px=24.0))
 
 
 def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path: Path) -> None:

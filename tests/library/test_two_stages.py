@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
@@ -222,5 +222,5 @@ def test_classic_unet_learns_discs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     options = Segmenter(source="toy", encoder="classic", resamples=5, val_share=0.2, test_share=0.33, training=training)
     made = train_segmenter(cells, options, tmp_path / "work")
     assert made.metrics["iou"] > 0.8
-    blind = Cells(cells.table.assign(has_mask=False, mask_origin=None), cells.crops, np.zeros_like(cells.masks))
+    blind = CropSet(cells.table.assign(has_mask=False, mask_origin=None), cells.crops, np.zeros_like(cells.masks))
     assert (complete_masks(made.model, blind) == complete_masks(made.model, cells, "predicted")).all()

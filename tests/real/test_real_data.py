@@ -12,7 +12,7 @@ import pytest
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.agreement import agree
 from blood_kedro.library.counting.filters import FilterOptions, filter_pieces
 from blood_kedro.library.counting.kinds import Name
@@ -190,7 +190,7 @@ def _accuracy_of_rules(
     rows: list[dict[str, object]] = []
     alone = {str(name): str(name) for name in index["image_id"]}
     found = annotated(index, tables.annotations, Groups(alone, dict.fromkeys(alone, "train")), options.cell_px)
-    for _ in cut_red_cells(folder, found, options, Rejects(options.source), rows):
+    for _ in cut_red_cells(folder, found, options, RejectLog(options.source), rows):
         pass
     table = pd.DataFrame(rows)
     if options.truth == "by_eye":
@@ -207,7 +207,7 @@ def test_watershed_agrees_with_sam_masks(shared_data: Path) -> None:
     matched, total = {0.5: 0, 0.75: 0}, 0
     for image in sorted((shared_data / "ojaghi/grid_images").glob("[0-9]*.png"))[::4]:
         rgb = read_rgb(image)
-        stored = read_masks(shared_data / "ojaghi/Mask_sub_folders" / image.stem, 512, 512, Rejects(image.stem))
+        stored = read_masks(shared_data / "ojaghi/Mask_sub_folders" / image.stem, 512, 512, RejectLog(image.stem))
         absorbance = -np.log(np.clip(flat_field_green(rgb), 0.05, 2))
         reference, _ = filter_pieces(stored, FilterOptions(), 512, 512, absorbance)
         found, _ = filter_pieces(watershed_pieces(rgb, WatershedOptions()), FilterOptions(), 512, 512)
@@ -237,7 +237,7 @@ def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Pat
         count_rule="kde_peaks",
         write_masks=False,
     )
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path, rejects)
     run = count_all(smears, options, Precomputed(masks), AllRed(), tmp_path / "work", tmp_path / "masks", rejects)
     cells, regions = published_counting.count_tiles(masks, tiles)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from blood_kedro.library.cells.crop import crop_square, touches_border
 from blood_kedro.library.core.boxes import Boxes
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import read_grey, read_rgb
 
 HOW_TO_GET = "git clone https://github.com/Abhi21298/Thesis-Blood-Smears and point raw_root's ojaghi/ at it"
@@ -42,7 +42,7 @@ def tiles(folder: Path) -> list[Path]:
     return found
 
 
-def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects: Rejects) -> Iterator[Cell]:
+def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects: RejectLog) -> Iterator[Crop]:
     """Single red cells of a tile with their masks; everything else is a reject with its reason."""
     rgb = read_rgb(image)
     masks, rows = _masks(folder, image, rgb.shape[:2], rejects)
@@ -54,7 +54,7 @@ def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects
         y, x = np.nonzero(mask)
         centre = (float(x.min() + x.max() + 1) / 2, float(y.min() + y.max() + 1) / 2)
         crop, cut = crop_square(rgb, mask, centre, crop_px, side_px)
-        yield Cell(
+        yield Crop(
             crop,
             cut,
             {
@@ -74,7 +74,7 @@ def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects
         )
 
 
-def boxes_of_tile(folder: Path, image: Path, rejects: Rejects) -> tuple[Boxes, Boxes]:
+def boxes_of_tile(folder: Path, image: Path, rejects: RejectLog) -> tuple[Boxes, Boxes]:
     """Boxes `(N, 4)` xyxy px of the red cells of a tile, cut ones too, and of what is neither a cell nor background.
 
     The second are clusters that SAM did not take apart.
@@ -95,7 +95,7 @@ def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _masks(
-    folder: Path, image: Path, shape: tuple[int, ...], rejects: Rejects
+    folder: Path, image: Path, shape: tuple[int, ...], rejects: RejectLog
 ) -> tuple[list[npt.NDArray[np.bool_]], list[Path]]:
     """Masks of a tile with the size of the tile, and their files."""
     paths = sorted((folder / "Mask_sub_folders" / image.stem).glob("*.png"), key=lambda p: (len(p.stem), p.stem))

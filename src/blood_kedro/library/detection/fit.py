@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import fingerprint
@@ -52,7 +52,7 @@ def fit(
     work_folder: Path,
     *,
     pretrained: ModelBundle | None = None,
-    cutouts: Sequence[Cutout] = (),
+    cutouts: Sequence[CellPatch] = (),
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
     seconds: float | None = None,
 ) -> Fit:
@@ -234,11 +234,11 @@ def identity_of(regimen: Regimen | dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _NO_MATTER}
 
 
-def _cells(cutouts: Sequence[Cutout]) -> list[str]:
+def _cells(cutouts: Sequence[CellPatch]) -> list[str]:
     return [hashlib.sha256(c.absorbance.tobytes()).hexdigest()[:16] for c in cutouts]
 
 
-def _kind(cutout: Cutout) -> str:
+def _kind(cutout: CellPatch) -> str:
     return "simulated" if cutout.origin == "simulated" else "real"
 
 

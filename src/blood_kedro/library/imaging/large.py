@@ -14,7 +14,7 @@ import numpy as np
 from blood_kedro.library.core.distinct import distinct, on_any_disk
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.decode import decode, size_of
 from blood_kedro.library.imaging.files import SUFFIXES, check_file, is_litter, reading
 from blood_kedro.library.imaging.pixels import Decoded, RgbImage
@@ -27,7 +27,7 @@ _READING = b"2"
 _UNPACKED_PIXELS = 40_000_000
 
 
-def image_files(paths: Sequence[Path], rejects: Rejects) -> list[Path]:
+def image_files(paths: Sequence[Path], rejects: RejectLog) -> list[Path]:
     """Image files among paths, or in the only path if it is a folder, by suffix and in order of name.
 
     What else lies there is noted in the rejects, litter of operating systems aside; what is named like a picture and is
@@ -85,7 +85,7 @@ class Opened:
     version: str
 
 
-def opened(file: Path, work_folder: Path, rejects: Rejects) -> Opened | None:
+def opened(file: Path, work_folder: Path, rejects: RejectLog) -> Opened | None:
     """A picture of any size, opened; None where it cannot be read, which is a reject.
 
     What of the file is not used, and how more than 8 bits were read, is noted in the rejects.

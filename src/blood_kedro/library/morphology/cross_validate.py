@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for, table_fingerprint
@@ -29,7 +29,7 @@ from blood_kedro.library.morphology.options import Classifier
 from blood_kedro.library.morphology.segment import complete_masks
 from blood_kedro.library.morphology.splits import FirstStage, Run, runs
 from blood_kedro.library.morphology.stain import normalise
-from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
 from blood_kedro.library.training.foundation import fit_probe
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
 from blood_kedro.library.training.losses import ClassWeighted
@@ -64,7 +64,7 @@ class Variant:
 
 
 def train_variant(
-    cells: Cells,
+    cells: CropSet,
     segmenter: ModelBundle | None,
     options: Classifier,
     work_folder: Path,
@@ -170,7 +170,7 @@ def _train_run(
     table: pd.DataFrame,
     classes: list[str],
     crops: Crops,
-    shown: Masks | None,
+    shown: CropMasks | None,
     options: Classifier,
     folder: Path,
 ) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.overlap.score import NAMES
 
 _BLUE, _RED, _GREY = "#2166ac", "#c8553d", "#888888"
@@ -82,7 +82,7 @@ def _roc(axis: Axes, against: dict[str, Any], judge: str) -> None:
         axis.legend(fontsize=8, loc="lower right")
 
 
-def crops_figure(cells: Cells, table: pd.DataFrame, labels: pd.DataFrame, seed: int, columns: int = 12) -> Figure:
+def crops_figure(cells: CropSet, table: pd.DataFrame, labels: pd.DataFrame, seed: int, columns: int = 12) -> Figure:
     """Crops by how sure the rules are that the cell in the middle overlaps: single, doubtful, overlapping."""
     p = labels["overlapping"].to_numpy(np.float64)
     bands = (("single", p < 0.1), ("doubtful", (p >= 0.1) & (p <= 0.9)), ("overlapping", p > 0.9))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.run import MOST_SHAPES
 from blood_kedro.library.counting.smear import Smear
@@ -30,7 +30,7 @@ _ONE_SCALE = 1.5
 
 
 def find_cells(
-    paths: Sequence[Path], cell_px: float | None, score: float | None, work_folder: Path, rejects: Rejects
+    paths: Sequence[Path], cell_px: float | None, score: float | None, work_folder: Path, rejects: RejectLog
 ) -> Found:
     """Cells of images, by the model that comes with the project.
 

@@ -20,7 +20,7 @@ from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area, iou
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
@@ -83,7 +83,7 @@ class _Found:
     scale_of: str = ""  # pictures that share one magnification
 
 
-def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[LabelledPicture]:
+def gather(raw_root: Path, options: PictureOptions, rejects: RejectLog) -> list[LabelledPicture]:
     """Every labelled picture of the sources under `raw_root`, in a fixed order.
 
     Raises:
@@ -113,7 +113,7 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
     ]
 
 
-def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _txl(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     names = {"WBC": "wbc", "RBC": "rbc", "Platelets": "platelet", "PC": "platelet"}
     adapter = YoloFolder(SourceOptions(name="txl_pbc", adapter="yolo", labels=names))
     for image in adapter.scan(folder, rejects):
@@ -138,7 +138,7 @@ def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, 
     return boxes[~twin], labels[~twin]
 
 
-def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _bccd(folder: Path, _options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     """Pictures of the official test list, judged by their own labels; never learnt from, and nothing near them is."""
     for image in Bccd().scan(folder, rejects):
         if image.official_split != "test":
@@ -159,7 +159,7 @@ def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[
         )
 
 
-def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _chula(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     settings = SourceBoxes(cell_px=options.chula_cell_px, class_size_px=options.chula_class_size_px)
     for image in Chula().scan(folder, rejects):
         if len(image.labels) < options.chula_min_points:
@@ -186,7 +186,7 @@ def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[
         )
 
 
-def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _ojaghi(folder: Path, _options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     for path in tiles(folder):
         boxes, ignore = boxes_of_tile(folder, path, rejects)
         labels = np.zeros(len(boxes), np.int64)

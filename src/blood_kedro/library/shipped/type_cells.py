@@ -18,7 +18,7 @@ import pandas as pd
 from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
 from blood_kedro.library.core.boxes import area
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
@@ -39,7 +39,7 @@ _EDGE_PX, _PRIOR_CELLS = 2, 3
 
 
 @dataclass(frozen=True)
-class CropSet:
+class TypedCrops:
     """Cells `crops (N, S, S, 3) uint8`, `S` the side of a view with its margins on both sides, and one row each.
 
     `table` has `cell_id, laboratory, image_id, group_id, type` and the box in px of the file where one is known; cells
@@ -49,12 +49,12 @@ class CropSet:
     crops: npt.NDArray[np.uint8]
     table: pd.DataFrame
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> CropSet:
+    def where(self, chosen: npt.NDArray[np.bool_]) -> TypedCrops:
         """The cells for which `chosen (N,)` is true."""
-        return CropSet(self.crops[chosen], self.table[chosen].reset_index(drop=True))
+        return TypedCrops(self.crops[chosen], self.table[chosen].reset_index(drop=True))
 
 
-def chula_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
+def chula_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     """Labelled red cells of Chula that no border cuts, as crops around the middle of their outline.
 
     Raises:
@@ -93,10 +93,10 @@ def chula_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
                     "y_px": centre[1],
                 }
             )
-    return CropSet(np.stack(crops), pd.DataFrame(rows))
+    return TypedCrops(np.stack(crops), pd.DataFrame(rows))
 
 
-def pbc_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
+def pbc_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     """The nucleated cell or platelet in the middle of each picture of PBC.
 
     Raises:
@@ -127,10 +127,10 @@ def pbc_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
                 "y_px": rgb.shape[0] / 2,
             }
         )
-    return CropSet(np.stack(crops), pd.DataFrame(rows))
+    return TypedCrops(np.stack(crops), pd.DataFrame(rows))
 
 
-def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
+def bccd_white_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     """The white cell of each BCCD picture that shows a single one whose type is known.
 
     Raises:
@@ -168,7 +168,7 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
                 "y_px": centre[1],
             }
         )
-    return CropSet(np.stack(crops), pd.DataFrame(rows))
+    return TypedCrops(np.stack(crops), pd.DataFrame(rows))
 
 
 def red_cell_px(image: RawImage, rgb: RgbImage, usual_px: float) -> float:

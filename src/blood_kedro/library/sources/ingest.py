@@ -14,9 +14,8 @@ from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.distinct import distinct
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import ImageIndex, Masks, RawAnnotations, conform
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, Rejects, conform
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
 from blood_kedro.library.sources.account import Account, Share, commonest_reasons, known_losses
 from blood_kedro.library.sources.base import RawImage, RawLabel, SourceAdapter
@@ -61,7 +60,7 @@ def ingest(
             where=str(folder.absolute()),
             remedy=f"{adapter.how_to_get}; or set sources.{adapter.name}.enabled=false",
         )
-    rejects = Rejects(adapter.name, strict)
+    rejects = RejectLog(adapter.name, strict)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and is_litter(path.relative_to(folder)):
             rejects.add(path.relative_to(folder), "litter", "noted", f"not part of the set: {_litter_reason(path)}")
@@ -113,8 +112,8 @@ def ingest(
     return SourceTables(
         conform(ImageIndex, index),
         conform(RawAnnotations, annotations),
-        conform(Masks, masks),
-        conform(RejectsSchema, rejects.rows),
+        conform(InstanceMasks, masks),
+        conform(Rejects, rejects.rows),
         account,
     )
 
@@ -137,7 +136,7 @@ def _inspect(path: Path) -> ImageFacts | str:
         return reason_of(error)
 
 
-def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> ImageFacts | None:
+def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: RejectLog) -> ImageFacts | None:
     if isinstance(outcome, str):
         rejects.add(raw.path, "image", "dropped", outcome, labels=len(raw.labels))
         return None
@@ -154,7 +153,7 @@ def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> Image
     return outcome
 
 
-def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Rejects) -> list[RawLabel]:
+def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: RejectLog) -> list[RawLabel]:
     shown = raw.labels_path or raw.path
     labels = []
     for label in raw.labels:
@@ -169,7 +168,7 @@ def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Re
     return labels
 
 
-def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> RawLabel | None:
+def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: RejectLog) -> RawLabel | None:
     if label.box_xyxy_px is None:
         return label
     try:
@@ -183,7 +182,7 @@ def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> 
     return replace(label, box_xyxy_px=cut)
 
 
-def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: Rejects) -> list[RawLabel]:
+def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: RejectLog) -> list[RawLabel]:
     kept: list[RawLabel] = []
     for label in labels:
         twin = next((k for k in kept if _near_identical(k, label)), None)

@@ -14,7 +14,7 @@ from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, WeightsNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import load_config
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import read_rgb
@@ -29,7 +29,12 @@ _RED_CELL_NAMES = {"rbc", "rbcs", "red blood cell", "red_blood_cell", "red cell"
 
 
 def locate(
-    folder: Path, index: pd.DataFrame, annotations: pd.DataFrame, groups: Groups, options: CropOptions, rejects: Rejects
+    folder: Path,
+    index: pd.DataFrame,
+    annotations: pd.DataFrame,
+    groups: Groups,
+    options: CropOptions,
+    rejects: RejectLog,
 ) -> list[Located]:
     """Red cells of every image of a source.
 

@@ -30,7 +30,6 @@ def _crops(name: str, options: CropOptions) -> Pipeline:
             Node(
                 cut_crops,
                 {
-                    "folder": f"{name}.cells_folder",
                     "options": f"params:overlap.crops.{name}",
                     **{part: f"{source}.{part}" for part in ("raw_folder", "image_index", "raw_annotations")},
                     "image_groups": "image_groups",

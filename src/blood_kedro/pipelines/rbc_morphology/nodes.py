@@ -11,18 +11,16 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
-from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 
 
 def cut_cells(
-    folder: Path,
     options: CellOptions,
     side_px: int,
     seed: int,
@@ -32,13 +30,13 @@ def cut_cells(
     image_index: pd.DataFrame | None = None,
     raw_annotations: pd.DataFrame | None = None,
     image_groups: pd.DataFrame | None = None,
-) -> tuple[Cells, pd.DataFrame]:
+) -> tuple[CropSet, pd.DataFrame]:
     """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
     from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
     from blood_kedro.library.counting.fields import field_windows, tile_groups
     from blood_kedro.library.smears.cell_crops import simulated_cells
 
-    rejects = Rejects(source, strict=on_bad_input == "raise")
+    rejects = RejectLog(source, strict=on_bad_input == "raise")
     if options.reader == "synthetic":
         per_class = options.per_class or 100
         cells = simulated_cells(per_class, options.slides, options.shapes, side_px, seed, options.workers)
@@ -60,11 +58,11 @@ def cut_cells(
         cells = point_cells(
             _given(raw_folder), _given(image_index), _given(raw_annotations), groups, options, side_px, rejects, seed
         )
-    written = write_cells(folder, cells, side_px)
-    return written, conform(RejectsSchema, rejects.rows)
+    gathered = gather_crops(cells, side_px)
+    return gathered, conform(Rejects, rejects.rows)  # rejects are known when the last crop is cut
 
 
-def count_cells(cells: Cells) -> pd.DataFrame:
+def count_cells(cells: CropSet) -> pd.DataFrame:
     """Cells by class and scanner (paper 003, Fig. 3)."""
     from blood_kedro.library.cells.describe import cells_by_class_and_scanner
 
@@ -78,7 +76,7 @@ def _given(value: Any) -> Any:  # noqa: ANN401 - the pipeline wires what each re
 
 
 def train_segmenter(
-    cells: Cells, work_folder: Path, options: Segmenter, namespace: str
+    cells: CropSet, work_folder: Path, options: Segmenter, namespace: str
 ) -> tuple[ModelBundle, pd.DataFrame, dict[str, Any], list[int], str]:
     """Train and measure a U-Net in its own MLflow child run."""
     from blood_kedro.library.morphology.segment import train_segmenter as train
@@ -96,7 +94,7 @@ def train_segmenter(
     return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
 
 
-def draw_masks(cells: Cells, model: ModelBundle, test: list[int], run_id: str) -> Figure:
+def draw_masks(cells: CropSet, model: ModelBundle, test: list[int], run_id: str) -> Figure:
     """Good and hard cells of the test groups (paper 003, Figs. 9 and 10), also in MLflow."""
     from blood_kedro.library.morphology.figures import masks_figure
     from blood_kedro.library.morphology.networks import load_segmenter
@@ -111,7 +109,7 @@ def draw_masks(cells: Cells, model: ModelBundle, test: list[int], run_id: str) -
 
 
 def train_classifier(
-    cells: Cells, work_folder: Path, options: Classifier, segmenter: ModelBundle | None = None
+    cells: CropSet, work_folder: Path, options: Classifier, segmenter: ModelBundle | None = None
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, dict[str, Any], str]:
     """Train every run of a variant in one MLflow child run."""
     from blood_kedro.library.morphology.cross_validate import train_variant
@@ -147,7 +145,7 @@ def score_classifier(
 
 
 def draw_classifier(
-    cells: Cells,
+    cells: CropSet,
     model: ModelBundle,
     predictions: pd.DataFrame,
     metrics: dict[str, Any],

@@ -42,7 +42,6 @@ def _cells(source: str, options: CellOptions) -> Pipeline:
     reader = options.reader
     owner = "ojaghi" if reader == "fields" else source  # another view of the same tiles
     inputs = {
-        "folder": f"{source}.cells_folder",
         "options": f"params:morphology.cells.{source}",
         "side_px": "params:morphology.side_px",
         "seed": "params:seed",
