@@ -15,11 +15,12 @@ from torchvision.models.detection import FasterRCNN
 from blood_kedro.library.detection.data import DetectionData, collate
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
+from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import Initialization, Regimen
 from blood_kedro.library.detection.tiled import detect_tiled
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.training.sampling import EpochSampler
 
 SIDE_PX = 512

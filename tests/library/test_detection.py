@@ -18,11 +18,12 @@ from blood_kedro.library.detection.anchors import fit_anchors, mean_best_iou, si
 from blood_kedro.library.detection.data import DetectionData, channel_statistics
 from blood_kedro.library.detection.fit import Fit, fit, without_source
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
+from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import CopyPaste, Initialization, Network, Optimizer, Regimen
 from blood_kedro.library.detection.predict import load_detector, predict
 from blood_kedro.library.detection.transforms import named, unsharp
 from blood_kedro.library.smears.cutouts import simulated_cutouts
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.training.sampling import EpochSampler
 from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from blood_kedro.library.core.limits import MOST_OVERLAPPING
 from blood_kedro.library.counting.filters import FilterOptions
 from blood_kedro.library.counting.sam_options import SamOptions
 from blood_kedro.library.counting.watershed import WatershedOptions
@@ -91,7 +92,7 @@ class SmearInput(Segmentation):
     count_rule: Literal["instances", "kde_peaks", "mode"] = "instances"
     px_per_um: float | None = Field(None, gt=0)
     volume_ul_per_mm2: float | None = Field(None, gt=0)
-    max_overlap_ratio: float = Field(0.25, ge=0)
+    max_overlap_ratio: float = Field(MOST_OVERLAPPING, ge=0)
     resamples: int = Field(2000, ge=0)
     workers: int = Field(0, ge=0)
     cluster: str | None = None

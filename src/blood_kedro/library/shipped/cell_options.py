@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blood_kedro.library.core.taxonomy import COARSE
 from blood_kedro.library.shipped.augment import Jitter
 
-CLASSES = ("rbc", "wbc", "platelet")
+CLASSES = COARSE
 
 
 class PictureOptions(BaseModel):
