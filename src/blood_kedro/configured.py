@@ -126,8 +126,8 @@ def regimens() -> list[str]:
 
 def starts_from_generated_smears(regimen: str) -> bool:
     """Whether a regimen needs the pre-training on generated smears."""
-    initialization = _current()["regimens"][regimen].get("initialization") or {}
-    return bool(initialization.get("kind") == "generated_smears")
+    first_weights = _current()["regimens"][regimen].get("first_weights") or {}
+    return bool(first_weights.get("kind") == "simulated")
 
 
 def morphology() -> dict[str, Any]:

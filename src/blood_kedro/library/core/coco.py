@@ -13,6 +13,7 @@ from typing import Any
 def annotation(
     number: int,
     image: int,
+    /,
     category: int,
     box: Sequence[float],
     *,

@@ -74,7 +74,7 @@ def fit(
 
     Raises:
         ConfigurationError: there is nothing to train on, or nothing to paste.
-        WeightsNotFoundError: the initialization cannot be had.
+        WeightsNotFoundError: the first weights cannot be had.
         KeyboardInterrupt: the user stopped the training.
     """
     import torch
@@ -137,7 +137,7 @@ def _start(
         mean, std = channel_statistics(data, regimen.seed)
     anchors = _fitted_anchors(train, regimen)
     classes = [category["name"] for category in train["categories"]]
-    start = initialize(regimen.network, regimen.initialization, len(classes) + 1, mean, std, pretrained, anchors)
+    start = initialize(regimen.network, regimen.first_weights, len(classes) + 1, mean, std, pretrained, anchors)
     logger.info("%s starts from %s", regimen.name, start.origin)
     network = start.network
     if asks_for_partial_labels(regimen):

@@ -43,8 +43,9 @@ def _classifier(name: str) -> Pipeline:
         "first_cutouts": f"params:sam_counting.cutouts.{first}",
         **{each: f"{each}.cells" for each in entry["cutouts"]},
     }
-    if entry.get("start_from"):
-        inputs["start"] = f"{entry['start_from']}.model"
+    start = (entry.get("first_weights") or {}).get("model")
+    if start:
+        inputs["start"] = f"{start}.model"
     outputs = [f"{name}.{part}" for part in ("model", "answers", "search", "history", "metrics", "kinds_figure")]
     return Pipeline([Node(train_kinds, inputs, outputs, name="train", namespace=name)])
 
