@@ -21,9 +21,9 @@ from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.run import Run, count_all
 from blood_kedro.library.counting.smear import open_smears
 from blood_kedro.library.morphology.networks import build_segmenter
-from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.pipelines.sam_counting.segmenters import segmenter
 
 SIDE = 2048
@@ -78,7 +78,7 @@ def _count(options: SmearInput, work: Path) -> Run:
 
 def _segmenters(work: Path) -> list[tuple[str, float, float]]:
     torch.manual_seed(0)
-    network, _ = build_segmenter("resnet18", Weights())
+    network, _ = build_segmenter("resnet18", FirstWeights())
     config = {"segmenter": {"encoder": "resnet18"}}
     save_bundle(ModelBundle(network.state_dict(), config), work / "unet")
     found = []

@@ -147,7 +147,7 @@ def kept_of(path: Path, recipe: Regimen, data: str) -> dict[str, Any] | None:
 
 def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work: Path) -> dict[str, Any]:
     """Train and score one regimen; what is kept of it. The pre-training is the same for all seeds."""
-    start = pretrained(values, work) if recipe.initialization.kind == "generated_smears" else None
+    start = pretrained(values, work) if recipe.first_weights.kind == "simulated" else None
     cells = []
     if recipe.copy_paste is not None:
         pasting = recipe.copy_paste

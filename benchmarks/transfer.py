@@ -130,7 +130,7 @@ def arms(train: dict[str, Any], raw: Path, work: Path, seed: int, epochs: int) -
         real = real_patches(train, UNIFIED / "images", pasting, seed)
         return real + simulated_patches(RARE, pasting.cutouts_per_class, 8.0, seed)
 
-    start = {"initialization": {"kind": "generated_smears"}}
+    start = {"first_weights": {"kind": "simulated"}}
     return {
         "random weights": lambda: (regimen("random", seed, epochs), {}),
         "simulator pre-training": lambda: (

@@ -219,7 +219,7 @@ def fetch_detector(run_id: str) -> ModelBundle:
         except (mlflow.MlflowException, OSError) as error:
             raise WeightsNotFoundError(
                 "no model of this MLflow run",
-                where="initialization.mlflow_run",
+                where="first_weights.run",
                 got=f"{run_id}: {error}",
                 expected="the id of a finished child run of detection_training",
                 remedy="copy it from the MLflow UI, or from 06_models/<regimen>_run_id.txt of the results",

@@ -34,12 +34,13 @@ from blood_kedro.library.morphology.networks import (
     load_classifier,
     parameters_m,
 )
-from blood_kedro.library.morphology.options import Classifier, Segmenter, Weights
+from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.morphology.segment import _intervals, complete_masks, predict_masks, train_segmenter
 from blood_kedro.library.morphology.splits import runs, segmentation_split
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.morphology.summary import compare, score_variant, smear_findings
 from blood_kedro.library.training.crops import CropData, flips
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -229,16 +230,16 @@ def test_missing_weights_are_an_error_and_never_random(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(timm, "create_model", offline)
     for weights, words in (
-        (Weights(kind="imagenet"), "cannot be downloaded"),
-        (Weights(kind="imagenet", path="nowhere.pth"), "does not exist"),
-        (Weights(kind="checkpoint", path="nowhere"), "no model folder"),
+        (FirstWeights(kind="imagenet"), "cannot be downloaded"),
+        (FirstWeights(kind="imagenet", path="nowhere.pth"), "does not exist"),
+        (FirstWeights(kind="checkpoint", path="nowhere"), "no model folder"),
     ):
         with pytest.raises(WeightsNotFoundError, match=words):
             first_weights(network, "mobilenet_v3_small", weights)
     with pytest.raises(ValueError, match="must name a model folder"):
-        Weights(kind="checkpoint")
+        FirstWeights(kind="checkpoint")
     with pytest.raises(ConfigurationError, match="no such encoder"):
-        build_segmenter("resnet17", Weights())
+        build_segmenter("resnet17", FirstWeights())
 
 
 def test_imagenet_weights_of_a_file_reach_all_but_the_last_layer(tmp_path: Path) -> None:
@@ -248,18 +249,22 @@ def test_imagenet_weights_of_a_file_reach_all_but_the_last_layer(tmp_path: Path)
     given = timm.create_model("mobilenetv3_small_100", num_classes=1000).state_dict()
     torch.save(given, tmp_path / "weights.pth")
     network = build_classifier("mobilenet_v3_small", 3)
-    origin = first_weights(network, "mobilenet_v3_small", Weights(kind="imagenet", path=str(tmp_path / "weights.pth")))
+    origin = first_weights(
+        network, "mobilenet_v3_small", FirstWeights(kind="imagenet", path=str(tmp_path / "weights.pth"))
+    )
     assert torch.equal(network.state_dict()["body.conv_stem.weight"], given["conv_stem.weight"])
     assert "weights.pth" in origin
     with pytest.raises(ConfigurationError, match="do not fit"):
         first_weights(
             build_classifier("efficientnet_b0", 3),
             "efficientnet_b0",
-            Weights(kind="imagenet", path=str(tmp_path / "weights.pth")),
+            FirstWeights(kind="imagenet", path=str(tmp_path / "weights.pth")),
         )
     save_bundle(ModelBundle(network.state_dict(), {}), tmp_path / "model")
     other = build_classifier("mobilenet_v3_small", 5)  # other classes, the same body
-    assert "checkpoint model" in first_weights(other, "x", Weights(kind="checkpoint", path=str(tmp_path / "model")))
+    assert "checkpoint model" in first_weights(
+        other, "x", FirstWeights(kind="checkpoint", path=str(tmp_path / "model"))
+    )
 
 
 def test_augmentation_turns_mask_and_crop_alike_and_depends_on_epoch_and_cell(cells: CropSet) -> None:
@@ -302,7 +307,7 @@ def test_unet_learns_discs_and_fills_in_masks_that_are_missing(tmp_path: Path) -
     filled = complete_masks(made.model, blind)
     assert pixel_measures(np.asarray(cells.masks), filled)["iou"] > 0.8
     assert complete_masks(None, blind).all()  # no outline at all: the whole crop is shown
-    assert len(predict_masks(build_segmenter("resnet18", Weights())[0], cells.crops, np.zeros(0, np.int64))) == 0
+    assert len(predict_masks(build_segmenter("resnet18", FirstWeights())[0], cells.crops, np.zeros(0, np.int64))) == 0
     with pytest.raises(ConfigurationError, match="too few cells with masks"):
         train_segmenter(blind, options, tmp_path / "w")
 
@@ -376,7 +381,7 @@ def test_a_foundation_model_is_probed_like_any_other_variant(cells: CropSet, tmp
     (tmp_path / "reddino").mkdir()
     save_file(build_backbone().state_dict(), tmp_path / "reddino/model.safetensors")
     weights = {"kind": "foundation", "path": str(tmp_path / "reddino")}
-    options = small(model="reddino_small", weights=weights, runs=1)
+    options = small(model="reddino_small", first_weights=weights, runs=1)
     made = train_variant(cells, None, options, tmp_path / "work")
     chances = made.predictions[[c for c in made.predictions if c.startswith("p_")]].to_numpy()
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
@@ -385,7 +390,7 @@ def test_a_foundation_model_is_probed_like_any_other_variant(cells: CropSet, tmp
     chosen = chosen_cells(made.predictions, made.facts["classes"], made.model.config["run"], 1)
     _, maps = attention_maps(made.model, cells, None, chosen)
     assert np.isfinite(maps).all()
-    missing = small(model="dinobloom_s", weights={**weights, "path": str(tmp_path / "nowhere")}, runs=1)
+    missing = small(model="dinobloom_s", first_weights={**weights, "path": str(tmp_path / "nowhere")}, runs=1)
     with pytest.raises(WeightsNotFoundError, match="nothing is downloaded"):
         train_variant(cells, None, missing, tmp_path / "other")
     with pytest.raises(ValidationError, match="kind: foundation"):

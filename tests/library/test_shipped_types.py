@@ -39,6 +39,7 @@ from blood_kedro.library.shipped.type_study import (
 )
 from blood_kedro.library.shipped.type_training import Lessons, allowed_loss, fit_types, rate, sampling_chances
 from blood_kedro.library.shipped.views import cut_view, training_view
+from blood_kedro.library.training.first_weights import FirstWeights
 
 SMALL = View(side_px=32, cell_px=12, margin_px=8)
 GROUND, RED, AZURE = (240, 235, 225), (215, 150, 150), (110, 60, 150)
@@ -167,7 +168,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
     lessons = Lessons(
         rng.integers(0, 256, (12, 48, 48, 3), np.uint8), np.eye(3, dtype=bool)[[0, 1, 2] * 4], np.arange(12)
     )
-    recipe = TypeRecipe(view=SMALL, weights="random", steps=4, batch=4, checkpoint_every=2)
+    recipe = TypeRecipe(view=SMALL, first_weights=FirstWeights(), steps=4, batch=4, checkpoint_every=2)
     whole = fit_types(lessons, recipe, tmp_path / "whole")
 
     class Killed(Exception):  # noqa: N818

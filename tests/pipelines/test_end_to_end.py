@@ -223,13 +223,13 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
     }
     # It goes on from the demo's detector, so it has the demo's network; the other machine's is smaller.
     same = {**recipe["network"], "backbone": "efficientnet_lite0_fpn", "norm": "batch"}
-    start = {"kind": "checkpoint", "mlflow_run": first}
+    start = {"kind": "run", "run": first}
     overlay: dict[str, Any] = {
         "evaluation": {"resamples": 5},
         "regimens": {
             "regimen_1": {"epochs": 1, "seeds": [1, 2]},
             "regimen_2": {"enabled": False},
-            "continued": {**recipe, "name": "continued", "network": same, "initialization": start},
+            "continued": {**recipe, "name": "continued", "network": same, "first_weights": start},
             "elsewhere": {**recipe, "name": "elsewhere"},
         },
     }

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.colours import BLUE, CLUMP, GREY, MASKS, PALE, RED, WRONG
 from blood_kedro.library.counting.cells import Counted
 from blood_kedro.library.counting.kinds import KINDS
 from blood_kedro.library.counting.options import KindClassifier
-from blood_kedro.library.counting.outputs import COLOURS
 from blood_kedro.library.counting.smear import Smear
 
 _MOST_PX = 1600
@@ -35,7 +35,7 @@ def smear_figure(smear: Smear, counted: Counted) -> Figure:
         outlines = cv2.findContours(
             mask.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(mask.left, mask.top)
         )[0]
-        cv2.drawContours(canvas, outlines, -1, COLOURS[label] if number == 1 else (0, 0, 255), 1)
+        cv2.drawContours(canvas, outlines, -1, MASKS[label] if number == 1 else CLUMP, 1)
     figure = Figure(figsize=(15, 8), layout="constrained")
     shown, areas = figure.subplots(1, 2, width_ratios=(1.5, 1))
     shown.imshow(canvas)
@@ -47,11 +47,11 @@ def smear_figure(smear: Smear, counted: Counted) -> Figure:
     single = counts["single_cell_area_px2"]
     if len(counted.component_areas) > 1:
         top = min(float(counted.component_areas.max()), 6 * single if np.isfinite(single) else np.inf)
-        areas.hist(counted.component_areas, bins=np.linspace(0, top, 80).tolist(), density=True, color="#cccccc")
+        areas.hist(counted.component_areas, bins=np.linspace(0, top, 80).tolist(), density=True, color=PALE)
         inside = counted.rule.grid <= top
-        areas.plot(counted.rule.grid[inside], counted.rule.density[inside], color="#2166ac", label="density")
+        areas.plot(counted.rule.grid[inside], counted.rule.density[inside], color=BLUE, label="density")
         for k, threshold in enumerate(t for t in counted.rule.thresholds if t <= top):
-            areas.axvline(threshold, color="#c8553d", ls="--", label="thresholds" if k == 0 else None)
+            areas.axvline(threshold, color=RED, ls="--", label="thresholds" if k == 0 else None)
         areas.axvline(single, color="k", lw=0.8, label="single cell")
         areas.legend()
     areas.set(xlabel="area of a connected red region, px²", ylabel="density", title="areas")
@@ -64,8 +64,8 @@ def reference_figure(counts: pd.DataFrame) -> Figure:
     for axis, kind in zip(figure.subplots(1, 3), KINDS, strict=True):
         known, found = counts[f"reference_{kind}"], counts[kind]
         top = max(1, float(known.max()), float(found.max()))
-        axis.plot([0, top], [0, top], ":", color="#888888")
-        axis.scatter(known, found, s=10, alpha=0.5, color="#2166ac")
+        axis.plot([0, top], [0, top], ":", color=GREY)
+        axis.scatter(known, found, s=10, alpha=0.5, color=BLUE)
         axis.set(xlabel="labelled", ylabel="counted", title=f"{kind.upper()} per image")
     return figure
 
@@ -96,8 +96,6 @@ def kinds_figure(
         for cell, found in zip(row, [*good.itertuples(), *wrong.itertuples()], strict=False):
             k, number = place[found.cell_id]
             cell.imshow(np.asarray(cutouts[k].crops[number]))
-            cell.set_title(
-                f"{found.found} {found.sure:.2f}", fontsize=8, color="k" if found.found == kind else "#b2182b"
-            )
+            cell.set_title(f"{found.found} {found.sure:.2f}", fontsize=8, color="k" if found.found == kind else WRONG)
         row[0].text(-0.1, 0.5, kind, transform=row[0].transAxes, rotation=90, va="center", ha="right")
     return figure

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from blood_kedro.library.core.taxonomy import COARSE
 from blood_kedro.library.counting.cutouts import cutout
 from blood_kedro.library.counting.filters import single_area
 from blood_kedro.library.counting.options import Segmentation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 RgbImage = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
-KINDS = ("rbc", "wbc", "platelet")
+KINDS = COARSE
 # A cell with a larger share of nuclear stain has a nucleus; a red cell with a platelet on it stays below.
 _NUCLEATED = 0.25
 

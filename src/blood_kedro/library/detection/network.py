@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from blood_kedro.library.detection.options import Network
 
 # Of torchvision's ImageNet and COCO weights.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # torchvision's own, one size for each of five levels.
 _DEFAULT_ANCHORS_PX = (32, 64, 128, 256, 512)

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.transforms import named
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Initialization(_Frozen):
-    """Where the first weights come from.
-
-    `random`: none. `coco`: torchvision's COCO_V1 detector, or the file `path` (a torchvision state dict). `imagenet`:
-    the body of the backbone only: an installed package's weights (`efficientnet_lite0_fpn`, no download), torchvision's
-    IMAGENET1K_V1 classifier, or the file `path`. `checkpoint`: a model
-    bundle folder at `path` (safetensors) of this project, or the model of the MLflow run `mlflow_run`.
-    `generated_smears`: a short pre-training on simulated smears, done in the same run; it is not COCO and is never
-    called so. `trainable_layers`: so many of the last stages of a ResNet learn and the others stay as they came
-    (torchvision's `trainable_backbone_layers`, whose default for COCO weights is 3 of 5); None lets all learn.
-    """
-
-    kind: Literal["random", "coco", "imagenet", "checkpoint", "generated_smears"] = "random"
-    path: str | None = None
-    mlflow_run: str | None = None
-    trainable_layers: int | None = Field(None, ge=0, le=5)
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Initialization:
-        if self.kind == "checkpoint" and bool(self.path) == bool(self.mlflow_run):
-            raise ValueError(
-                "initialization.kind is checkpoint, so either initialization.path must name a model folder, or "
-                "initialization.mlflow_run a run that logged a model"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _learnt_stages(self) -> Initialization:
-        if self.kind == "random" and self.trainable_layers is not None:
-            raise ValueError("initialization.trainable_layers would freeze random weights: leave it null")
-        return self
 
 
 class Network(_Frozen):
@@ -125,7 +93,7 @@ class Regimen(_Frozen):
 
     name: str = ""
     enabled: bool = True
-    initialization: Initialization = Initialization()
+    first_weights: Annotated[FirstWeights, possible_for("detector")] = FirstWeights()
     study: str = Field("", description="the regimen that this one repeats with another seed or value")
     leave_out: str | None = None
     augmentation: str | tuple[str, ...] = "none"
@@ -164,9 +132,9 @@ class Regimen(_Frozen):
 
     @model_validator(mode="after")
     def _has_stages(self) -> Regimen:
-        if self.initialization.trainable_layers is not None and not self.network.backbone.startswith("resnet"):
+        if self.first_weights.trainable_layers is not None and not self.network.backbone.startswith("resnet"):
             raise ValueError(
-                f"initialization.trainable_layers counts stages of a ResNet, and network.backbone is "
+                f"first_weights.trainable_layers counts stages of a ResNet, and network.backbone is "
                 f"{self.network.backbone}: leave it null"
             )
         return self
@@ -183,7 +151,7 @@ class Regimen(_Frozen):
 
 
 class Pretraining(_Frozen):
-    """The short pre-training on simulated smears that `initialization: generated_smears` uses.
+    """The short pre-training on simulated smears that `first_weights: {kind: simulated}` uses.
 
     `smears` are options of the simulator; images come from another seed than the `synthetic` source's.
     """

@@ -190,7 +190,7 @@ def _train_run(
         weighted = ClassWeighted(class_weights(labels[rows[run.train]], len(classes)))
         torch.manual_seed(seed)
         network = build_classifier(options.model, len(classes))
-        origin = first_weights(network, options.model, options.weights)
+        origin = first_weights(network, options.model, options.first_weights)
         trained = fit_supervised(
             network,
             weighted if options.loss == "class_weighted" else unweighted,
@@ -234,7 +234,7 @@ def _train_run(
 
 def _probe(train: CropData, val: CropData, classes: int, options: Classifier) -> tuple[nn.Module, Trained, str]:
     """Fit a head to a foundation model's features of cells as they are; told as one epoch."""
-    start, folder = time.perf_counter(), Path(str(options.weights.path))
+    start, folder = time.perf_counter(), Path(str(options.first_weights.path))
     batch = options.training.batch_size
     model = cast("Backbone", options.model)
     probe, train_loss = fit_probe(model, options.probe, folder, classes, in_order(train, batch))

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, rebuilt
 from blood_kedro.library.core.weights import read_weights
-from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.library.training.foundation import build_probe
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS
 from blood_kedro.library.training.predict import outputs
+from blood_kedro.library.training.weight_kinds import refuse_impossible
 
 CLASSIC = "classic"
 
@@ -74,13 +75,14 @@ def _normalised(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, 
     return ((inputs[0] - mean) / deviation,)
 
 
-def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
+def first_weights(network: nn.Module, model: str, weights: FirstWeights) -> str:
     """Give a classifier its first weights, all but the last layer's, and say where they came from.
 
     Raises:
         WeightsNotFoundError: they cannot be had; nothing falls back to random ones.
-        ConfigurationError: they do not fit.
+        ConfigurationError: they do not fit, or a classifier cannot have them.
     """
+    refuse_impossible(weights.kind, "cell classifier")
     if weights.kind == "random":
         return "random weights"
     if weights.kind == "imagenet" and model == "efficientnet_lite0" and weights.path is None:
@@ -96,7 +98,7 @@ def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
         raise WeightsNotFoundError(
             "weights are to come from a checkpoint, and there is no model folder",
             where=str(folder.absolute()),
-            remedy="point weights.path at data/06_models/<variant> of an earlier run",
+            remedy="point first_weights.path at data/06_models/<variant> of an earlier run",
         )
     _load(network, load_bundle(folder).weights, folder.name)
     return f"checkpoint {folder.name}"
@@ -108,16 +110,16 @@ def _imagenet(model: str, path: str | None) -> dict[str, Tensor]:
     if path is not None:
         if not Path(path).is_file():
             raise WeightsNotFoundError(
-                "the file of ImageNet weights does not exist", where=path, remedy="correct weights.path"
+                "the file of ImageNet weights does not exist", where=path, remedy="correct first_weights.path"
             )
-        return read_weights(Path(path), "correct weights.path")
+        return read_weights(Path(path), "correct first_weights.path")
     try:
         downloaded: dict[str, Tensor] = timm.create_model(TIMM_NAMES[model], pretrained=True).state_dict()
     except Exception as error:  # timm and its hub raise many kinds, none of which may end in random weights
         raise WeightsNotFoundError(
             f"ImageNet weights of {TIMM_NAMES[model]} cannot be downloaded, and random ones are not put in their place",
             got=f"{type(error).__name__}: {error}",
-            remedy="download them elsewhere and set weights.path, or choose weights.kind: random",
+            remedy="download them elsewhere and set first_weights.path, or choose first_weights.kind: random",
         ) from error
     return downloaded
 
@@ -142,18 +144,19 @@ def _load(network: nn.Module, given: dict[str, Tensor], origin: str) -> None:
     network.load_state_dict(fitting, strict=False)
 
 
-def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
+def build_segmenter(encoder: str, weights: FirstWeights) -> tuple[nn.Module, str]:
     """U-Net of `(N, 3, S, S)` images in 0..1 to logits `(N, 1, S, S)`, sides padded to a multiple of 16 or 32 inside.
 
     `classic` is the plain one of `unet.py`, with random weights; any other encoder is one that
     segmentation-models-pytorch knows.
 
     Raises:
-        ConfigurationError: there is no such encoder, or no ImageNet weights of it.
+        ConfigurationError: there is no such encoder, or no such first weights of it.
         WeightsNotFoundError: ImageNet weights of the encoder cannot be had.
     """
     import segmentation_models_pytorch as smp
 
+    refuse_impossible(weights.kind, "cell segmenter")
     if weights.kind == "checkpoint":
         bundle = load_bundle(Path(str(weights.path)))
         network = load_segmenter(bundle)
@@ -162,9 +165,9 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
         if weights.kind == "imagenet":
             raise ConfigurationError(
                 "the classic U-Net has no ImageNet weights",
-                where="segmenter.weights.kind",
+                where="segmenter.first_weights.kind",
                 got="imagenet",
-                remedy="choose weights.kind: random, or another encoder",
+                remedy="choose first_weights.kind: random, or another encoder",
             )
         return PaddedUnet(ClassicUnet(), 16), "random weights"
     packaged = encoder == LITE0_ENCODER
@@ -176,7 +179,7 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
         raise WeightsNotFoundError(
             f"ImageNet weights of {encoder} cannot be downloaded, and random ones are not put in their place",
             got=f"{type(error).__name__}: {error}",
-            remedy="choose segmenter.weights.kind: random",
+            remedy="choose segmenter.first_weights.kind: random",
         ) from error
     padded = PaddedUnet(unet, 32)
     if packaged:
@@ -228,7 +231,7 @@ def load_segmenter(bundle: ModelBundle) -> nn.Module:
     Raises:
         DataContractError: the config does not describe a U-Net, or the weights are not its own.
     """
-    return rebuilt(bundle, lambda config: build_segmenter(str(config["segmenter"]["encoder"]), Weights())[0])
+    return rebuilt(bundle, lambda config: build_segmenter(str(config["segmenter"]["encoder"]), FirstWeights())[0])
 
 
 def parameters_m(network: nn.Module) -> float:

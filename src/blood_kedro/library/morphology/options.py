@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
 from blood_kedro.library.training.options import Training
 
@@ -29,23 +30,6 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Weights(_Frozen):
-    """Where first weights come from: nowhere, ImageNet, or a folder `path` of a model or of a foundation model's file.
-
-    ImageNet weights are downloaded, or the file `path`; those of `efficientnet_lite0` come with an installed package.
-    """
-
-    kind: Literal["random", "imagenet", "checkpoint", "foundation"] = "random"
-    path: str | None = None
-
-    @model_validator(mode="after")
-    def _needs_path(self) -> Weights:
-        if self.kind in ("checkpoint", "foundation") and not self.path:
-            what = "a model folder" if self.kind == "checkpoint" else "the folder of the foundation model's file"
-            raise ValueError(f"weights.kind is {self.kind}, so weights.path must name {what}")
-        return self
-
-
 class Segmenter(_Frozen):
     """U-Net (section 4.2); 60/20/20 of the groups, or the groups, slides or images named by `test_groups` to test on.
 
@@ -56,7 +40,7 @@ class Segmenter(_Frozen):
     enabled: bool = True
     source: str
     encoder: str = "resnet18"
-    weights: Weights = Weights()
+    first_weights: Annotated[FirstWeights, possible_for("cell segmenter")] = FirstWeights()
     val_share: float = Field(0.2, gt=0, lt=1)
     test_share: float = Field(0.2, gt=0, lt=1)
     test_groups: tuple[str, ...] = ()
@@ -85,7 +69,7 @@ class Classifier(_Frozen):
     source: str
     view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
     model: ModelName = "efficientnet_b0"
-    weights: Weights = Weights()
+    first_weights: Annotated[FirstWeights, possible_for("cell classifier")] = FirstWeights()
     probe: Method = "linear"
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
     segmented: bool = True
@@ -109,9 +93,10 @@ class Classifier(_Frozen):
     def _fits_together(self) -> Classifier:
         if self.masks == "predicted" and not (self.segmented and self.masks_from):
             raise ValueError("masks: predicted needs segmented: true, and masks_from to name a segmenter")
-        if (self.model in FOUNDATION_MODELS) != (self.weights.kind == "foundation"):
+        if (self.model in FOUNDATION_MODELS) != (self.first_weights.kind == "foundation"):
             raise ValueError(
-                f"{', '.join(FOUNDATION_MODELS)} and no other model take weights: {{kind: foundation, path: <folder>}}"
+                f"{', '.join(FOUNDATION_MODELS)} and no other model take "
+                "first_weights: {kind: foundation, path: <folder>}"
             )
         if self.split_by == "scanner" and self.test_groups:
             raise ValueError("split_by: scanner tests on each scanner in turn, so test_groups must be empty")

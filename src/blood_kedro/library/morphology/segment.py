@@ -87,8 +87,8 @@ def train_segmenter(
     train = CropData(cells.crops, known[run.train], cells.masks, seed, flips())
     val = CropData(cells.crops, known[run.val], cells.masks, seed)
     torch.manual_seed(seed)
-    network, origin = build_segmenter(options.encoder, options.weights)
-    start = load_config(Path(str(options.weights.path))) if options.weights.kind == "checkpoint" else None
+    network, origin = build_segmenter(options.encoder, options.first_weights)
+    start = load_config(Path(str(options.first_weights.path))) if options.first_weights.kind == "checkpoint" else None
     kept = options.model_dump(mode="json", exclude={"resamples"})
     trained = fit_supervised(
         network,
@@ -136,8 +136,10 @@ def _groups(table: pd.DataFrame, run: Run, options: Segmenter) -> dict[str, list
     """
     parts = {"train": run.train, "val": run.val, "test": run.test}
     groups = {part: sorted(set(table["group_id"].to_numpy()[rows])) for part, rows in parts.items()}
-    started = options.weights.kind == "checkpoint"
-    groups["before"] = sorted(FirstStage.of(load_bundle(Path(str(options.weights.path)))).learnt) if started else []
+    started = options.first_weights.kind == "checkpoint"
+    groups["before"] = (
+        sorted(FirstStage.of(load_bundle(Path(str(options.first_weights.path)))).learnt) if started else []
+    )
     both = sorted(set(groups["before"]) & set(groups["test"]))
     if both:
         raise ConfigurationError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blood_kedro.library.core.taxonomy import COARSE
 from blood_kedro.library.shipped.augment import Jitter
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 
-CLASSES = ("rbc", "wbc", "platelet")
+CLASSES = COARSE
 
 
 class PictureOptions(BaseModel):
@@ -38,7 +40,7 @@ class CellRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights: Literal["imagenet", "none"] = "imagenet"
+    first_weights: Annotated[FirstWeights, possible_for("shipped detector")] = FirstWeights(kind="imagenet")
     channels: int = Field(64, ge=8)
     frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the backbone that stay as they are")
     window_px: int = Field(224, ge=64, multiple_of=32)

@@ -20,6 +20,7 @@ from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area, iou
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.hashing import fingerprint
+from blood_kedro.library.core.limits import DRAWN_TWICE_IOU
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
@@ -37,7 +38,7 @@ from blood_kedro.library.standardization.options import SourceBoxes
 
 _ALL = (True, True, True)
 # A box that comes nearer to the border of its picture than this may be a cell that is cut.
-_EDGE_PX = 2
+EDGE_PX = 2
 # Pictures judged by the incomplete labels of their own source are a laboratory of their own.
 OWN = "_own"
 # In larger sets, only overlaps of about a fifth of the frame and more are found.
@@ -134,7 +135,7 @@ def _txl(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[
 
 def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, npt.NDArray[np.int64]]:
     """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs of TXL-PBC, facts-data.md, section 6)."""
-    twin = np.triu(iou(boxes, boxes) > 0.9, k=1).any(axis=0)
+    twin = np.triu(iou(boxes, boxes) > DRAWN_TWICE_IOU, k=1).any(axis=0)
     return boxes[~twin], labels[~twin]
 
 
@@ -206,7 +207,7 @@ def _widths(found: list[_Found], sizes: list[tuple[int, int]]) -> dict[str, floa
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
-        inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
+        inside = (low > EDGE_PX) & (each.boxes[:, 2] < width - EDGE_PX) & (each.boxes[:, 3] < height - EDGE_PX)
         whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
         widths.setdefault(each.scale_of, []).extend(np.sqrt(area(whole)))
     return {key: float(np.median(values)) for key, values in widths.items() if values}

@@ -23,6 +23,7 @@ from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
 from blood_kedro.library.merging.thumbnails import make_thumbnails
+from blood_kedro.library.shipped.pictures import EDGE_PX
 from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_options import View
 from blood_kedro.library.shipped.views import cut_view
@@ -35,7 +36,7 @@ from blood_kedro.library.sources.pbc import Pbc
 # the area, boxes that touch no border (PBC, BCCD); fitted outlines of normal cells (Chula).
 CELL_PX = {"chula": 38.0, "pbc": 79.0, "bccd": 103.5}
 TYPES_FILE = "wbc_types.csv"
-_EDGE_PX, _PRIOR_CELLS = 2, 3
+_PRIOR_CELLS = 3
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,7 @@ def red_cell_px(image: RawImage, rgb: RgbImage, usual_px: float) -> float:
     if not len(boxes):
         return usual_px
     height, width = rgb.shape[:2]
-    inside = (
-        (boxes[:, :2].min(axis=1) > _EDGE_PX) & (boxes[:, 2] < width - _EDGE_PX) & (boxes[:, 3] < height - _EDGE_PX)
-    )
+    inside = (boxes[:, :2].min(axis=1) > EDGE_PX) & (boxes[:, 2] < width - EDGE_PX) & (boxes[:, 3] < height - EDGE_PX)
     widths = np.sqrt(np.maximum(area(boxes[inside]), 0))
     prior = np.full(_PRIOR_CELLS, usual_px)
     return float(np.median(np.concatenate([widths, prior])))

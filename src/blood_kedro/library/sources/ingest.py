@@ -14,16 +14,14 @@ from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.distinct import distinct
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
+from blood_kedro.library.core.limits import DRAWN_TWICE_IOU
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, Rejects, conform
+from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, conform
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
 from blood_kedro.library.sources.account import Account, Share, commonest_reasons, known_losses
 from blood_kedro.library.sources.base import RawImage, RawLabel, SourceAdapter
 from blood_kedro.library.sources.label_files import reason_of
 from blood_kedro.library.sources.values import in_picture
-
-# Two boxes of one class that share this much are one cell labelled twice (BCCD has seven such pairs).
-NEAR_IDENTICAL_IOU = 0.9
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def ingest(
         conform(ImageIndex, index),
         conform(RawAnnotations, annotations),
         conform(InstanceMasks, masks),
-        conform(Rejects, rejects.rows),
+        conform(RejectLog, rejects.rows),
         account,
     )
 
@@ -189,7 +187,7 @@ def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: RejectLo
         if twin is None:
             kept.append(label)
         else:
-            reason = f"near-identical to row {twin.row} of the same class (IoU > {NEAR_IDENTICAL_IOU})"
+            reason = f"near-identical to row {twin.row} of the same class (IoU > {DRAWN_TWICE_IOU})"
             rejects.add(shown, "annotation", "merged", reason, label.row)
     return kept
 
@@ -200,7 +198,7 @@ def _near_identical(a: RawLabel, b: RawLabel) -> bool:
     pair = np.array([a.box_xyxy_px, b.box_xyxy_px], np.float64)
     if (pair[:, 0] == pair[:, 2]).all():  # two points
         return bool(a.box_xyxy_px == b.box_xyxy_px)
-    return bool(boxlib.iou(pair[:1], pair[1:])[0, 0] > NEAR_IDENTICAL_IOU)
+    return bool(boxlib.iou(pair[:1], pair[1:])[0, 0] > DRAWN_TWICE_IOU)
 
 
 def _index_row(source: str, image_id: str, raw: RawImage, facts: ImageFacts) -> dict[str, object]:

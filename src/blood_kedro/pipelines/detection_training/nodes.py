@@ -77,8 +77,8 @@ def train(
     from blood_kedro.library.detection.launch import fit_in_processes
     from blood_kedro.library.detection.taken_over import take_over
 
-    if regimen.initialization.mlflow_run:
-        pretrained = tracking.fetch_detector(regimen.initialization.mlflow_run)
+    if regimen.first_weights.run:
+        pretrained = tracking.fetch_detector(regimen.first_weights.run)
 
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))

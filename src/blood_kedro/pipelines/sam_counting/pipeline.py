@@ -42,8 +42,8 @@ def _classifier(name: str, options: KindClassifier) -> Pipeline:
         "first_cutouts": f"params:sam_counting.cutouts.{first}",
         **{each: f"{each}.cells" for each in options.cutouts},
     }
-    if options.start_from:
-        inputs["start"] = f"{options.start_from}.model"
+    if options.first_weights.model:
+        inputs["start"] = f"{options.first_weights.model}.model"
     outputs = [f"{name}.{part}" for part in ("model", "answers", "search", "history", "metrics", "kinds_figure")]
     return Pipeline([Node(train_kinds, inputs, outputs, name="train", namespace=name)])
 
