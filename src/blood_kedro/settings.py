@@ -2,7 +2,7 @@
 
 import os
 
-# Before anything imports MLflow. It accepts only the word "true" (facts-versions.md, section 10).
+# Before anything imports MLflow. It accepts only the word "true" (docs/facts/versions.md#telemetry).
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Models are code plus safetensors: refuse pickles also when loading.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
