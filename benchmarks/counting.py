@@ -144,8 +144,9 @@ def _beside_the_published(folder: Path, work: Path) -> list[str]:
         *lines,
         f"{len(tiles)} tiles of HS2, the authors' SAM masks as PNG files, published filter and rule, one process: "
         "filter, coloured mask, joining, count; ours also makes the table of cells and writes labels and contours. The "
-        "authors' own code takes 0.75 to 0.80 s per tile (facts-peer.md, section 2), cutouts included. All masks are "
-        f"taken for red cells. Peak memory of this project, from run-length encoded tiles: {memory:.0f} MB.",
+        "authors' own code takes 0.75 to 0.80 s per tile ([facts](facts/peer.md#time-per-tile)), cutouts included. "
+        "All masks are taken for red cells. Peak memory of this project, from run-length encoded tiles: "
+        f"{memory:.0f} MB.",
         "",
         *table("way | seconds | seconds per tile | cells | times as fast", rows),
     ]

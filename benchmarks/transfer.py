@@ -48,7 +48,7 @@ NETWORK = {
     "detections_per_image": 200,
 }
 OPTIMIZER = {"lr": 0.01, "warmup_steps": 30, "clip_norm": 5.0, "step_epochs": 9}
-# Scale of Chula's standardized images: 5.25 px/um (facts-data.md, section 3) in 640 px made 512.
+# Scale of Chula's standardized images: 5.25 px/um (docs/facts/data.md#chula-scale) in 640 px made 512.
 SMEARS = {
     "slides": 32,
     "fields_per_slide": 10,

@@ -2,8 +2,8 @@
 
 import os
 
-# Before anything imports MLflow, which has no other switch. It accepts only the word "true" (facts-versions.md,
-# section 10).
+# Before anything imports MLflow, which has no other switch. It accepts only the word "true"
+# (docs/facts/versions.md#telemetry).
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Models are code plus safetensors: refuse pickles also when loading.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")

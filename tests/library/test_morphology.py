@@ -213,7 +213,7 @@ def test_segmentation_tests_on_named_groups(cells: CropSet) -> None:
     [("efficientnet_b0", 4.018), ("mobilenet_v3_small", 0.932), ("mobilenet_v3_large", 2.980), ("densenet121", 6.962)],
 )
 def test_networks_have_the_published_sizes(model: str, millions: float) -> None:
-    """Table 5, as far as timm's models are Keras's (facts-versions.md, section 7)."""
+    """Table 5, as far as timm's models are Keras's (docs/facts/versions.md#sizes-of-timms-networks)."""
     network = build_classifier(model, 8)
     assert parameters_m(network) == pytest.approx(millions, abs=0.002)
     assert network.eval()(torch.rand(2, 3, 80, 80)).shape == (2, 8)

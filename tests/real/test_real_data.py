@@ -130,7 +130,7 @@ def test_fitted_boxes_agree_with_boxes_drawn_by_eye(
 
 
 def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, tmp_path: Path) -> None:
-    """Ingestion, standardization and merging of a real source by the pipelines; facts-data.md, section 2."""
+    """Ingestion to merging of a real source by the pipelines (docs/facts/data.md#bccd-fields-shown-twice)."""
     folder = copy_project(tmp_path / "project")
     only = "sources.chula.enabled=false,sources.pbc.enabled=false,standardization.boxes=paper"
     kedro_run(

@@ -20,8 +20,8 @@ from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import read_grey, read_rgb
 
 HOW_TO_GET = "git clone https://github.com/Abhi21298/Thesis-Blood-Smears and point raw_root's ojaghi/ at it"
-# facts-data.md, section 5: no labelled mask has 300 px^2 or less; platelets, debris and slivers do. A single red cell
-# is 36 px wide, about 1,000 px^2; masks of more than 2,200 px^2 are clusters.
+# No labelled mask has 300 px^2 or less; platelets, debris and slivers do. A single red cell is 36 px wide, about
+# 1,000 px^2; masks of more than 2,200 px^2 are clusters (docs/facts/data.md#ojaghi-tiles).
 MIN_AREA_PX2, MAX_AREA_PX2 = 300, 2200
 # A mask that holds two others to this share is a cluster; one that lies in a larger one is seen there already.
 _INSIDE_SHARE, _SAME_IOU = 0.8, 0.8

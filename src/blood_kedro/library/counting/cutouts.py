@@ -29,7 +29,7 @@ from blood_kedro.library.counting.stain import normalised, red_cell_densities, r
 from blood_kedro.library.imaging.read import read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
-# The authors' cutouts: a red cell is so wide in them (facts-data.md, section 5).
+# The authors' cutouts: a red cell is so wide in them (docs/facts/data.md#ojaghi-tiles).
 PUBLISHED_CELL_PX = 36
 _NAME = re.compile(r"^(?P<tile>(?P<smear>HS2_)?\d+_\d+)_\d+$")
 _COVERED = 0.9
@@ -124,7 +124,7 @@ def _published_group(slide: str, column: int, row: int) -> str:
     """The first of the tiles that overlap: cutouts have no ground to find that from, but both smears are known.
 
     Column 11 of HS2 shows 353 px of column 10, column 9 of HS1 67 px of column 8, row 19 of HS1 18 px of row 18
-    (facts-data.md, section 5).
+    (docs/facts/data.md#ojaghi-tiles-overlapping-columns).
     """
     if slide == "HS2":
         return f"HS2_{min(column, 10)}_{row}"

@@ -18,7 +18,7 @@ def read_masks(folder: Path, height_px: int, width_px: int, rejects: Rejects) ->
 
     Layout: `<folder>/<id>.png`, each as large as the tile, and any `*.csv` with columns `id` and `predicted_iou`. Masks
     of another size, empty ones, files that are no image and rows without a file go to rejects. Boxes are taken from the
-    pixels: `bbox_w` and `bbox_h` of the table are one less than width and height (facts-data.md, section 5).
+    pixels: `bbox_w` and `bbox_h` of the table are one less than width and height (docs/facts/data.md#ojaghi-tiles).
 
     Args:
         folder: of one tile.

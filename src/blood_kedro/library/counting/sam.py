@@ -1,7 +1,7 @@
 """Masks by a model of the SAM family (transformers): every cell of a tile from a grid of points.
 
 What the library's own mask-generation pipeline does for one crop, without its run-length coding in pure Python, which
-takes most of its time (facts-versions.md, section 6): image features once, points in batches, masks that the model
+takes most of its time (docs/facts/versions.md#sam): image features once, points in batches, masks that the model
 itself doubts dropped before they are brought to full size, and the rest thinned out by their boxes.
 """
 

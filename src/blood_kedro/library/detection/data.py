@@ -1,6 +1,6 @@
 """Images and boxes for a detector, in an order and with augmentations that depend only on seed and epoch.
 
-That is what lets a killed training continue and end with the same weights (facts-versions.md, section 5).
+That is what lets a killed training continue and end with the same weights (docs/facts/versions.md#resuming-a-training).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from blood_kedro.library.training.weight_kinds import refuse_impossible
 
 CLASSIC = "classic"
 
-# The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
+# The timm models whose parameter counts are those of Table 5 (docs/facts/versions.md#sizes-of-timms-networks).
 TIMM_NAMES = {
     "efficientnet_b0": "efficientnet_b0",
     "efficientnet_b1": "efficientnet_b1",

@@ -19,7 +19,7 @@ class PictureOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell_px: float = Field(32, ge=16, le=64, description="width of a usual red cell in the pictures that networks see")
-    # Pictures of TXL-PBC come from three laboratories that their size tells apart (facts-data.md, section 6).
+    # Pictures of TXL-PBC come from three laboratories that their size tells apart (docs/facts/data.md#txl-pbc).
     txl_laboratories: dict[str, str] = {
         "640x480": "bccd",
         "416x416": "bccd",

@@ -134,7 +134,7 @@ def _txl(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[
 
 
 def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, npt.NDArray[np.int64]]:
-    """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs of TXL-PBC, facts-data.md, section 6)."""
+    """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs, docs/facts/data.md#txl-pbc)."""
     twin = np.triu(iou(boxes, boxes) > DRAWN_TWICE_IOU, k=1).any(axis=0)
     return boxes[~twin], labels[~twin]
 

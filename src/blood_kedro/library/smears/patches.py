@@ -13,7 +13,7 @@ from blood_kedro.library.smears.cell import HAEMOGLOBIN, Cell
 from blood_kedro.library.smears.kinds import draw
 from blood_kedro.library.smears.styles import slide_style
 
-# A red cell of 7.4 um, the usual size on Chula (facts-data.md, section 3), is the scale.
+# A red cell of 7.4 um, the usual size on Chula (docs/facts/data.md#chula-scale), is the scale.
 _RED_CELL_UM = 7.4
 
 
