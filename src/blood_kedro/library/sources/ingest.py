@@ -16,7 +16,7 @@ from blood_kedro.library.core.distinct import distinct
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
 from blood_kedro.library.core.limits import DRAWN_TWICE_IOU
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, conform
+from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, Rejects, conform
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
 from blood_kedro.library.sources.account import Account, Share, commonest_reasons, known_losses
 from blood_kedro.library.sources.base import RawImage, RawLabel, SourceAdapter
@@ -111,7 +111,7 @@ def ingest(
         conform(ImageIndex, index),
         conform(RawAnnotations, annotations),
         conform(InstanceMasks, masks),
-        conform(RejectLog, rejects.rows),
+        conform(Rejects, rejects.rows),
         account,
     )
 
