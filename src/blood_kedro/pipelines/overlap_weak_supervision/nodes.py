@@ -103,7 +103,7 @@ def train_study(
         tracking.log_parameters(study.model_dump(mode="json"))
         model, answers, history = train(cells, measures, said, labels, study, work_folder, log_epoch)
         tracking.log_data(f"{study.crops}.cells", model.config["data_fingerprint"], "training")
-        tracking.log_overlap_classifier(model)
+        tracking.log_model("overlap_classifier", model)
     return model, answers, history, run_id
 
 

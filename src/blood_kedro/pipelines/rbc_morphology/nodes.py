@@ -91,7 +91,7 @@ def train_segmenter(
         made = train(cells, options, work_folder, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_cell_segmenter(made.model)
+        tracking.log_model("cell_segmenter", made.model)
     metrics = {**made.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
     return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
 
@@ -129,7 +129,7 @@ def train_classifier(
         )
         tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_cell_classifier(made.model)
+        tracking.log_model("cell_classifier", made.model)
     return made.model, made.predictions, made.history, made.facts, run_id
 
 
