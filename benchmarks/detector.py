@@ -12,10 +12,11 @@ import torch
 from common import parameters, peak_memory_mb, seconds, table
 from torchvision.models.detection import FasterRCNN
 
+from blood_kedro.library.detection.backbones import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.detection.data import DetectionData, collate
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
+from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import Initialization, Regimen
 from blood_kedro.library.detection.tiled import detect_tiled
 from blood_kedro.library.smears.options import SmearOptions

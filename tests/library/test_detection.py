@@ -15,10 +15,11 @@ from torchvision.models import WeightsEnum
 from blood_kedro.library.core.errors import ConfigurationError, UnsafeFileError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.detection.anchors import fit_anchors, mean_best_iou, size_iou
+from blood_kedro.library.detection.backbones import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.detection.data import DetectionData, channel_statistics
 from blood_kedro.library.detection.fit import Fit, fit, without_source
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
+from blood_kedro.library.detection.network import build_network
 from blood_kedro.library.detection.options import CopyPaste, Initialization, Network, Optimizer, Regimen
 from blood_kedro.library.detection.predict import load_detector, predict
 from blood_kedro.library.detection.transforms import named, unsharp

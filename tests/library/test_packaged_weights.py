@@ -11,8 +11,9 @@ import torch
 from skimage import data as pictures
 
 from blood_kedro.library.core.errors import UnsafeFileError, WeightsNotFoundError
+from blood_kedro.library.detection.backbones import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, imagenet_normalization
+from blood_kedro.library.detection.network import imagenet_normalization
 from blood_kedro.library.detection.options import Initialization, Network
 from blood_kedro.library.morphology.networks import LITE0_ENCODER, build_classifier, build_segmenter, first_weights
 from blood_kedro.library.morphology.options import Weights

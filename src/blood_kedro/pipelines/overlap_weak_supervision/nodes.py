@@ -31,16 +31,18 @@ def cut_crops(
     simulated_truth: pd.DataFrame | None = None,
 ) -> tuple[Cells, pd.DataFrame, pd.DataFrame]:
     """Find, cut and measure the red cells of a source, and add the truth of their overlap where it is known."""
+    from blood_kedro.assembly.localizers import localizer
     from blood_kedro.library.overlap.by_eye import true_cells
     from blood_kedro.library.overlap.gather import cut_red_cells, with_parts
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
+    from blood_kedro.library.overlap.localizer import SourceImages
 
     rejects = Rejects(options.source, strict=on_bad_input == "raise")
-    groups = Groups.of(image_groups)
-    found = locate(raw_folder, image_index, raw_annotations, groups, options, rejects)
+    images = SourceImages(raw_folder, image_index, raw_annotations, Groups.of(image_groups))
+    finder = localizer(options)
+    found = finder.locate(images, rejects)
     rows: list[dict[str, object]] = []
     cells = write_cells(folder, cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
-    table = with_parts(pd.DataFrame(rows), groups_learnt_from(groups, options), options)
+    table = with_parts(pd.DataFrame(rows), finder.learnt_from(images.groups), options)
     if simulated_truth is not None:
         known = simulated_truth.set_index("annotation_id")["clump_cells"]
         table["true_cells"] = table["cell_id"].map(known).astype(float)
