@@ -29,6 +29,9 @@ from blood_kedro.library.morphology.networks import build_classifier, load_class
 from blood_kedro.library.morphology.options import Classifier
 from blood_kedro.library.overlap.localizer import SourceImages
 from blood_kedro.library.overlap.options import CropOptions
+from blood_kedro.pipelines.overlap_weak_supervision.pipeline import create_pipeline as overlap
+from blood_kedro.pipelines.rbc_morphology.pipeline import create_pipeline as morphology
+from blood_kedro.plan import Plan
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
@@ -61,6 +64,23 @@ def test_a_crop_reader(tmp_path: Path) -> None:
     wrong = options.model_copy(update={"reader_options": {"patern": "*.jpg"}})
     with pytest.raises(ConfigurationError, match="patern: Extra inputs are not permitted"):
         crop_reader(wrong, {**CROP_READERS, **line})
+
+
+def test_pipelines_wire_what_a_new_choice_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CROP_READERS, "class_folders", example("a crop reader")["ClassFolders"])
+    monkeypatch.setitem(LOCALIZERS, "dark_regions", example("a localizer")["DarkRegions"])
+    source = {"my_lab": {"name": "my_lab", "adapter": "coco", "labels": {"cell": "rbc"}}}
+    cells = {"my_lab": {"name": "my_lab", "reader": "class_folders"}}
+    crops = {"name": "my_crops", "source": "my_lab", "cell_px": 30, "localizer": "dark_regions"}
+    plan = Plan.model_validate({"sources": source, "morphology": {"cells": cells}, "overlap": {"crops": {"c": crops}}})
+    assert "my_lab.raw_folder" in morphology(plan).inputs()
+    assert "c.cells" in overlap(plan).outputs() | {each for node in overlap(plan).nodes for each in node.outputs}
+    assert plan.needed_sets == []
+    for name, value in (("localizer", "drak_regions"), ("localizer_options", {"levle": 3})):
+        wrong = plan.model_copy(update={"overlap": plan.overlap.model_copy(
+            update={"crops": {"c": CropOptions.model_validate({**crops, name: value})}})})  # fmt: skip
+        with pytest.raises(ConfigurationError, match=r"dark_regions|levle"):
+            overlap(wrong)
 
 
 def test_a_localizer(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Where single cells come from: `reader` of an entry of `morphology.cells`."""
+"""Where single cells come from: `reader` of an entry of `morphology.cells`.
+
+The plan asks readers what they need, so what is slow to import is imported where cells are read.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,9 @@ from typing import Any
 
 from pydantic import Field
 
-from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.cells.reader import CropReader, SetToRead
 from blood_kedro.library.core.cells import Cell
-from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.registry import choose, chosen
 from blood_kedro.library.core.rejects import Rejects
 
@@ -38,6 +39,8 @@ class Elsafty(CropReader[CellOptions]):
 
     def read(self, given: SetToRead, side_px: int, seed: int, rejects: Rejects) -> Iterator[Cell]:
         """Published crops."""
+        from blood_kedro.library.cells.gather import elsafty_cells
+
         yield from elsafty_cells(given.files, self.options, side_px, rejects, seed)
 
 
@@ -55,6 +58,7 @@ class Ojaghi(CropReader[OjaghiOptions]):
 
     def read(self, given: SetToRead, side_px: int, seed: int, rejects: Rejects) -> Iterator[Cell]:
         """Cells of all tiles."""
+        from blood_kedro.library.cells.gather import ojaghi_cells
         from blood_kedro.library.counting.fields import tile_groups
 
         yield from ojaghi_cells(given.files, tile_groups(given.files), self.options, side_px, rejects, seed)
@@ -96,6 +100,9 @@ class Points(CropReader[PointOptions]):
 
     def read(self, given: SetToRead, side_px: int, seed: int, rejects: Rejects) -> Iterator[Cell]:
         """Cells of all labelled images."""
+        from blood_kedro.library.cells.gather import point_cells
+        from blood_kedro.library.core.groups import Groups
+
         index, annotations, groups = given.tables
         yield from point_cells(given.files, index, annotations, Groups.of(groups), self.options, side_px, rejects, seed)
 

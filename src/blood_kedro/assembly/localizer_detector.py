@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.taxonomy import coarse
-from blood_kedro.library.overlap.gather import Located
 from blood_kedro.library.overlap.localizer import Find, Localizer, SourceImages
 from blood_kedro.library.overlap.options import CropOptions
+
+if TYPE_CHECKING:
+    from blood_kedro.library.overlap.gather import Located
 
 
 class DetectorOptions(CropOptions):

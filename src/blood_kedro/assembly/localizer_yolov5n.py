@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,11 @@ import numpy.typing as npt
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, WeightsNotFoundError
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.overlap.gather import Located
 from blood_kedro.library.overlap.localizer import Find, Localizer, SourceImages
 from blood_kedro.library.overlap.options import CropOptions
+
+if TYPE_CHECKING:
+    from blood_kedro.library.overlap.gather import Located
 
 logger = logging.getLogger(__name__)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blood_kedro.assembly.localizer_detector import TrainedDetector
 from blood_kedro.assembly.localizer_yolov5n import YoloV5n
 from blood_kedro.library.core.registry import choose
 from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.overlap.gather import Located, annotated
 from blood_kedro.library.overlap.localizer import Localizer, SourceImages
 from blood_kedro.library.overlap.options import CropOptions
+
+if TYPE_CHECKING:
+    from blood_kedro.library.overlap.gather import Located
 
 
 class Annotations(Localizer[CropOptions]):
@@ -19,6 +21,8 @@ class Annotations(Localizer[CropOptions]):
 
     def locate(self, images: SourceImages, rejects: Rejects) -> list[Located]:  # noqa: ARG002 - as every localizer
         """Red cells of every image that has any."""
+        from blood_kedro.library.overlap.gather import annotated
+
         return annotated(images.index, images.annotations, images.groups, self.options.cell_px)
 
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,10 @@ from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.registry import Choice
 from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.core.tables import records
-from blood_kedro.library.imaging.read import read_rgb
-from blood_kedro.library.overlap.gather import Located, located
 from blood_kedro.library.overlap.options import CropOptions
+
+if TYPE_CHECKING:
+    from blood_kedro.library.overlap.gather import Located
 
 CropOptionsT = TypeVar("CropOptionsT", bound=CropOptions)
 # Boxes `(N, 4)` of red cells in an image `(H, W, 3) uint8`, px.
@@ -38,6 +39,9 @@ class SourceImages:
 
     def found_by(self, find: Find, rejects: Rejects) -> list[Located]:
         """Red cells of every image, one after the other; images that cannot be read go to `rejects`."""
+        from blood_kedro.library.imaging.read import read_rgb
+        from blood_kedro.library.overlap.gather import located
+
         cells = []
         for image in records(self.index):
             try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
+from blood_kedro.assembly.crop_readers import crop_reader
+from blood_kedro.library.cells.options import CellOptions
+from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.pipelines.rbc_morphology.nodes import (
     compare_classifiers,
     count_cells,
@@ -15,29 +17,24 @@ from blood_kedro.pipelines.rbc_morphology.nodes import (
     train_classifier,
     train_segmenter,
 )
-
-# What each reader needs besides its options.
-_INPUTS = {
-    "synthetic": (),
-    "elsafty": ("raw_folder",),
-    "ojaghi": ("raw_folder",),
-    "fields": ("raw_folder",),
-    "points": ("raw_folder", "image_index", "raw_annotations"),
-}
+from blood_kedro.plan import Plan
+from blood_kedro.plan.sections import enabled
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Cells, U-Nets, classifiers, their comparison."""
-    variants = configured.classifiers()
-    parts = [_cells(name) for name in configured.cell_sources()]
-    parts += [_segmenter(name) for name in configured.segmenters()]
-    parts += [_classifier(name) for name in variants]
-    return sum(parts, _comparison(variants) if variants else Pipeline([]))
+    variants = enabled(plan.morphology.classifiers)
+    parts = [_cells(name, options) for name, options in enabled(plan.morphology.cells).items()]
+    parts += [_segmenter(name, options) for name, options in enabled(plan.morphology.segmenters).items()]
+    parts += [_classifier(name, options) for name, options in variants.items()]
+    return sum(parts, _comparison(list(variants)) if variants else Pipeline([]))
 
 
-def _cells(source: str) -> Pipeline:
-    reader = configured.reader_of_cells(source)
-    owner = "ojaghi" if reader == "fields" else source  # another view of the same tiles
+def _cells(source: str, options: CellOptions) -> Pipeline:
+    reader = crop_reader(options)
+    owner = reader.published_set or source  # an entry may be another view of a set, with a name of its own
+    given = ["raw_folder"] if reader.reads_files else []
+    given += ["image_index", "raw_annotations"] if reader.reads_tables else []
     inputs = {
         "folder": f"{source}.cells_folder",
         "options": f"params:morphology.cells.{source}",
@@ -45,9 +42,9 @@ def _cells(source: str) -> Pipeline:
         "seed": "params:seed",
         "on_bad_input": "params:on_bad_input",
         "source": f"params:morphology.cells.{source}.name",
-        **{name: f"{owner}.{name}" for name in _INPUTS[reader]},
+        **{name: f"{owner}.{name}" for name in given},
     }
-    if reader == "points":
+    if reader.reads_tables:
         inputs["image_groups"] = "image_groups"
     node = Node(
         cut_cells, inputs, [f"{source}.cells", f"{source}.cells_rejects"], name=f"{source}.cut_cells", tags=["cells"]
@@ -58,8 +55,8 @@ def _cells(source: str) -> Pipeline:
     return Pipeline([node, counted])
 
 
-def _segmenter(name: str) -> Pipeline:
-    source = configured.morphology()["segmenters"][name]["source"]
+def _segmenter(name: str, segmenter: Segmenter) -> Pipeline:
+    source = segmenter.source
     options = f"params:morphology.segmenters.{name}"
     return Pipeline(
         [
@@ -81,10 +78,9 @@ def _segmenter(name: str) -> Pipeline:
     )
 
 
-def _classifier(name: str) -> Pipeline:
-    entry = configured.morphology()["classifiers"][name]
-    cells, options = f"{entry['source']}.cells", f"params:morphology.classifiers.{name}"
-    masks = {"segmenter": f"{entry['masks_from']}.model"} if entry.get("masks_from") else {}
+def _classifier(name: str, variant: Classifier) -> Pipeline:
+    cells, options = f"{variant.source}.cells", f"params:morphology.classifiers.{name}"
+    masks = {"segmenter": f"{variant.masks_from}.model"} if variant.masks_from else {}
     return Pipeline(
         [
             Node(
