@@ -6,6 +6,7 @@ One page per pipeline from its wiring, its catalog and its parameters; the table
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from pathlib import Path
@@ -53,7 +54,7 @@ def pages() -> dict[str, str]:
     os.environ["KEDRO_ENV"] = "base"
     made = {f"pipelines/{name}.md": pipeline_page(name) for name in PIPELINES}
     made |= {f"cards/{name}.md": card(name) for name in _published()}
-    return made | api_pages()
+    return made | {"registries.md": registries_page()} | api_pages()
 
 
 def pipeline_page(name: str) -> str:
@@ -125,6 +126,32 @@ def card(name: str) -> str:
             digest = f"`{check.sha256[:16]}…`" if check.sha256 else "–"
             lines.append(f"| `{check.files}` | {number} | {digest} |")
     return "\n".join(lines) + "\n"
+
+
+def registries_page() -> str:
+    """Every registry: what each name stands for, and the options that it alone has or needs."""
+    from blood_kedro.assembly.registries import REGISTRIES
+
+    lines = ["# Registries", "", "What a name in the parameters may be. To add one: [extending](extending.md).", ""]
+    for parameter, registry in REGISTRIES.items():
+        lines += [f"## `{parameter}`", "", "| name | what it is | its options |", "|---|---|---|"]
+        for name, choice in registry.items():
+            summary = (inspect.getdoc(choice) or "").split("\n\n")[0].replace("\n", " ")
+            lines.append(f"| `{name}` | {summary} | {_own_options(choice)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _own_options(choice: object) -> str:
+    """Options that no other choice has, or that others may leave out: those that its options class itself names."""
+    options = getattr(choice, "Options", None)
+    if options is None:  # a network: what it is made with
+        values = vars(choice) if not isinstance(choice, type) else {}
+        return ", ".join(f"{name}: `{value}`" for name, value in values.items()) or "–"
+    shared = type(choice).Options if not isinstance(choice, type) else choice.__mro__[1].Options
+    if options is shared:
+        return "–"
+    return f"`{'`, `'.join(options.__annotations__)}`: {inspect.getdoc(options)}"
 
 
 def api_pages() -> dict[str, str]:

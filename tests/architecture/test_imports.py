@@ -1,4 +1,4 @@
-"""Imports go down only: pipelines -> library, datasets -> library.core; topics meet in shared topics and assemblies."""
+"""Imports go down only: pipelines -> assembly -> library, datasets -> library.core; topics meet in shared topics."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ def test_direction(path: Path) -> None:
         inner = name.split(".")[1:] if root == "blood_kedro" else []
         if parts[0] == "library":
             assert root not in {"kedro", "kedro_datasets", "kedro_mlflow", "mlflow"}, name
-            assert not inner or inner[0] == "library", name
+            assert not inner or inner[0] == "library", name  # assembly is above
             if inner and parts[1] != inner[1] and parts[1] not in ASSEMBLIES:
                 assert inner[1] in SHARED_TOPICS, f"{path} imports topic {name}"
                 if parts[1] in SHARED_TOPICS:
                     assert inner[1] == "core", f"{path} imports {name}"
+        if parts[0] == "assembly" and inner:
+            assert inner[0] in {"assembly", "library"}, name
         if parts[0] == "datasets" and inner:
             assert inner[:2] == ["library", "core"] or inner[0] == "datasets", name
         if root == "mlflow":

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
+from blood_kedro.assembly.crop_readers import crop_reader
 from blood_kedro.library.cells import elsafty, ojaghi
 from blood_kedro.library.cells.crop import crop_square
 from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
@@ -201,8 +201,8 @@ def test_as_many_cells_of_each_tile_as_asked_for(tmp_path: Path) -> None:
     names = [[c.facts["cell_id"] for c in cells] for cells in made]
     assert names[0] == names[1]
     assert not names[0] == names[2] == names[3]
-    with pytest.raises(ValidationError, match="per_class"):
-        CellOptions(reader="fields", per_class=6)
+    with pytest.raises(ConfigurationError, match="per_class: Input should be None"):
+        crop_reader(CellOptions(reader="fields", per_class=6))
 
 
 def test_cells_at_points_are_centred_and_cut_ones_rejected(tmp_path: Path) -> None:

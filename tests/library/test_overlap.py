@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from blood_kedro.assembly.localizers import localizer
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, WeightsNotFoundError
@@ -20,6 +21,7 @@ from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.overlap.by_eye import judged_boxes, true_cells
 from blood_kedro.library.overlap.gather import Located, annotated, cut_red_cells, with_parts
 from blood_kedro.library.overlap.label_model import combine, describe_rules, weak_labels
+from blood_kedro.library.overlap.localizer import SourceImages
 from blood_kedro.library.overlap.networks import build_network, class_weights
 from blood_kedro.library.overlap.options import Band, CropOptions, RuleOptions, Study
 from blood_kedro.library.overlap.regions import measure_regions, otsu_area, segment_field
@@ -435,25 +437,25 @@ def test_counting_is_scored_up_to_four_cells() -> None:
 def test_options_say_what_is_wrong() -> None:
     with pytest.raises(ValidationError, match="must not exceed"):
         Band(single=2, overlapping=1)
-    with pytest.raises(ValidationError, match="needs model"):
-        CropOptions(source="s", cell_px=40, localizer="detector")
+    with pytest.raises(ConfigurationError, match=r"detector cannot be used.*\n.*\n.*model: Field required"):
+        localizer(CropOptions(source="s", cell_px=40, localizer="detector"))
+    with pytest.raises(ConfigurationError, match=r"(?s)overlap.crops.c.localizer.*write detector"):
+        localizer(CropOptions(name="c", source="s", cell_px=40, localizer="detectr"))
 
 
 def test_localizers_without_their_model_say_what_to_do(tmp_path: Path) -> None:
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import locate
-
-    nothing = pd.DataFrame({"image_id": [], "source": [], "path": []})
+    table = pd.DataFrame({"image_id": [], "source": [], "path": []})
+    nothing = SourceImages(tmp_path, table, table, Groups({}, {}))
     detector = OPTIONS.model_copy(update={"localizer": "detector", "model": str(tmp_path / "none")})
     with pytest.raises(WeightsNotFoundError, match="no detector"):
-        locate(tmp_path, nothing, nothing, Groups({}, {}), detector, RejectLog("s"))
+        localizer(detector).locate(nothing, RejectLog("s"))
     yolo = OPTIONS.model_copy(update={"localizer": "yolov5n", "model": str(tmp_path / "none.pt")})
     with pytest.raises((ConfigurationError, WeightsNotFoundError), match=r"ultralytics|no weights"):
-        locate(tmp_path, nothing, nothing, Groups({}, {}), yolo, RejectLog("s"))
+        localizer(yolo).locate(nothing, RejectLog("s"))
 
 
 def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
     from blood_kedro.library.core.model_bundle import save_bundle
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
     from tests.fixtures.corpora import tiny_detector
 
     made = tiny_detector()
@@ -467,10 +469,10 @@ def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
     )
     rejects = RejectLog("s")
     groups = Groups({"s/a": "s/a", "s/b": "s/b"}, {"s/a": "test", "s/b": "val"})
-    (found,) = locate(tmp_path, index, index, groups, options, rejects)
+    (found,) = localizer(options).locate(SourceImages(tmp_path, index, index, groups), rejects)
     assert found.facts["part"] == "test"
-    assert groups_learnt_from(groups, options) == {"s/a"}
-    assert groups_learnt_from(groups, OPTIONS) == frozenset()
+    assert localizer(options).learnt_from(groups) == {"s/a"}
+    assert localizer(OPTIONS).learnt_from(groups) == frozenset()
     assert found.boxes.shape[1] == 4
     assert len(found.names) == len(set(found.names)) == len(found.boxes)
     assert rejects.rows[0]["path"] == "bad.png"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.detection.backbones import DETECTOR_BACKBONES
 from blood_kedro.library.detection.transforms import named
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 
@@ -25,9 +26,7 @@ class Network(_Frozen):
     boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
-    backbone: Literal[
-        "resnet50_fpn", "resnet50_fpn_v2", "resnet18_fpn", "mobilenet_v3_320", "efficientnet_lite0_fpn"
-    ] = "resnet50_fpn"
+    backbone: str = Field("resnet50_fpn", description="a name of backbones.py")
     norm: Literal["batch", "frozen_batch", "group"] = "batch"
     input_px: int = Field(512, ge=64)
     anchors: Literal["default", "fitted"] = "default"
@@ -41,10 +40,13 @@ class Network(_Frozen):
 
     @model_validator(mode="after")
     def _pyramid(self) -> Network:
-        if self.fpn_channels != 256 and self.backbone in ("resnet50_fpn_v2", "mobilenet_v3_320"):
-            raise ValueError(f"fpn_channels is fixed at 256 in {self.backbone}")
-        if self.norm == "group" and self.backbone == "efficientnet_lite0_fpn":
-            raise ValueError("efficientnet_lite0_fpn has batch norm: choose norm batch or frozen_batch")
+        if self.backbone not in DETECTOR_BACKBONES:
+            raise ValueError(f"there is no backbone {self.backbone}: one of {', '.join(DETECTOR_BACKBONES)}")
+        backbone = DETECTOR_BACKBONES[self.backbone]
+        if backbone.channels not in (None, self.fpn_channels):
+            raise ValueError(f"fpn_channels is fixed at {backbone.channels} in {self.backbone}")
+        if self.norm not in backbone.norms:
+            raise ValueError(f"{self.backbone} has batch norm: choose norm {' or '.join(backbone.norms)}")
         return self
 
 

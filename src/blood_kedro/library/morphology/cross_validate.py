@@ -107,7 +107,7 @@ def train_variant(
     size = sum(path.stat().st_size for path in (folder / best["run"] / "model").iterdir()) / 2**20
     config = {"classifier": options.model_dump(mode="json"), "classes": classes, "run": best["run"]}
     result = Variant(
-        ModelBundle(bundle.weights, {**bundle.config, **config}),
+        ModelBundle(bundle.weights, {**bundle.config, **config, "side_px": cells.side_px}),
         pd.concat(predictions, ignore_index=True),
         pd.concat(histories, ignore_index=True),
         {

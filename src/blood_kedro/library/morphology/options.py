@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from blood_kedro.library.morphology.backbones import CLASSIFIER_BACKBONES
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
-from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Method
 from blood_kedro.library.training.options import Training
-
-ModelName = Literal[
-    "efficientnet_b0",
-    "efficientnet_b1",
-    "efficientnet_v2_b0",
-    "resnet50",
-    "resnet50_v2",
-    "xception",
-    "densenet121",
-    "mobilenet_v3_small",
-    "mobilenet_v3_large",
-    "convnext_tiny",
-    "efficientnet_lite0",
-    Backbone,
-]
 
 
 class _Frozen(BaseModel):
@@ -68,7 +54,7 @@ class Classifier(_Frozen):
     enabled: bool = True
     source: str
     view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
-    model: ModelName = "efficientnet_b0"
+    model: str = Field("efficientnet_b0", description="a name of backbones.py")
     first_weights: Annotated[FirstWeights, possible_for("cell classifier")] = FirstWeights()
     probe: Method = "linear"
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
@@ -88,6 +74,13 @@ class Classifier(_Frozen):
     training: Training = Training()
     resamples: int = Field(2000, ge=0)
     seed: int = 0
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        if model not in CLASSIFIER_BACKBONES:
+            raise ValueError(f"there is no {model}: one of {', '.join(CLASSIFIER_BACKBONES)}")
+        return model
 
     @model_validator(mode="after")
     def _fits_together(self) -> Classifier:

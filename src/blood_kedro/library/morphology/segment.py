@@ -121,6 +121,7 @@ def train_segmenter(
     }
     config = {
         "segmenter": options.model_dump(mode="json"),
+        "side_px": cells.side_px,
         "weights_origin": origin,
         "groups": groups_of,
         "learnt_from": all_learnt_from(table["image_id"].iloc[np.concatenate([run.train, run.val])], start),

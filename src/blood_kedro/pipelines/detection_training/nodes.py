@@ -107,7 +107,7 @@ def train(
         )
         tracking.log_data(f"{corpus}, train", fingerprint(coco_train), "training")
         tracking.log_data(f"{corpus}, val", fingerprint(coco_val), "validation")
-        tracking.log_detector(trained.bundle)
+        tracking.log_model("detector", trained.bundle)
     return trained.bundle, pd.DataFrame(trained.history), run_id
 
 

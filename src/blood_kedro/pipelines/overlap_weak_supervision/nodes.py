@@ -29,16 +29,18 @@ def cut_crops(
     simulated_truth: pd.DataFrame | None = None,
 ) -> tuple[CropSet, pd.DataFrame, pd.DataFrame]:
     """Find, cut and measure the red cells of a source, and add the truth of their overlap where it is known."""
+    from blood_kedro.assembly.localizers import localizer
     from blood_kedro.library.overlap.by_eye import true_cells
     from blood_kedro.library.overlap.gather import cut_red_cells, with_parts
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
+    from blood_kedro.library.overlap.localizer import SourceImages
 
     rejects = RejectLog(options.source, strict=on_bad_input == "raise")
-    groups = Groups.of(image_groups)
-    found = locate(raw_folder, image_index, raw_annotations, groups, options, rejects)
+    images = SourceImages(raw_folder, image_index, raw_annotations, Groups.of(image_groups))
+    finder = localizer(options)
+    found = finder.locate(images, rejects)
     rows: list[dict[str, object]] = []
     cells = gather_crops(cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
-    table = with_parts(pd.DataFrame(rows), groups_learnt_from(groups, options), options)
+    table = with_parts(pd.DataFrame(rows), finder.learnt_from(images.groups), options)
     if simulated_truth is not None:
         known = simulated_truth.set_index("annotation_id")["clump_cells"]
         table["true_cells"] = table["cell_id"].map(known).astype(float)
@@ -101,7 +103,7 @@ def train_study(
         tracking.log_parameters(study.model_dump(mode="json"))
         model, answers, history = train(cells, measures, said, labels, study, work_folder, log_epoch)
         tracking.log_data(f"{study.crops}.cells", model.config["data_fingerprint"], "training")
-        tracking.log_overlap_classifier(model)
+        tracking.log_model("overlap_classifier", model)
     return model, answers, history, run_id
 
 

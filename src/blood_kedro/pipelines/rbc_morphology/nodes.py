@@ -11,8 +11,8 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
+from blood_kedro.library.cells.reader import SetToRead
 from blood_kedro.library.core.crop_set import CropSet, gather_crops
-from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
@@ -32,33 +32,11 @@ def cut_cells(
     image_groups: pd.DataFrame | None = None,
 ) -> tuple[CropSet, pd.DataFrame]:
     """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
-    from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
-    from blood_kedro.library.counting.fields import field_windows, tile_groups
-    from blood_kedro.library.smears.cell_crops import simulated_cells
+    from blood_kedro.assembly.crop_readers import crop_reader
 
     rejects = RejectLog(source, strict=on_bad_input == "raise")
-    if options.reader == "synthetic":
-        per_class = options.per_class or 100
-        cells = simulated_cells(per_class, options.slides, options.shapes, side_px, seed, options.workers)
-    elif options.reader == "elsafty":
-        cells = elsafty_cells(_given(raw_folder), options, side_px, rejects, seed)
-    elif options.reader == "ojaghi":
-        cells = ojaghi_cells(_given(raw_folder), tile_groups(_given(raw_folder)), options, side_px, rejects, seed)
-    elif options.reader == "fields":
-        cells = field_windows(
-            _given(raw_folder),
-            options.cell_px or side_px,
-            options.crop_px or side_px,
-            side_px,
-            options.workers,
-            rejects,
-        )
-    else:
-        groups = Groups.of(_given(image_groups))
-        cells = point_cells(
-            _given(raw_folder), _given(image_index), _given(raw_annotations), groups, options, side_px, rejects, seed
-        )
-    gathered = gather_crops(cells, side_px)
+    given = SetToRead(raw_folder, image_index, raw_annotations, image_groups)
+    gathered = gather_crops(crop_reader(options).read(given, side_px, seed, rejects), side_px)
     return gathered, conform(Rejects, rejects.rows)  # rejects are known when the last crop is cut
 
 
@@ -67,12 +45,6 @@ def count_cells(cells: CropSet) -> pd.DataFrame:
     from blood_kedro.library.cells.describe import cells_by_class_and_scanner
 
     return cells_by_class_and_scanner(cells.table)
-
-
-def _given(value: Any) -> Any:  # noqa: ANN401 - the pipeline wires what each reader needs
-    if value is None:
-        raise TypeError("pipeline.py does not wire an input that this reader needs")
-    return value
 
 
 def train_segmenter(
@@ -89,7 +61,7 @@ def train_segmenter(
         made = train(cells, options, work_folder, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_cell_segmenter(made.model)
+        tracking.log_model("cell_segmenter", made.model)
     metrics = {**made.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
     return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
 
@@ -127,7 +99,7 @@ def train_classifier(
         )
         tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_cell_classifier(made.model)
+        tracking.log_model("cell_classifier", made.model)
     return made.model, made.predictions, made.history, made.facts, run_id
 
 

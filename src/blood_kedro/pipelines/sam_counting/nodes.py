@@ -64,7 +64,7 @@ def train_kinds(
         made = train(sets, first_cutouts, options, work_folder, start, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
         tracking.log_data(", ".join(options.cutouts), str(made.metrics["data_fingerprint"]), "training")
-        tracking.log_kind_classifier(made.model)
+        tracking.log_model("kind_classifier", made.model)
         figure = kinds_figure(sets, made.answers, made.metrics, options)
         tracking.log_figure(figure, "kinds.png")
     metrics = {**made.metrics, "classifier": options.model_dump(mode="json"), "mlflow_run_id": run_id}
