@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -39,3 +40,18 @@ def test_schemas_are_strict_and_say_what_each_column_means(schema: str) -> None:
     assert made.strict is True
     assert SCHEMAS[schema].__doc__
     assert not [name for name, each in made.columns.items() if not each.description]
+
+
+def test_the_page_of_tables_shows_every_table_and_column() -> None:
+    pytest.importorskip("mkdocs")
+    spec = importlib.util.spec_from_file_location("docs_pages", PROJECT / "scripts/docs_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    page = pages.tables_page()
+    assert not [name for name in TABLES if f"- `{name}`: `" not in page]
+    for name in set(SCHEMAS) - {"Table"}:
+        part = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        assert part.count("\n| ") == len(SCHEMAS[name].to_schema().columns) + 1, name
+    assert "| `area_px2` | integer | px² |  | pixels of the mask |" in page

@@ -55,7 +55,7 @@ class CountedTiles(Table):
         ge=0,
         nullable=True,
     )
-    seconds: Series[float] = column("s", ge=0)
+    seconds: Series[float] = column("for its masks, s", ge=0)
     kinds: Series[int] = column("cells of that type in the tile", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0)
     overlap_ratio: Series[float] = column("overlapping red cells per single one", ge=0)
     fit_for_counting: Series[bool] = column("whether few enough overlap")

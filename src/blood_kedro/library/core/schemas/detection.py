@@ -29,7 +29,7 @@ class TrainingHistory(Table):
     )
     middle: Series[float] | None = column("mean loss of the middles of cells since the row before")
     box: Series[float] | None = column("mean loss of their boxes since the row before")
-    seconds: Series[float] | None = column("s, without validation", ge=0)
+    seconds: Series[float] | None = column("time of the epoch without validation, s", ge=0)
     images_per_second: Series[float] | None = column("pictures or crops learnt from per s", ge=0, nullable=True)
     cpu_s: Series[float] | None = column("processor time so far, s, all runs together", ge=0)
     run: Series[str] | None = column("run of a cross-validation: `<repeat>_<fold>`")
@@ -57,8 +57,8 @@ class DetectedCounts(Table):
     """Cells found in each picture of a user."""
 
     image: Series[str] = column("name of the picture", unique=True)
-    width_px: Series[int] = column("px", gt=0)
-    height_px: Series[int] = column("px", gt=0)
+    width_px: Series[int] = column("width of the picture, px", gt=0)
+    height_px: Series[int] = column("height of the picture, px", gt=0)
     rbc: Series[int] = column("red cells", ge=0)
     wbc: Series[int] = column("white cells", ge=0)
     platelet: Series[int] = column("platelets", ge=0)
