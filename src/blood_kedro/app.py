@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.configured import SHIPPED
 from blood_kedro.environments import config_loader, name_of, results_root
 from blood_kedro.library.core.errors import BadInputError, BloodKedroError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import CONFIG, ModelBundle, load_bundle
@@ -30,6 +29,8 @@ from blood_kedro.library.core.rejects import Rejects
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.shipped.bundle import describe_shipped
+from blood_kedro.plan import written_out
+from blood_kedro.plan.names import OWN, SHIPPED
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,8 @@ class Answer:
 
 
 def parameters(root: Path) -> dict[str, Any]:
-    """Merged parameters of the project; `KEDRO_ENV` names the environment."""
-    return dict(config_loader(root)["parameters"])
+    """Merged parameters of the project, names written out; `KEDRO_ENV` names the environment."""
+    return written_out(config_loader(root)["parameters"])
 
 
 def models_folder(root: Path) -> Path:
@@ -75,7 +76,7 @@ def detectors(root: Path, values: dict[str, Any]) -> list[str]:
 def models(root: Path, values: dict[str, Any]) -> list[str]:
     """The models that the page may use, and where and on what each was trained; or what is missing."""
     environment, folder = name_of(os.environ.get("KEDRO_ENV")), models_folder(root)
-    names = [values["sam_counting"]["inputs"]["own"].get("classifier"), *detectors(root, values)]
+    names = [values["sam_counting"]["inputs"][OWN].get("classifier"), *detectors(root, values)]
     trained = [name for name in names if name and (folder / name / CONFIG).is_file()]
     said = [describe_model(name, read_record(place(folder / name, is_model=True))) for name in trained]
     others = said or [f"No other model has been trained in environment {environment} yet (looked in {folder})."]
@@ -153,7 +154,7 @@ def _counted(
     from blood_kedro.library.shipped.own import at_measured_scale
     from blood_kedro.pipelines.sam_counting.segmenters import models_used, namer, segmenter, type_namer
 
-    own = {**values["sam_counting"]["inputs"]["own"], "path": str(image), "write_masks": False}
+    own = {**values["sam_counting"]["inputs"][OWN], "path": str(image), "write_masks": False}
     if cell_px:
         own |= {"cell_px": cell_px, "measure_scale": False}
     options = SmearInput.model_validate(own)

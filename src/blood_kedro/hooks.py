@@ -1,4 +1,4 @@
-"""What surrounds a run: names of namespaces, the state of MLflow runs, and a record of what was run."""
+"""What surrounds a run: its plan, the state of MLflow runs, and a record of what was run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 
-from blood_kedro import configured, tracking_store
+from blood_kedro import tracking_store
 from blood_kedro.environments import name_of, parameters_of_files
 from blood_kedro.library.core.errors import BloodKedroError, TrackingError
 from blood_kedro.library.core.git import commit_of
@@ -31,28 +32,30 @@ logger = logging.getLogger(__name__)
 PROCESS_TAG = f"{TAGS}process"
 
 
-class ConfiguredNames:
-    """Lets the pipelines have one namespace for each configured source and regimen."""
+class SessionPlan:
+    """Checks all parameters before anything runs, and has the pipelines built of them."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Hand over the merged parameters, repetitions written out, before the pipelines are built.
+        """Build the plan of the session; `params:` datasets see its parameters, everything short written out.
 
         Raises:
-            ConfigurationError: `--params` has a key that nothing reads, or a value that cannot be meant.
+            ConfigurationError: a file or `--params` has a key that nothing reads, or a value that cannot be meant.
         """
-        merged = dict(context.config_loader["parameters"])
-        given = dict(context.config_loader.runtime_params or {})
-        if given:
-            from blood_kedro import given as given_parameters
+        from blood_kedro.plan import build_completed, handed_over, written_out
+        from blood_kedro.plan.keys import check_given
 
-            source, environment = str(context.config_loader.conf_source), context.env
-            given_parameters.check_keys(given, parameters_of_files(source, environment))
-        parameters = configured.complete(merged)
+        loader = context.config_loader
+        given = dict(loader.runtime_params or {})
         if given:
-            given_parameters.check_values(given, parameters)
-        context.config_loader["parameters"] = parameters
-        configured.set_from(parameters)
+            check_given(given, parameters_of_files(str(loader.conf_source), context.env))
+        parameters = written_out(loader["parameters"])
+        plan = build_completed(parameters)
+        loader["parameters"] = parameters
+        # Kedro keeps the pipelines of the process: those of an earlier session are forgotten.
+        pipelines.configure(f"{__package__}.pipeline_registry")
+        with handed_over(plan):
+            len(pipelines)  # Kedro registers them when they are first looked at
 
 
 class TrackingStore:

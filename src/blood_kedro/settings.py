@@ -15,7 +15,7 @@ from pathlib import Path
 from kedro.utils import find_kedro_project
 
 from blood_kedro.environments import EnvironmentConfigLoader
-from blood_kedro.hooks import ConfiguredNames, MlflowRunGuard, RunRecord, StaleRuns, TrackingStore
+from blood_kedro.hooks import MlflowRunGuard, RunRecord, SessionPlan, StaleRuns, TrackingStore
 from blood_kedro.records import ResultRecords
 
 # Kedro reads this file before all else, and no library of this project does: what it sets holds for a run.
@@ -37,7 +37,7 @@ def from_environment(name: str, default: str) -> str:
 
 
 # Hooks of a later entry run first. The guard's order is set by tryfirst/trylast, not by this tuple.
-HOOKS = (ConfiguredNames(), TrackingStore(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords())
+HOOKS = (SessionPlan(), TrackingStore(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords())
 CONFIG_LOADER_CLASS = EnvironmentConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from blood_kedro import configured
 from blood_kedro.environments import config_loader
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.errors import ConfigurationError
@@ -28,6 +27,8 @@ from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import adapter
 from blood_kedro.library.standardization.options import StandardizationOptions
+from blood_kedro.plan import build, written_out
+from blood_kedro.plan.complete import with_repetitions
 from tests.conftest import PROJECT
 
 ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
@@ -45,7 +46,7 @@ def _read(environment: str, what: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_parameters_are_valid_options(environment: str) -> None:
-    parameters = load(environment)
+    parameters = written_out(load(environment))
     DownloadOptions.model_validate(parameters["download"])
     StandardizationOptions(**parameters["standardization"])
     MergingOptions(**parameters["merging"])
@@ -64,7 +65,6 @@ def test_parameters_are_valid_options(environment: str) -> None:
             assert options(**entry).name == name
     for name, entry in parameters["sources"].items():
         assert adapter(SourceOptions.model_validate({**entry, "name": name})).name == name
-        assert name in parameters["standardization"]["sources"]
 
 
 def test_paper_environment_is_what_the_paper_says() -> None:
@@ -136,7 +136,7 @@ def test_seeds_and_search_write_a_regimen_out() -> None:
             "tuned": {**plain, "search": {"optimizer.lr": [0.01, 0.02], "augmentation": ["none", "paper_r2"]}},
         },
     }
-    regimens = configured.with_repetitions(parameters)["regimens"]
+    regimens = with_repetitions(parameters)["regimens"]
     assert list(regimens) == [
         "plain",
         "again_seed_3",
@@ -154,8 +154,8 @@ def test_seeds_and_search_write_a_regimen_out() -> None:
     for name, entry in regimens.items():
         if name != "plain":
             assert Regimen(**entry).name == name
-    once = configured.with_repetitions(parameters)
-    assert configured.with_repetitions(once) == once
+    once = with_repetitions(parameters)
+    assert with_repetitions(once) == once
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -174,9 +174,9 @@ def test_every_entry_of_counting_is_valid(environment: str) -> None:
         made_input = SmearInput(**entry)
         assert made_input.name == name
         assert made_input.classifier in {None, *section["classifiers"]}
-    configured.set_from(configured.complete(parameters))
-    assert "own" not in configured.counting_inputs()
-    assert set(configured.kind_classifiers()) <= set(section["classifiers"])
+    plan = build(parameters)
+    assert "own" not in plan.counted_inputs
+    assert set(plan.kind_classifiers) <= set(section["classifiers"])
 
 
 def test_the_published_classifier_is_that_of_paper_004() -> None:
@@ -207,20 +207,19 @@ def test_the_authors_smears_are_counted_as_in_paper_004() -> None:
 def test_a_smear_of_ones_own_is_counted_alone_and_nothing_is_trained() -> None:
     parameters = load("base")
     parameters["sam_counting"]["input"] = "/smears/mine.tif"
-    made = configured.complete(parameters)
-    configured.set_from(made)
-    assert configured.counting_inputs() == ["own"]
-    assert configured.counts_own_smear()
-    own = SmearInput(**made["sam_counting"]["inputs"]["own"])
+    plan = build(parameters)
+    assert list(plan.counted_inputs) == ["own"]
+    assert plan.counts_own_smear
+    own = plan.counted_inputs["own"]
     assert (own.path, own.enabled, own.classifier) == ("/smears/mine.tif", True, None)
     assert (own.segmenter, own.measure_scale) == ("shipped", True), "a fresh clone has nothing else"
-    assert configured.complete(made) == made
+    completed = written_out(parameters)
+    assert written_out(completed) == completed
 
 
 def test_scored_split_is_val_or_test() -> None:
-    configured.set_from({"evaluation": {"split": "train"}})
-    with pytest.raises(ConfigurationError, match="val or test"):
-        configured.scored_split()
+    with pytest.raises(ConfigurationError, match=r"evaluation\.split: Input should be 'val' or 'test'"):
+        build({"evaluation": {"split": "train"}})
 
 
 def test_environments_change_single_keys() -> None:
@@ -245,7 +244,7 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     from blood_kedro.pipeline_registry import register_pipelines
 
     parameters = load(environment)
-    configured.set_from(parameters)
+    plan = build(parameters)
     patterns = [name for name in load(environment, "catalog") if not name.startswith("_")]
     morphology = parameters["morphology"]
     known = {*parameters["sources"], *parameters["regimens"], "pretraining"}
@@ -254,16 +253,16 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     known |= {name for part in ("cutouts", "classifiers", "inputs") for name in parameters["sam_counting"][part]}
     known |= {*parameters["shipped"]["cells"]["trainings"], *parameters["shipped_types"]}
     used = set()
-    datasets = set(register_pipelines()["__default__"].datasets())
+    datasets = set(register_pipelines(plan)["__default__"].datasets())
     # Labelled pictures and cells pass in memory.
     passed = {"shipped_pictures", *(f"{name}.typed_cells" for name in parameters["shipped_types"])}
-    datasets |= set(register_pipelines()["shipped_models"].datasets()) - passed
+    datasets |= set(register_pipelines(plan)["shipped_models"].datasets()) - passed
     # Images of a user's own have pipelines of their own.
     own = {"detection": {**parameters["detection"], "input": "x"}}
     own["sam_counting"] = {**parameters["sam_counting"], "input": "x"}
-    configured.set_from(configured.complete({**parameters, **own}))
+    plan = build({**parameters, **own})
     for name in ("detection_training", "sam_counting"):
-        datasets |= set(register_pipelines()[name].datasets())
+        datasets |= set(register_pipelines(plan)[name].datasets())
     for dataset in datasets:
         if dataset.startswith(("params:", "parameters")) or dataset == "run_record":
             continue
@@ -290,9 +289,8 @@ def test_an_environment_builds_alone(environment: str) -> None:
 
     from blood_kedro.pipeline_registry import register_pipelines
 
-    parameters = configured.complete(load(environment))
-    configured.set_from(parameters)
-    pipeline = register_pipelines()["__default__"]
+    parameters = written_out(load(environment))
+    pipeline = register_pipelines(build(parameters))["__default__"]
     catalog = DataCatalog.from_config(load(environment, "catalog"))
     for name in pipeline.datasets() - {"parameters", "run_record", "result_records"}:
         if name.startswith("params:"):
@@ -331,11 +329,10 @@ def test_namespaces_follow_the_configuration() -> None:
 
     parameters = load("base")
     pasting = {"copy_paste": {"classes": ["teardrop"]}}
-    parameters["regimens"]["third"] = {**parameters["regimens"]["regimen_1"], "name": "third", **pasting}
+    parameters["regimens"]["third"] = {**parameters["regimens"]["regimen_1"], **pasting, "name": "third"}
     parameters["regimens"]["generated_smears"]["enabled"] = True
     parameters["sources"]["bccd"]["enabled"] = True
-    configured.set_from(parameters)
-    pipelines = register_pipelines()
+    pipelines = register_pipelines(build(parameters))
     assert set(pipelines) == {
         "__default__",
         "ingestion",

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from blood_kedro import configured
 from blood_kedro.cli import parsed
 from blood_kedro.environments import config_loader
-from blood_kedro.given import check_keys, check_values
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.plan import build, written_out
+from blood_kedro.plan.keys import check_given
+from blood_kedro.plan.names import IMAGES
 from tests.conftest import PROJECT
 
 ENVIRONMENTS = ["base", *sorted(p.name for p in (PROJECT / "conf").iterdir() if p.is_dir() and p.name != "base")]
@@ -26,17 +27,17 @@ def of_files(environment: str = "base") -> dict[str, Any]:
 def check(text: str) -> None:
     """As a run does it."""
     given = parsed(text)
-    check_keys(given, of_files())
+    check_given(given, of_files())
     merged = OmegaConf.to_container(OmegaConf.merge(of_files(), given))
     assert isinstance(merged, dict)
-    check_values(given, configured.complete({str(key): value for key, value in merged.items()}))
+    build({str(key): value for key, value in merged.items()})
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_all_that_is_configured_can_be_given(environment: str) -> None:
     given = of_files(environment)
-    check_keys(given, given)
-    check_values(given, configured.complete(given))
+    check_given({key: value for key, value in given.items() if not key.startswith("_")}, given)
+    build(given)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +142,13 @@ def test_other_values_are_yaml() -> None:
 def test_images_of_ones_own_are_named_in_a_variable(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from pathlib import Path
 
-    monkeypatch.setenv(configured.IMAGES, path)
-    made = configured.complete(of_files())
+    monkeypatch.setenv(IMAGES, path)
+    made = written_out(of_files())
     expected = str(Path(path).expanduser().absolute())
     assert made["sam_counting"]["input"] == made["detection"]["input"] == expected
     assert made["sam_counting"]["inputs"]["own"]["path"] == expected
     named = {**of_files(), "detection": {**of_files()["detection"], "input": "other"}}
-    assert configured.complete(named)["detection"]["input"] == "other"
+    assert written_out(named)["detection"]["input"] == "other"
 
 
 @pytest.mark.parametrize("name", ["a, b=c: d $HOME 'q' \"z\" é #h", "{x}"])

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from blood_kedro import configured
 from blood_kedro.environments import config_loader
 from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import Study
 from blood_kedro.library.reporting import published_003
+from blood_kedro.plan import build
 from tests.conftest import PROJECT
 
 ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
@@ -64,7 +64,6 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
     from blood_kedro.pipelines.rbc_morphology import create_pipeline
 
     parameters = load(environment)
-    configured.set_from(configured.complete(parameters))
     section = parameters["morphology"]
     cells, segmenters = enabled(section["cells"]), enabled(section["segmenters"])
     classifiers = enabled(section["classifiers"])
@@ -72,7 +71,7 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
         assert entry["source"] in cells
         assert (entry.get("masks_from") or "unet") in {*segmenters, "unet"}
     assert not classifiers or section["reference"] in classifiers
-    free = {name for name in create_pipeline().inputs() if not name.startswith("params:")}
+    free = {name for name in create_pipeline(build(parameters)).inputs() if not name.startswith("params:")}
     allowed = {f"{name}.work_folder" for name in (*segmenters, *classifiers)} | {
         f"{name}.cells_folder" for name in cells
     }

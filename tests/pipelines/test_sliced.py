@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
-from blood_kedro import configured
 from blood_kedro.datasets.folder import ImageFolderDataset
 from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.merging.options import MergingOptions
-from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.standardization.options import StandardizationOptions
 from blood_kedro.pipelines import ingestion, merging, standardization
+from blood_kedro.plan import build, written_out
 from tests.fixtures.trees import Bccd
 
 SMEARS = {
@@ -25,21 +25,21 @@ SMEARS = {
     "cells_per_field": {"normal_rbc": 6, "platelet": 2},
 }
 
+PARAMETERS = {
+    "seed": 1,
+    "on_bad_input": "reject",
+    "sources": {
+        "synthetic": {"enabled": True, "adapter": "synthetic", "smears": SMEARS},
+        "bccd": {"enabled": True, "adapter": "bccd"},
+        "pbc": {"enabled": False, "adapter": "pbc"},
+    },
+}
+
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> DataCatalog:
-    written = {
-        "seed": 1,
-        "on_bad_input": "reject",
-        "sources": {
-            "synthetic": {"enabled": True, "adapter": "synthetic", "smears": SMEARS},
-            "bccd": {"enabled": True, "adapter": "bccd"},
-            "pbc": {"enabled": False, "adapter": "pbc"},
-        },
-    }
-    parameters = configured.complete(written)
-    configured.set_from(parameters)
-    sources = {name: SourceOptions.model_validate(entry) for name, entry in parameters["sources"].items()}
+    parameters = written_out(PARAMETERS)
+    sources = build(PARAMETERS).sources
     tree = Bccd(tmp_path / "raw")
     for n in range(4):
         tree.add(f"i{n}", [("RBC", 2, 3, 20, 30), ("Blob", 1, 1, 9, 9)], seed=n)
@@ -69,7 +69,8 @@ def catalog(tmp_path: Path) -> DataCatalog:
 
 
 def test_from_files_to_coco(catalog: DataCatalog) -> None:
-    whole = ingestion.create_pipeline() + standardization.create_pipeline() + merging.create_pipeline()
+    plan = build(PARAMETERS)
+    whole = sum((part.create_pipeline(plan) for part in (ingestion, standardization, merging)), Pipeline([]))
     wanted = {
         "coco_train",
         "coco_val",

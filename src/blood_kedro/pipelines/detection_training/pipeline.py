@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
+from blood_kedro.library.detection.options import Regimen
 from blood_kedro.pipelines.detection_training.nodes import (
     cells_to_paste,
     detect_own_images,
@@ -15,19 +15,24 @@ from blood_kedro.pipelines.detection_training.nodes import (
     score,
     train,
 )
+from blood_kedro.plan import Plan
 
 _SHARED = {"coco_train", "coco_val", "unified_images", "unified_summary"}
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Train, predict and score every enabled regimen; or look at a user's own images with a trained one."""
-    if configured.detects_own_images():
-        return _own_images()
-    names = configured.regimens()
-    regimens = [_regimen(name) for name in names]
-    if any(configured.starts_from_generated_smears(name) for name in names):
-        regimens.insert(0, _pretraining())
-    return sum(regimens, Pipeline([]))
+    if plan.detects_own_images:
+        return _own_images(plan.own_detector)
+    regimens = plan.enabled_regimens
+    parts = [_regimen(name, options, plan.evaluation.split) for name, options in regimens.items()]
+    if any(_starts_from_generated_smears(options) for options in regimens.values()):
+        parts.insert(0, _pretraining())
+    return sum(parts, Pipeline([]))
+
+
+def _starts_from_generated_smears(regimen: Regimen) -> bool:
+    return regimen.first_weights.kind == "simulated"
 
 
 def _pretraining() -> Pipeline:
@@ -35,7 +40,7 @@ def _pretraining() -> Pipeline:
     return Pipeline([node], namespace="pretraining", parameters={p: p for p in ("params:pretraining", "params:seed")})
 
 
-def _regimen(name: str) -> Pipeline:
+def _regimen(name: str, regimen: Regimen, split: str) -> Pipeline:
     training_inputs = {
         "coco_train": "coco_train",
         "coco_val": "coco_val",
@@ -43,13 +48,13 @@ def _regimen(name: str) -> Pipeline:
         "work_folder": "work_folder",
         "regimen": "params:regimen",
     }
-    scored = f"coco_{configured.scored_split()}"
+    scored = f"coco_{split}"
     mapping = {scored: scored}
     nodes = []
-    if configured.starts_from_generated_smears(name):
+    if _starts_from_generated_smears(regimen):
         training_inputs["pretrained"] = "pretrained"
         mapping["pretrained"] = "pretraining.model"
-    if configured.pastes_cells(name):
+    if regimen.copy_paste is not None:
         training_inputs["cutouts"] = "cutouts"
         nodes.append(
             Node(cells_to_paste, ["coco_train", "unified_images", "params:regimen"], "cutouts", name="cells_to_paste")
@@ -102,8 +107,7 @@ def _regimen(name: str) -> Pipeline:
     )
 
 
-def _own_images() -> Pipeline:
-    regimen = configured.own_detector()
+def _own_images(regimen: str | None) -> Pipeline:
     model = [] if regimen is None else [f"{regimen}.model"]
     node = Node(
         detect_with_shipped if regimen is None else detect_own_images,

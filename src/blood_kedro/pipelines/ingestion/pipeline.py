@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
 from blood_kedro.pipelines.ingestion.nodes import fetch_source, generate_smears, ingest_source, read_truth
+from blood_kedro.plan import Plan
 
 _TABLES = ["image_index", "raw_annotations", "masks", "rejects", "ingestion_summary"]
 _SHARED = {"params:on_bad_input", "params:seed", "params:download"}
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Read every enabled source; fetch those that are not there, and the further sets that other pipelines read."""
-    parts = [_source(name) for name in configured.sources()]
-    return sum(parts + [_further(name) for name in configured.further_sets()], Pipeline([]))
+    parts = [_source(name) for name in plan.enabled_sources]
+    return sum(parts + [_further(name) for name in plan.needed_sets], Pipeline([]))
 
 
 def _source(name: str) -> Pipeline:

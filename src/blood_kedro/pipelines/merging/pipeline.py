@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
 from blood_kedro.pipelines.merging.nodes import coco_per_split, describe, merge
+from blood_kedro.plan import Plan
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """One corpus out of every enabled source."""
     parts = ("images", "annotations", "metadata")
-    standardized = {f"{name}__{part}": f"{name}.{part}" for name in configured.sources() for part in parts}
+    standardized = {f"{name}__{part}": f"{name}.{part}" for name in plan.enabled_sources for part in parts}
     return Pipeline(
         [
             Node(

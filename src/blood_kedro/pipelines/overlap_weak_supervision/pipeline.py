@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
+from blood_kedro.library.overlap.options import CropOptions, Study
 from blood_kedro.pipelines.overlap_weak_supervision.nodes import (
     cut_crops,
     draw_crops,
@@ -12,19 +12,19 @@ from blood_kedro.pipelines.overlap_weak_supervision.nodes import (
     score_study,
     train_study,
 )
+from blood_kedro.plan import Plan
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Crops and their weak labels; classifiers that learn from them."""
-    parts = [_crops(name) for name in configured.overlap_crops()]
-    parts += [_study(name) for name in configured.overlap_studies()]
+    parts = [_crops(name, options) for name, options in plan.overlap_crops.items()]
+    parts += [_study(name, options) for name, options in plan.overlap_studies.items()]
     return sum(parts, Pipeline([]))
 
 
-def _crops(name: str) -> Pipeline:
-    entry = configured.overlap()["crops"][name]
-    source = entry["source"]
-    truth = {"simulated_truth": f"{source}.simulated_truth"} if entry.get("truth") == "simulated" else {}
+def _crops(name: str, options: CropOptions) -> Pipeline:
+    source = options.source
+    truth = {"simulated_truth": f"{source}.simulated_truth"} if options.truth == "simulated" else {}
     return Pipeline(
         [
             Node(
@@ -60,8 +60,8 @@ def _crops(name: str) -> Pipeline:
     )
 
 
-def _study(name: str) -> Pipeline:
-    crops = configured.overlap()["studies"][name]["crops"]
+def _study(name: str, study: Study) -> Pipeline:
+    crops = study.crops
     options = f"params:overlap.studies.{name}"
     return Pipeline(
         [

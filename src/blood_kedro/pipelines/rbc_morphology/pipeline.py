@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
+from blood_kedro.library.cells.options import CellOptions
+from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.pipelines.rbc_morphology.nodes import (
     compare_classifiers,
     count_cells,
@@ -15,6 +16,8 @@ from blood_kedro.pipelines.rbc_morphology.nodes import (
     train_classifier,
     train_segmenter,
 )
+from blood_kedro.plan import Plan
+from blood_kedro.plan.sections import enabled
 
 # What each reader needs besides its options.
 _INPUTS = {
@@ -26,17 +29,17 @@ _INPUTS = {
 }
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Cells, U-Nets, classifiers, their comparison."""
-    variants = configured.classifiers()
-    parts = [_cells(name) for name in configured.cell_sources()]
-    parts += [_segmenter(name) for name in configured.segmenters()]
-    parts += [_classifier(name) for name in variants]
-    return sum(parts, _comparison(variants) if variants else Pipeline([]))
+    variants = enabled(plan.morphology.classifiers)
+    parts = [_cells(name, options) for name, options in enabled(plan.morphology.cells).items()]
+    parts += [_segmenter(name, options) for name, options in enabled(plan.morphology.segmenters).items()]
+    parts += [_classifier(name, options) for name, options in variants.items()]
+    return sum(parts, _comparison(list(variants)) if variants else Pipeline([]))
 
 
-def _cells(source: str) -> Pipeline:
-    reader = configured.reader_of_cells(source)
+def _cells(source: str, options: CellOptions) -> Pipeline:
+    reader = options.reader
     owner = "ojaghi" if reader == "fields" else source  # another view of the same tiles
     inputs = {
         "folder": f"{source}.cells_folder",
@@ -58,8 +61,8 @@ def _cells(source: str) -> Pipeline:
     return Pipeline([node, counted])
 
 
-def _segmenter(name: str) -> Pipeline:
-    source = configured.morphology()["segmenters"][name]["source"]
+def _segmenter(name: str, segmenter: Segmenter) -> Pipeline:
+    source = segmenter.source
     options = f"params:morphology.segmenters.{name}"
     return Pipeline(
         [
@@ -81,10 +84,9 @@ def _segmenter(name: str) -> Pipeline:
     )
 
 
-def _classifier(name: str) -> Pipeline:
-    entry = configured.morphology()["classifiers"][name]
-    cells, options = f"{entry['source']}.cells", f"params:morphology.classifiers.{name}"
-    masks = {"segmenter": f"{entry['masks_from']}.model"} if entry.get("masks_from") else {}
+def _classifier(name: str, variant: Classifier) -> Pipeline:
+    cells, options = f"{variant.source}.cells", f"params:morphology.classifiers.{name}"
+    masks = {"segmenter": f"{variant.masks_from}.model"} if variant.masks_from else {}
     return Pipeline(
         [
             Node(

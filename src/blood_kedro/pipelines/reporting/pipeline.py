@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
 from blood_kedro.pipelines.reporting.nodes import draw_loss_chart, draw_losses, summarize, write_report
+from blood_kedro.plan import Plan
+from blood_kedro.plan.sections import enabled
 
 _PER_SOURCE = ("ingestion_summary", "boxes_summary", "rejects", "standardization_rejects")
 _PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure", "curves_figure")
@@ -16,9 +17,9 @@ _PER_CLASSIFIER = ("metrics", "variant_figure", "attention_figure", "smear_findi
 _UNIFIED = ("unified_summary", "composition_table", "class_table", "merging_rejects")
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Loss figure, summary.json and report.html."""
-    results = _results()
+    results = _results(plan)
     every = {argument: argument for argument in results}
     histories = {argument: argument for argument in results if argument.endswith("__history")}
     known = {"run_record": "run_record", "result_records": "result_records"}
@@ -44,31 +45,31 @@ def create_pipeline(**_: object) -> Pipeline:
     )
 
 
-def _results() -> dict[str, str]:
+def _results(plan: Plan) -> dict[str, str]:
     """Argument name of the nodes to dataset: `<section>__<part>` or `<section>__<namespace>__<part>`."""
     found = {f"unified__{part}": part for part in _UNIFIED}
-    for source in configured.sources():
+    for source in plan.enabled_sources:
         found |= {f"sources__{source}__{part}": f"{source}.{part}" for part in _PER_SOURCE}
-    for regimen in configured.regimens():
+    for regimen in plan.enabled_regimens:
         found |= {f"regimens__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
-    for name in configured.cell_sources():
+    for name in enabled(plan.morphology.cells):
         found |= {f"cells__{name}__{part}": f"{name}.{part}" for part in ("cells_rejects", "cell_counts")}
-    for name in configured.segmenters():
+    for name in enabled(plan.morphology.segmenters):
         found |= {f"segmenters__{name}__{part}": f"{name}.{part}" for part in ("metrics", "masks_figure")}
-    for name in configured.classifiers():
+    for name in enabled(plan.morphology.classifiers):
         found |= {f"classifiers__{name}__{part}": f"{name}.{part}" for part in _PER_CLASSIFIER}
-    if configured.classifiers():
+    if enabled(plan.morphology.classifiers):
         found |= {f"morphology__{part}": part for part in ("classifier_comparison", "comparison_figure")}
-    for name in configured.overlap_crops():
+    for name in plan.overlap_crops:
         found |= {f"overlap_crops__{name}__{part}": f"{name}.{part}" for part in ("label_facts", "crops_figure")}
         found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
-    for name in configured.overlap_studies():
+    for name in plan.overlap_studies:
         found |= {f"overlap_studies__{name}__{part}": f"{name}.{part}" for part in ("metrics", "study_figure")}
-    for name in configured.cutout_sets():
+    for name in plan.cutout_sets:
         found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
-    for name in configured.kind_classifiers():
+    for name in plan.kind_classifiers:
         found |= {f"kind_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "kinds_figure")}
-    for name in configured.counting_inputs():
+    for name in plan.counted_inputs:
         found |= {f"smear_inputs__{name}__{part}": f"{name}.{part}" for part in ("count_totals", "count_figure")}
         found[f"cells__{name}__count_rejects"] = f"{name}.count_rejects"
     return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
 from blood_kedro.pipelines.shipped_models.cells import gather_pictures, join_scores, judge_cells, ship_cells, train
 from blood_kedro.pipelines.shipped_models.types import gather_types, leave_out_types, ship_types, train_types
+from blood_kedro.plan import Plan
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """The cell detector, once without each left-out set of laboratories and once on all; and the classifiers."""
-    trainings = configured.shipped_cell_trainings()
+    trainings = plan.shipped.cells.trainings
     gathered = Node(
         gather_pictures,
         ["raw_root", "params:shipped.pictures"],
@@ -31,7 +31,7 @@ def create_pipeline(**_: object) -> Pipeline:
         ),
     ]
     detectors = map(_training, trainings)
-    return sum((*detectors, *map(_types, configured.shipped_types())), Pipeline(ending))
+    return sum((*detectors, *map(_types, plan.shipped_types)), Pipeline(ending))
 
 
 def _training(name: str) -> Pipeline:

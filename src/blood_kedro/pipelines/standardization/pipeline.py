@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro import configured
 from blood_kedro.pipelines.standardization.nodes import standardize
+from blood_kedro.plan import Plan
 
 _PARAMETERS = ["params:standardization", "params:seed", "params:on_bad_input"]
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(plan: Plan) -> Pipeline:
     """Standardize every enabled source."""
     template = Pipeline(
         [
@@ -23,6 +23,5 @@ def create_pipeline(**_: object) -> Pipeline:
         ]
     )
     return sum(
-        (Pipeline(template, namespace=name, parameters={p: p for p in _PARAMETERS}) for name in configured.sources()),
-        Pipeline([]),
+        (Pipeline(template, namespace=name, parameters=set(_PARAMETERS)) for name in plan.enabled_sources), Pipeline([])
     )
