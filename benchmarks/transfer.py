@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import parameters
 
 from blood_kedro.environments import results_root
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
@@ -97,7 +98,7 @@ def pretrained(train: dict[str, Any], raw: Path, work: Path, seed: int) -> Model
         path = raw / "chula" / "Dataset" / f"{image['image_id'].split('/')[-1]}.jpg"
         if not (looks / path.name).exists():
             (looks / path.name).symlink_to(path.resolve())
-    like = Look(folder=str(looks), cell_px=38, px_per_um=5.25, images=32)
+    like = Look(folder=str(looks), cell_px=parameters()["sources"]["chula"]["cell_px"], px_per_um=5.25, images=32)
     write_smears(work / "smears", SmearOptions.model_validate({**SMEARS, "like": like}), 1)
     fields, held_out = training_and_held_out(work / "smears")
     bundle = fit(regimen("pretraining", seed, 2), fields, held_out, work / "smears/images", work / "fit").bundle

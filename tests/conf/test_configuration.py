@@ -46,7 +46,7 @@ def _read(environment: str, what: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_parameters_are_valid_options(environment: str) -> None:
-    parameters = load(environment)
+    parameters = written_out(load(environment))
     DownloadOptions.model_validate(parameters["download"])
     StandardizationOptions(**parameters["standardization"])
     MergingOptions(**parameters["merging"])
@@ -65,7 +65,6 @@ def test_parameters_are_valid_options(environment: str) -> None:
             assert options(**entry).name == name
     for name, entry in parameters["sources"].items():
         assert adapter(SourceOptions.model_validate({**entry, "name": name})).name == name
-        assert name in parameters["standardization"]["sources"]
 
 
 def test_paper_environment_is_what_the_paper_says() -> None:

@@ -33,7 +33,9 @@ from blood_kedro.library.sources.chula import Chula
 from blood_kedro.library.sources.pbc import Pbc
 
 # Width of a usual red cell in px of the files: TXL-PBC's boxes of pictures of 360x363 and 640x480 px, square root of
-# the area, boxes that touch no border (PBC, BCCD); fitted outlines of normal cells (Chula).
+# the area, boxes that touch no border (PBC, BCCD); fitted outlines of normal cells (Chula). The classifiers that ship
+# learnt from crops of these widths, so they are part of the models: not those that sources have in the parameters
+# (`sources.<name>.cell_px`: 78 for PBC, 105 for BCCD), which would cut other crops.
 CELL_PX = {"chula": 38.0, "pbc": 79.0, "bccd": 103.5}
 TYPES_FILE = "wbc_types.csv"
 _PRIOR_CELLS = 3
