@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.kinds import Name
+from blood_kedro.library.counting.chain import Parts, count_pictures
+from blood_kedro.library.counting.count.rules import KDE_PEAKS
+from blood_kedro.library.counting.draw.masks import masks_written, write_smears
+from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.run import count_all
-from blood_kedro.library.counting.segment import Precomputed
-from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.segment.precomputed import Precomputed
 
 
 class AllRed:
     """A namer that calls every mask a red cell, as the comparison does."""
 
-    def of_smear(self, _tiles: object) -> Name:
+    look = None
+
+    def name(self, pieces: Sequence[Sequence[Piece]], _seen: object) -> list[np.ndarray]:
         """The same for every smear."""
-        return lambda _rgb, pieces: np.tile([1.0, 0.0, 0.0], (len(pieces), 1))
+        return [np.tile([1.0, 0.0, 0.0], (len(tile), 1)) for tile in pieces]
 
 
 def count(masks: Path, work: Path) -> int:
@@ -43,7 +48,11 @@ def count(masks: Path, work: Path) -> int:
     )
     rejects = RejectLog("bench")
     smears = open_smears([work / "tiles"], 512, 0, work, rejects)
-    run = count_all(smears, options, Precomputed(masks), AllRed(), work / "ours", work / "ours/masks", rejects)
+    parts = Parts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
+    run = count_pictures(smears, options, parts, work / "ours", rejects)
+    with masks_written(work / "ours/masks", wanted=True) as folder:
+        if folder is not None:
+            write_smears(folder, run.counts, run.cells, run.masks)
     return int(run.counts.loc[0, "rbc"])
 
 

@@ -14,17 +14,19 @@ import tifffile
 import torch
 from common import peak_memory_mb, seconds, table
 
+from blood_kedro.assembly.count_rules import COUNT_RULES
+from blood_kedro.assembly.segmenters import segmenter
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.kinds import ByStain
+from blood_kedro.library.counting.chain import Counted, Parts, count_pictures
+from blood_kedro.library.counting.draw.masks import masks_written, write_smears
+from blood_kedro.library.counting.name.namers import ByStain
+from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.run import Run, count_all
-from blood_kedro.library.counting.smear import open_smears
 from blood_kedro.library.morphology.networks import build_segmenter
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.training.first_weights import FirstWeights
-from blood_kedro.pipelines.sam_counting.segmenters import segmenter
 
 SIDE = 2048
 SLIDES = (5_000, 20_000)
@@ -70,10 +72,14 @@ def _options(image: Path, **settings: object) -> SmearInput:
     )
 
 
-def _count(options: SmearInput, work: Path) -> Run:
+def _count(options: SmearInput, work: Path) -> Counted:
     rejects = RejectLog("bench")
     smears = open_smears([Path(str(options.path))], options.tile_px, options.overlap_px, work, rejects)
-    return count_all(smears, options, segmenter(options), ByStain(options), work, work / "masks", rejects)
+    made = count_pictures(smears, options, Parts(segmenter(options), ByStain(options), COUNT_RULES), work, rejects)
+    with masks_written(work / "masks", wanted=options.write_masks) as folder:
+        if folder is not None:
+            write_smears(folder, made.counts, made.cells, made.masks)
+    return made
 
 
 def _segmenters(work: Path) -> list[tuple[str, float, float]]:

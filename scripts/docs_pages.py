@@ -213,9 +213,11 @@ def api_pages() -> dict[str, str]:
     made = {}
     for topic in TOPICS:
         lines = [f"# {topic}", ""]
-        for module in sorted((ROOT / "src/blood_kedro/library" / topic).glob("*.py")):
+        folder = ROOT / "src/blood_kedro/library" / topic
+        for module in sorted(folder.rglob("*.py")):
             if module.stem != "__init__":
-                lines += [f"## {module.stem}", "", f"::: blood_kedro.library.{topic}.{module.stem}", ""]
+                name = ".".join(module.relative_to(folder).with_suffix("").parts)
+                lines += [f"## {name}", "", f"::: blood_kedro.library.{topic}.{name}", ""]
         made[f"api/{topic}.md"] = "\n".join(lines) + "\n"
     return made
 

@@ -148,11 +148,13 @@ def look(
 def _counted(
     root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: RejectLog
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
-    from blood_kedro.library.counting.run import count_all
-    from blood_kedro.library.counting.smear import open_smears, reduced
+    from blood_kedro.assembly.namers import models_used, parts_of
+    from blood_kedro.library.counting.chain import count_pictures
+    from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
+    from blood_kedro.library.counting.open.smear import open_smears
+    from blood_kedro.library.counting.segment.tiles import folders_of
     from blood_kedro.library.reporting.own_images import MOST_PX, Picture
     from blood_kedro.library.shipped.own import at_measured_scale
-    from blood_kedro.pipelines.sam_counting.segmenters import models_used, namer, segmenter, type_namer
 
     own = {**values["sam_counting"]["inputs"][OWN], "path": str(image), "write_masks": False}
     if cell_px:
@@ -160,13 +162,12 @@ def _counted(
     options = SmearInput.model_validate(own)
     classifier = None if options.classifier is None else _model(root, options.classifier)
     smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
-    options = at_measured_scale(options, smears)
-    made = count_all(
-        smears, options, segmenter(options), namer(options, classifier), work, work, rejects, type_namer(options)
-    )
+    options, look = at_measured_scale(options, smears), ReducedLook(MOST_PX)
+    made = count_pictures(smears, options, parts_of(options, classifier), work, rejects, [look])
     cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
     counts = made.counts.rename(columns={"smear": "image"})
-    picture = Picture(smears[0].name, *reduced(smears[0], MOST_PX), smears[0].file)
+    smear = smears[0]
+    picture = Picture(smear.name, *reduced(smear, folders_of(made.segmented, work)[smear.name], look), smear.file)
     return picture, cells, counts, models_used(options, classifier)
 
 

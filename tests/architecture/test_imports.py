@@ -43,6 +43,10 @@ def test_direction(path: Path) -> None:
             assert inner[0] in {"assembly", "library"}, name
         if parts[0] == "datasets" and inner:
             assert inner[:2] == ["library", "core"] or inner[0] == "datasets", name
+        if parts[0] == "pipelines":
+            assert not inner or inner[0] not in {"app", "page"}, name
+        if parts[0] in {"app.py", "page.py"}:
+            assert not inner or inner[0] != "pipelines", name
         if root == "mlflow":
             assert parts[0] in {"hooks.py", "tracking.py", "serving"}, f"{path} imports mlflow"
 

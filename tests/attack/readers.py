@@ -13,11 +13,7 @@ import torch
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import printable
-from blood_kedro.library.counting.kinds import ByStain
-from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.run import count_all
-from blood_kedro.library.counting.segment import Watershed
-from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.detection.own import Seen, look_at
 from blood_kedro.library.download.unpack import Budget, unpack
 from blood_kedro.library.imaging.read import SUFFIXES, RgbImage, is_litter
@@ -26,6 +22,7 @@ from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import FORMATS, adapter
 from tests.attack import mutants, seeds
 from tests.attack.mutants import Way
+from tests.fixtures.counting import count
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,9 @@ def opened(folder: Path, out: Path) -> Outcome:
 
 def counted(folder: Path, out: Path) -> Outcome:
     """Pictures counted by the watershed."""
-    options = SmearInput.model_validate(
-        {"name": "t", "path": str(folder), "workers": 1, "resamples": 20, "cell_px": 20}
-    )
     rejects = RejectLog("own")
-    smears = open_smears([folder], 512, 16, out, rejects)
-    made = count_all(smears, options, Watershed(options), ByStain(options), out / "work", out / "masks", rejects)
+    made = count(folder, out, rejects=rejects, overlap_px=16, cell_px=20, resamples=20)
+    smears = open_smears([folder], 512, 16, out, RejectLog("own"))
     counts = dict(zip(made.counts["smear"], made.counts["rbc"], strict=True))
     return Outcome({name_of(smear.file) for smear in smears}, _said(rejects, folder), counts.get("p0"))
 

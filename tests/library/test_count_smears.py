@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,26 @@ import tifffile
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.by_hand import count_accuracy
-from blood_kedro.library.counting.count import count_interval
-from blood_kedro.library.counting.kinds import BySegmenter, ByStain
+from blood_kedro.library.counting.count.rules import count_interval
+from blood_kedro.library.counting.draw.looks import CornerLook, ReducedLook, corner, reduced
+from blood_kedro.library.counting.name.looks import PixelsLook
+from blood_kedro.library.counting.name.namers import BySegmenter
+from blood_kedro.library.counting.open.smear import WindowReader, open_smears
+from blood_kedro.library.counting.open.table import smears_of, table_of_tiles
+from blood_kedro.library.counting.open.tiles import Place
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece, piece
-from blood_kedro.library.counting.reference import errors, mask_agreement, with_reference
-from blood_kedro.library.counting.run import Run, count_all
-from blood_kedro.library.counting.segment import Precomputed, Segment, Watershed
-from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.counting.score.by_hand import count_accuracy
+from blood_kedro.library.counting.score.reference import errors, with_reference
+from blood_kedro.library.counting.score.reference_masks import ReferenceLook, mask_agreement
+from blood_kedro.library.counting.segment.classical import Watershed
+from blood_kedro.library.counting.segment.precomputed import Precomputed
+from blood_kedro.library.counting.segment.tiles import folders_of
 from blood_kedro.library.shipped.cell_detector import FoundCells
 from blood_kedro.library.shipped.segment import ShippedSegmenter
+from tests.fixtures.counting import count
 
+RULES = ["instances", "kde_peaks", "mode"]
 GROUND, RED, NUCLEUS = (225, 224, 228), (200, 135, 150), (90, 50, 140)
 
 
@@ -47,16 +56,6 @@ def save(path: Path, rgb: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), rgb[..., ::-1] if rgb.ndim == 3 and rgb.shape[2] == 3 else rgb)
     return path
-
-
-def count(
-    path: Path, work: Path, segment: Segment | None = None, rejects: RejectLog | None = None, **options: object
-) -> Run:
-    settings = SmearInput.model_validate({"name": "t", "path": str(path), "workers": 1, "resamples": 50, **options})
-    rejects = RejectLog("t") if rejects is None else rejects
-    smears = open_smears([path], settings.tile_px, settings.overlap_px, work, rejects)
-    segment = Watershed(settings) if segment is None else segment
-    return count_all(smears, settings, segment, ByStain(settings), work, work / "masks", rejects)
 
 
 # 24 red cells on a grid that tiles of 128 px cut through, a pair that touches, a white cell, two platelets.
@@ -112,10 +111,7 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
         return pd.DataFrame({"type": np.where(dark, "dark", "light"), "sureness": 0.5})
 
     settings = SmearInput(name="t", path=str(image), workers=1, resamples=50, tile_px=256)
-    smears = open_smears([image], settings.tile_px, settings.overlap_px, tmp_path, RejectLog("t"))
-    made = count_all(
-        smears, settings, say, BySegmenter(), tmp_path, tmp_path / "masks", RejectLog("t"), name_types
-    ).cells
+    made = count(image, tmp_path, say, namer=BySegmenter(), name_types=name_types, tile_px=256).cells
     assert set(made["label"]) == {"platelet", "wbc"}
     assert (made["confidence"] == 0.75).all()
     assert made["sureness"].eq(0.5).all()
@@ -138,9 +134,7 @@ def test_every_detection_is_one_cell(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("blood_kedro.library.shipped.segment.load", lambda _name: Found())
     settings = SmearInput(name="t", path=str(path), workers=1, resamples=50)
-    smears = open_smears([path], settings.tile_px, settings.overlap_px, tmp_path, RejectLog("t"))
-    segment = ShippedSegmenter(settings.cell_px)
-    made = count_all(smears, settings, segment, BySegmenter(), tmp_path, tmp_path / "masks", RejectLog("t"))
+    made = count(path, tmp_path, ShippedSegmenter(settings.cell_px), namer=BySegmenter())
     assert (made.totals["rbc"], made.totals["wbc"], len(made.cells)) == (7, 2, 9)
     assert (made.cells["counted"] == 1).all()
     assert made.cells["confidence"].min() == pytest.approx(0.6)
@@ -283,6 +277,8 @@ def test_a_large_slide_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
 class Counting:
     """A segmenter that says how often it was asked, and breaks when told to."""
 
+    in_one_process = True
+
     def __init__(self, options: SmearInput, breaks_at: int | None = None) -> None:
         self.inner, self.calls, self.breaks_at = Watershed(options), 0, breaks_at
 
@@ -294,17 +290,17 @@ class Counting:
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(image: Path, tmp_path: Path) -> None:
-    options = SmearInput(name="t", path="x", segmenter="sam", tile_px=128)  # in this process, as SAM is
-    whole = count(image, tmp_path / "a", Counting(options), segmenter="sam", tile_px=128)
+    options = SmearInput(name="t", path="x", tile_px=128)
+    whole = count(image, tmp_path / "a", Counting(options), tile_px=128)
     with pytest.raises(KeyboardInterrupt):
-        count(image, tmp_path / "b", Counting(options, breaks_at=6), segmenter="sam", tile_px=128)
+        count(image, tmp_path / "b", Counting(options, breaks_at=6), tile_px=128)
     rest = Counting(options)
-    again = count(image, tmp_path / "b", rest, segmenter="sam", tile_px=128)
+    again = count(image, tmp_path / "b", rest, tile_px=128)
     assert rest.calls == whole.counts.loc[0, "tiles"] - 5
     pd.testing.assert_frame_equal(again.cells, whole.cells)
     # Another image under the same name, or other settings, share nothing with it.
     other = Counting(options)
-    count(save(tmp_path / "c/field.png", smear(540, 300, SPREAD)), tmp_path / "b", other, segmenter="sam", tile_px=128)
+    count(save(tmp_path / "c/field.png", smear(540, 300, SPREAD)), tmp_path / "b", other, tile_px=128)
     assert other.calls == whole.counts.loc[0, "tiles"]
 
 
@@ -381,8 +377,10 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
     assert made.counts.loc[0, "rbc"] == len(cells)
     assert [Path(str(r["path"])).name for r in rejects.rows] == ["99.png"]
     options = SmearInput(name="t", path="x", reference_masks=str(folder), overlap_px=0, resamples=20)
-    seen = count(tmp_path / "tiles", tmp_path / "work", overlap_px=0, reference_masks=str(folder))
-    (agreement,) = mask_agreement(seen.masks, options).values()
+    look = ReferenceLook(folder, options)
+    seen = count(tmp_path / "tiles", tmp_path / "work", looks=[look], overlap_px=0)
+    smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path / "work", RejectLog("t"))
+    (agreement,) = mask_agreement(smears, seen.segmented, tmp_path / "work", options).values()
     assert agreement["reference_count"] == len(cells)
     assert agreement["f1_50"] > 0.9  # the white cell has no mask there
     assert agreement["f1_75"] > 0.8
@@ -436,7 +434,7 @@ def test_counts_beside_labelled_cells() -> None:
         ]
     )
     counts = pd.DataFrame({"smear": ["a", "b"], "rbc": [3, 1], "wbc": [1, 0], "platelet": [0, 0]})
-    for rule in ("instances", "kde_peaks", "mode"):
+    for rule in RULES:
         counts[f"rbc_{rule}"] = counts["rbc"]
     apart = Groups({"s/a": "s/a", "s/b": "s/b"}, {"s/a": "test", "s/b": "test"})
     table = with_reference(counts, index, annotations, apart)
@@ -446,14 +444,14 @@ def test_counts_beside_labelled_cells() -> None:
     assert table["reference_wbc"].tolist() == [1, 0]
     with pytest.raises(ConfigurationError, match="need different names"):
         with_reference(counts, index.assign(path=["a/x.png", "b/x.png"]), annotations, apart)
-    found = errors(table, 100, 0)
+    found = errors(table, RULES, 100, 0)
     assert found["rbc"]["mean_absolute_error"] == 1.5
     assert found["rbc"]["bias"] == 1.5
     assert found["rbc"]["sum_error_percent"] == 300
     assert found["rbc"]["ignored"] == 2
     assert found["rbc"]["interval_basis"]["groups"] == 2
     together = with_reference(counts, index, annotations, Groups({"s/a": "g", "s/b": "g"}, {"g": "test"}))
-    assert errors(together, 100, 0)["rbc"]["interval_95"]["bias"] == [None, None]
+    assert errors(together, RULES, 100, 0)["rbc"]["interval_95"]["bias"] == [None, None]
     assert found["platelet"]["sum_error_percent"] is None
 
 
@@ -469,7 +467,7 @@ def test_accuracy_beside_counts_by_hand() -> None:
         count_accuracy(counts, {"d": {"rbc": 1}})
 
 
-@pytest.mark.parametrize("rule", ["instances", "kde_peaks", "mode"])
+@pytest.mark.parametrize("rule", RULES)
 def test_interval_is_of_the_rule_that_counts(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
@@ -479,7 +477,7 @@ def test_interval_is_of_the_rule_that_counts(
         given.append(int(np.sum(counts)))
         return count_interval(counts, *others)
 
-    monkeypatch.setattr("blood_kedro.library.counting.cells.count_interval", spy)
+    monkeypatch.setattr("blood_kedro.library.counting.count.cells.count_interval", spy)
     made = count(image, tmp_path / "w", tile_px=128, count_rule=rule)
     row = made.counts.iloc[0]
     assert given == [row["rbc"]]
@@ -516,3 +514,59 @@ def test_photos_named_by_date_and_time_are_smears_of_their_own(tmp_path: Path) -
     for layout, smears in (("auto", 1), ("grid", 1), ("pictures", 2)):
         made = open_smears([tiles], 512, 0, tmp_path / "work", RejectLog("t"), layout)  # type: ignore[arg-type]
         assert len(made) == smears, layout
+
+
+def test_each_tile_is_read_once_whatever_is_named_compared_and_drawn(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[tuple[int, int]] = Counter()
+    read = WindowReader.__call__
+
+    def counting(self: WindowReader, place: Place) -> np.ndarray:
+        reads[place.left, place.top] += 1
+        return read(self, place)
+
+    monkeypatch.setattr(WindowReader, "__call__", counting)
+    rgb = cv2.imread(str(image))[..., ::-1]
+    for column in range(5):
+        for row in range(3):
+            (tmp_path / f"masks/{column}_{row}").mkdir(parents=True)
+    options = SmearInput(name="t", path="x", tile_px=128, overlap_px=0, reference_masks=str(tmp_path / "masks"))
+    drawn, shown = CornerLook("field", 1600), ReducedLook(270)
+    looks = [drawn, shown, ReferenceLook(tmp_path / "masks", options), PixelsLook()]
+    made = count(image, tmp_path / "work", looks=looks, tile_px=128, overlap_px=0)
+    (smear,) = open_smears([image], 128, 0, tmp_path / "work", RejectLog("t"))
+    folder = folders_of(made.segmented, tmp_path / "work")["field"]
+    assert np.array_equal(corner(smear, folder, drawn), rgb)
+    small, scale = reduced(smear, folder, shown)
+    assert (small.shape, scale) == ((150, 270, 3), 0.5)
+    assert np.abs(small.astype(int) - cv2.resize(rgb, (270, 150), interpolation=cv2.INTER_AREA)).mean() < 1
+    assert mask_agreement([smear], made.segmented, tmp_path / "work", options)["field"]["reference"] == 0
+    assert len(reads) == made.counts.loc[0, "tiles"] == 15
+    assert set(reads.values()) == {1}
+    # What only a later run wants to see is read once more, and nothing is segmented again.
+    asked = Counting(options)
+    count(image, tmp_path / "work", asked, looks=[CornerLook("field", 200)], tile_px=128, overlap_px=0)
+    assert asked.calls == 0
+    assert sum(reads.values()) == 15 + 4
+
+
+def test_the_table_of_tiles_gives_the_same_smears_back(image: Path, tmp_path: Path) -> None:
+    for column in range(2):
+        save(tmp_path / f"grid/S_{column}_0.png", smear(128, 128, [(60, 60)]))
+    opened = [
+        *open_smears([image], 128, 16, tmp_path, RejectLog("t")),
+        *open_smears([tmp_path / "grid"], 128, 16, tmp_path, RejectLog("t")),
+    ]
+    table_of_tiles(opened, 36.5).to_parquet(tmp_path / "tiles.parquet")
+    table = pd.read_parquet(tmp_path / "tiles.parquet")
+    assert set(table["cell_px"]) == {36.5}
+    for was, again in zip(opened, smears_of(table), strict=True):
+        assert (again.name, again.version, again.file, again.grid.places) == (
+            was.name,
+            was.version,
+            was.file,
+            was.grid.places,
+        )
+        for place in was.grid.places:
+            assert np.array_equal(again.read(place), was.read(place))

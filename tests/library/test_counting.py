@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from types import SimpleNamespace
 
 import cv2
@@ -11,8 +12,8 @@ import published_counting
 import pytest
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
-from blood_kedro.library.counting.agreement import agree
-from blood_kedro.library.counting.count import (
+from blood_kedro.library.counting.count.join import join_across_borders
+from blood_kedro.library.counting.count.rules import (
     cells_by_instance,
     cells_by_kde,
     cells_by_mode,
@@ -20,11 +21,11 @@ from blood_kedro.library.counting.count import (
     kde_peaks,
     single_cell_area,
 )
-from blood_kedro.library.counting.filters import FilterOptions, filter_as_published, filter_pieces
-from blood_kedro.library.counting.join import join_across_borders
+from blood_kedro.library.counting.open.tiles import Grid, cut_into_tiles, grids, make_grids, tile_name
 from blood_kedro.library.counting.pieces import Piece, overlaps, paint, piece, pieces_of_labels
-from blood_kedro.library.counting.reference import _instances
-from blood_kedro.library.counting.tiles import Grid, cut_into_tiles, grids, make_grids, tile_name
+from blood_kedro.library.counting.score.agreement import agree
+from blood_kedro.library.counting.score.reference_masks import _instances
+from blood_kedro.library.counting.segment.filters import FilterOptions, filter_as_published, filter_pieces
 
 
 def disc(x: int, y: int, radius: int, side: int = 200, score: float = float("nan")) -> Piece:
@@ -125,15 +126,40 @@ def test_cores_cover_every_pixel_once(size: tuple[int, int], tile: int, overlap:
     assert (seen == 1).all()
 
 
+def of_pixels(tiles: dict[str, np.ndarray]) -> list[Grid]:
+    return grids({name: pixels.shape[:2] for name, pixels in tiles.items()}, tiles.__getitem__)
+
+
+def test_overlaps_are_measured_two_tiles_at_a_time() -> None:
+    alive, most, read = 0, 0, 0
+
+    def freed() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def tile(_name: str) -> np.ndarray:
+        nonlocal alive, most, read
+        pixels = np.full((64, 64, 3), 200, np.uint8)
+        weakref.finalize(pixels, freed)
+        alive, read = alive + 1, read + 1
+        most = max(most, alive)
+        return pixels
+
+    names = [f"{column}_{row}" for column in range(12) for row in range(12)]
+    grids(dict.fromkeys(names, (64, 64)), tile)
+    assert read == 2 * 12 * 2  # last column and last row, and those before them; not the 144 that there are
+    assert most <= 4  # a pair, while the next one is read
+
+
 def test_bad_tiles_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="16 px"):
         cut_into_tiles(100, 100, 8)
     with pytest.raises(ConfigurationError, match="half"):
         cut_into_tiles(100, 100, 64, 40)
     with pytest.raises(BadInputError, match="not the name of a tile"):
-        grids({"smear": np.zeros((4, 4, 3), np.uint8)})
+        of_pixels({"smear": np.zeros((4, 4, 3), np.uint8)})
     with pytest.raises(BadInputError, match="differ in size"):
-        grids({"0_0": np.zeros((4, 4, 3), np.uint8), "1_0": np.zeros((4, 5, 3), np.uint8)})
+        of_pixels({"0_0": np.zeros((4, 4, 3), np.uint8), "1_0": np.zeros((4, 5, 3), np.uint8)})
 
 
 def test_only_names_that_fill_half_of_a_grid_are_places_in_it() -> None:
@@ -146,7 +172,7 @@ def test_only_names_that_fill_half_of_a_grid_are_places_in_it() -> None:
     assert not make_grids(["a_0_0", "b_0_0"])  # one tile each is no grid
     tile = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(BadInputError, match="hardly the tiles of a grid"):
-        grids({"20240312_101112": tile, "20240312_101203": tile, "20250312_101203": tile})
+        of_pixels({"20240312_101112": tile, "20240312_101203": tile, "20250312_101203": tile})
 
 
 def test_names_are_column_then_row() -> None:
@@ -166,7 +192,7 @@ def test_anchored_last_column_and_row_are_measured_and_holes_are_named() -> None
         if (c, r) != (1, 1)
     }
     other = {"T_0_0": tiles["S_0_0"]}
-    grid, alone = grids({**tiles, **other})
+    grid, alone = of_pixels({**tiles, **other})
     assert (grid.smear, grid.width_px, grid.height_px, grid.missing) == ("S", 321, 233, ("S_1_1",))
     assert (alone.width_px, alone.height_px, len(alone.places)) == (100, 100, 1)
     for place in grid.places:

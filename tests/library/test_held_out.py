@@ -7,7 +7,7 @@ import pytest
 
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError
 from blood_kedro.library.core.groups import Groups, all_learnt_from
-from blood_kedro.library.counting.held_out import held_out
+from blood_kedro.library.counting.score.held_out import held_out
 
 INDEX = pd.DataFrame(
     {"image_id": [f"s/{n}" for n in "abcd"], "path": [f"images/{n}.jpg" for n in "abcd"], "source": "s"}

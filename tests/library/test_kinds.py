@@ -15,13 +15,19 @@ from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.cutouts import cutout, framed, named, published_cutouts, segmented_cutouts
-from blood_kedro.library.counting.kind_study import multiplied, train_kinds
-from blood_kedro.library.counting.kinds import KINDS, ByNetwork, ByStain, build_network, load_network
+from blood_kedro.library.counting.name.cutout import cutout, framed
+from blood_kedro.library.counting.name.cutouts import named, published_cutouts, segmented_cutouts
+from blood_kedro.library.counting.name.fit import multiplied
+from blood_kedro.library.counting.name.kinds import KINDS, build_network, load_network
+from blood_kedro.library.counting.name.namers import ByNetwork, ByStain
+from blood_kedro.library.counting.name.stain import USUAL, normalised, red_cell_densities, reference_density
+from blood_kedro.library.counting.name.study import train_kinds
+from blood_kedro.library.counting.open.smear import Smear
+from blood_kedro.library.counting.open.tiles import cut_into_tiles
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.library.counting.pieces import Piece, piece
-from blood_kedro.library.counting.segment import Watershed
-from blood_kedro.library.counting.stain import USUAL, normalised, red_cell_densities, reference_density
+from blood_kedro.library.counting.segment.classical import Watershed
+from blood_kedro.library.counting.segment.looks import SeenTile
 from tests.library.test_count_smears import PAIR, SPREAD, VIOLET, save, smear
 
 COLOURS = {"rbc": (200, 135, 150), "wbc": (90, 50, 140), "platelet": (130, 80, 160)}
@@ -237,12 +243,14 @@ def test_three_kinds_are_learnt_and_named_on_a_smear(tmp_path: Path) -> None:
     rgb = smear(540, 300, [(60, 60), (160, 60)], [(300, 150, 28), (400, 60, 6)])
     masks = [disc(60, 60, 18), disc(160, 60, 18), disc(300, 150, 28), disc(400, 60, 6)]
     options_36 = SmearInput(path="x", cell_px=36)
+    whole = Smear("s", cut_into_tiles(540, 300, 540), lambda _: rgb, "")
     for namer in (ByNetwork(made.model, options_36), ByStain(options_36)):
-        name = namer.of_smear([(rgb, masks)])
-        said = name(rgb, masks)
+        tile = SeenTile(whole, whole.grid.places[0], rgb, options_36)
+        look = namer.look(tile, masks)
+        said, nothing = namer.name([masks, []], lambda _, look=look: look)
         assert said.shape == (4, 3)
         assert [KINDS[k] for k in said.argmax(axis=1)] == ["rbc", "rbc", "wbc", "platelet"]
-        assert name(rgb, []).shape == (0, 3)
+        assert nothing.shape == (0, 3)
 
 
 def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blood_kedro.library.counting.rings import geometry
+from blood_kedro.library.counting.draw.rings import geometry
 
 Ring = list[list[int]]
 

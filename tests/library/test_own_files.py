@@ -15,7 +15,7 @@ from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.smear import open_smears
+from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.detection.tiled import detect_image
 from blood_kedro.library.imaging import large

@@ -12,13 +12,13 @@ import pytest
 from blood_kedro.library.core.crop_set import write_crops
 from blood_kedro.library.core.errors import SourceNotFoundError, WeightsNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.agreement import agree
-from blood_kedro.library.counting.fields import FieldUnet, field_windows, insides, tile_groups
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import Piece, overlaps, piece
-from blood_kedro.library.counting.precomputed import read_masks
-from blood_kedro.library.counting.unet import UnetSegmenter
-from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.counting.score.agreement import agree
+from blood_kedro.library.counting.segment.fields import FieldUnet, field_windows, insides, tile_groups
+from blood_kedro.library.counting.segment.precomputed import read_masks
+from blood_kedro.library.counting.segment.unet import UnetSegmenter
+from blood_kedro.library.counting.segment.watershed import WatershedOptions, watershed_pieces
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.smears.field import simulate_field
@@ -260,8 +260,8 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
     from PIL import Image
     from transformers import pipeline
 
-    from blood_kedro.library.counting.sam import SamSegmenter
-    from blood_kedro.library.counting.sam_options import SamOptions
+    from blood_kedro.library.counting.segment.sam import SamSegmenter
+    from blood_kedro.library.counting.segment.sam_options import SamOptions
 
     rgb, _ = field(((60, 60), 1.0), ((150, 90), 0.7), ((100, 200), 1.0))
     rgb = rgb[:200, :240]
@@ -276,7 +276,7 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
             pred_iou_thresh=iou,
             stability_score_thresh=stability,
         )
-        ours = SamSegmenter(options)(rgb)
+        ours = SamSegmenter(options)("tile", rgb, RejectLog("tile"))
         theirs = reference(
             Image.fromarray(rgb),
             points_per_crop=5,
@@ -294,8 +294,8 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
 
 
 def test_sam_without_a_checkpoint_names_it_and_the_alternatives(tmp_path: Path) -> None:
-    from blood_kedro.library.counting.sam import SamSegmenter
-    from blood_kedro.library.counting.sam_options import SamOptions
+    from blood_kedro.library.counting.segment.sam import SamSegmenter
+    from blood_kedro.library.counting.segment.sam_options import SamOptions
 
     with pytest.raises(WeightsNotFoundError, match="watershed"):
         SamSegmenter(SamOptions(checkpoint=str(tmp_path / "none")))

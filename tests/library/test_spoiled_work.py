@@ -22,16 +22,14 @@ from blood_kedro.library.core.crop_set import Crop, read_crops, write_crops
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.records import Data, Record, read_all, read_record, write_record
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.kinds import ByStain
-from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.chain import Counted
 from blood_kedro.library.counting.pieces import Piece, pieces_of_labels
-from blood_kedro.library.counting.run import Run, count_all
-from blood_kedro.library.counting.smear import open_smears
 from blood_kedro.library.standardization import run as run_module
 from blood_kedro.library.training.crops import CropData
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.resume import saved_state
 from blood_kedro.library.training.supervised import Trained, fit_supervised
+from tests.fixtures.counting import count as count_pictures
 from tests.fixtures.trees import Bccd
 from tests.library.test_standardization import standardize
 
@@ -77,22 +75,10 @@ def field(path: Path, cells: int) -> Path:
     return path
 
 
-def count(path: Path, work: Path, segment: Counter, **options: Any) -> Run:
-    settings = SmearInput.model_validate(
-        {
-            "name": "t",
-            "path": str(path),
-            "workers": 1,
-            "resamples": 20,
-            "cell_px": 20,
-            "tile_px": 64,
-            "overlap_px": 0,
-            **options,
-        }
+def count(path: Path, work: Path, segment: Counter, **options: Any) -> Counted:
+    return count_pictures(
+        path, work, segment, **{"resamples": 20, "cell_px": 20, "tile_px": 64, "overlap_px": 0, **options}
     )
-    rejects = RejectLog("t")
-    smears = open_smears([path], settings.tile_px, settings.overlap_px, work, rejects)
-    return count_all(smears, settings, segment, ByStain(settings), work, work / "masks", rejects)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.network import build_network
-from blood_kedro.library.detection.tiled import detect_tiled, tiles
+from blood_kedro.library.detection.tiled import detect_tiled
+from blood_kedro.library.imaging.tiling import overlapping_tiles
 from tests.fixtures.corpora import TINY
 
 RADIUS = 20
@@ -85,7 +86,7 @@ def test_cost_grows_linearly() -> None:
 def test_tiles_cover_the_image_and_cores_share_it_out() -> None:
     owners = np.zeros((700, 1000), int)
     seen = np.zeros((700, 1000), bool)
-    for tile in tiles(1000, 700, 256, 64):
+    for tile in overlapping_tiles(1000, 700, 256, 64):
         x_min, y_min, x_max, y_max = tile.area
         seen[y_min:y_max, x_min:x_max] = True
         left, top, right, bottom = np.clip(tile.core, 0, [1000, 700, 1000, 700]).astype(int)
@@ -93,7 +94,7 @@ def test_tiles_cover_the_image_and_cores_share_it_out() -> None:
     assert seen.all()
     assert (owners == 1).all()
     with pytest.raises(ConfigurationError, match="less than half"):
-        list(tiles(1000, 700, 256, 128))
+        list(overlapping_tiles(1000, 700, 256, 128))
 
 
 def test_one_tile_is_the_plain_detector() -> None:

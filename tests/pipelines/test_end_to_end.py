@@ -183,9 +183,13 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
     for text in (done.stdout, page):
         assert said in text
         assert "on generated smears only" in text
-    (count,) = pd.read_csv(folder / "data/08_reporting/own/counts.csv").to_dict("records")
+    (count,) = (
+        pd.read_csv(folder / "data/08_reporting/own_count/counts.csv")
+        .rename(columns={"image": "smear"})
+        .to_dict("records")
+    )
     known = pd.read_csv(demo / "data/08_reporting/count_synthetic/counts.csv").set_index("smear").loc[field.stem]
-    assert (count["smear"], count["rbc"], count["wbc"]) == (field.stem, known["rbc"], known["wbc"])
+    assert (count["image"], count["rbc"], count["wbc"]) == (field.stem, known["rbc"], known["wbc"])
     assert (folder / f"data/07_model_output/own/masks/{field.stem}_labels.tif").is_file()
     assert not (folder / "data/02_intermediate/synthetic").exists()
     monkeypatch.chdir(demo)

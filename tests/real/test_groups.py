@@ -18,11 +18,11 @@ from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.tables import records
-from blood_kedro.library.counting.cutouts import segmented_cutouts
-from blood_kedro.library.counting.fields import tile_groups
-from blood_kedro.library.counting.kind_study import splits
+from blood_kedro.library.counting.name.cutouts import segmented_cutouts
+from blood_kedro.library.counting.name.splits import splits
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier
-from blood_kedro.library.counting.segment import Watershed
+from blood_kedro.library.counting.segment.classical import Watershed
+from blood_kedro.library.counting.segment.fields import tile_groups
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.merging.merge import Merged, merge_sources
 from blood_kedro.library.merging.options import MergingOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,15 +14,15 @@ import pytest
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.agreement import agree
-from blood_kedro.library.counting.filters import FilterOptions, filter_pieces
-from blood_kedro.library.counting.kinds import Name
+from blood_kedro.library.counting.chain import Parts, count_pictures
+from blood_kedro.library.counting.count.rules import KDE_PEAKS
+from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.precomputed import read_masks
-from blood_kedro.library.counting.run import count_all
-from blood_kedro.library.counting.segment import Precomputed
-from blood_kedro.library.counting.smear import open_smears
-from blood_kedro.library.counting.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.score.agreement import agree
+from blood_kedro.library.counting.segment.filters import FilterOptions, filter_pieces
+from blood_kedro.library.counting.segment.precomputed import Precomputed, read_masks
+from blood_kedro.library.counting.segment.watershed import WatershedOptions, watershed_pieces
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.imaging.segmentation import flat_field_green
 from blood_kedro.library.merging.thumbnails import make_thumbnails
@@ -239,7 +240,8 @@ def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Pat
     )
     rejects = RejectLog("t")
     smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path, rejects)
-    run = count_all(smears, options, Precomputed(masks), AllRed(), tmp_path / "work", tmp_path / "masks", rejects)
+    parts = Parts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
+    run = count_pictures(smears, options, parts, tmp_path / "work", rejects)
     cells, regions = published_counting.count_tiles(masks, tiles)
     assert run.cells["clump"].nunique() == regions
     assert run.counts.loc[0, "rbc"] == cells
@@ -248,6 +250,8 @@ def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Pat
 class AllRed:
     """Takes every mask for a red cell, as a count by areas alone does."""
 
-    def of_smear(self, _tiles: object) -> Name:
+    look = None
+
+    def name(self, pieces: Sequence[Sequence[Piece]], _seen: object) -> list[np.ndarray]:
         """The same for every smear."""
-        return lambda _rgb, pieces: np.tile([1.0, 0.0, 0.0], (len(pieces), 1))
+        return [np.tile([1.0, 0.0, 0.0], (len(tile), 1)) for tile in pieces]

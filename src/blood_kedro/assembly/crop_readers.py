@@ -59,7 +59,7 @@ class Ojaghi(CropReader[OjaghiOptions]):
     def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
         """Cells of all tiles."""
         from blood_kedro.library.cells.gather import ojaghi_cells
-        from blood_kedro.library.counting.fields import tile_groups
+        from blood_kedro.library.counting.segment.fields import tile_groups
 
         yield from ojaghi_cells(given.files, tile_groups(given.files), self.options, side_px, rejects, seed)
 
@@ -78,7 +78,7 @@ class OjaghiFields(CropReader[FieldOptions]):
 
     def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:  # noqa: ARG002
         """Windows of all tiles."""
-        from blood_kedro.library.counting.fields import field_windows
+        from blood_kedro.library.counting.segment.fields import field_windows
 
         options = self.options
         cell_px, crop_px = options.cell_px or side_px, options.crop_px or side_px

@@ -20,14 +20,14 @@ class CutoutClassifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Read the bundle."""
         from blood_kedro.library.core.model_bundle import load_bundle
-        from blood_kedro.library.counting.kinds import load_network
+        from blood_kedro.library.counting.name.kinds import load_network
 
         bundle = load_bundle(Path(context.artifacts["bundle"]))
         self.kinds, self.network = bundle.config["kinds"], load_network(bundle)
 
     def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
         """Answer for cutouts."""
-        from blood_kedro.library.counting.kinds import probabilities
+        from blood_kedro.library.counting.name.kinds import probabilities
 
         found = probabilities(self.network, np.asarray(model_input, np.uint8))
         table = pd.DataFrame(found, columns=[f"p_{kind}" for kind in self.kinds])

@@ -12,7 +12,7 @@ class CellOptions(BaseModel):
 
     `crop_px` is the side of the square in the source's own images; None takes what a source of crops gives. `cell_px`
     is the usual diameter of a red cell there, for segmentation. `reader` is a name of `assembly/crop_readers.py`;
-    `fields` cuts windows of whole fields, not single cells, from Ojaghi's tiles (`library/counting/fields.py`).
+    `fields` cuts windows of whole fields, not single cells, from Ojaghi's tiles (`library/counting/segment/fields.py`).
     `reader_options` are what one reader alone reads. `per_class` draws at most so many of a class. `slides` and
     `shapes` only matter to the simulator.
     """

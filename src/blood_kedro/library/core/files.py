@@ -84,6 +84,20 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_folder(folder: Path, target: Path) -> None:
+    """Let the files of a folder stand in `target`, too, with no second copy where the disk can do that.
+
+    Nothing is made of a folder that is not there, or empty.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_file():
+            target.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, target / path.name)
+            except OSError:  # another disk, or one without links
+                shutil.copy(path, target / path.name)
+
+
 def temporary_name(folder: Path, suffix: str = "") -> Path:
     """A name in a folder that nothing has, and that says which process uses it."""
     return folder / f"{PART}{_owner()}-{secrets.token_hex(4)}{suffix}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from blood_kedro.library.core.limits import MOST_OVERLAPPING
-from blood_kedro.library.counting.filters import FilterOptions
-from blood_kedro.library.counting.sam_options import SamOptions
-from blood_kedro.library.counting.watershed import WatershedOptions
+from blood_kedro.library.counting.segment.filters import FilterOptions
+from blood_kedro.library.counting.segment.sam_options import SamOptions
+from blood_kedro.library.counting.segment.watershed import WatershedOptions
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.options import Training
 
@@ -23,14 +23,18 @@ class _Frozen(BaseModel):
 class Segmentation(_Frozen):
     """From a tile to masks.
 
-    `segmenter`: `watershed` needs nothing, `precomputed` the folder `masks` with one sub-folder per tile, `unet` a
+    `segmenter` is a name of `assembly/segmenters.py`:
+    `watershed` needs nothing, `precomputed` the folder `masks` with one sub-folder per tile, `unet` a
     folder `model` of rbc_morphology, `sam` a checkpoint, `shipped` takes the detector that comes with the project.
     `cell_px` is the usual diameter of a red cell in the image:
     all areas are measured by it. `filter_rule: published` is paper 004's own. `min_platelet`: spots from so much of a
     red cell on are shown to the classifier; what it does not call a platelet is dropped below `filter.min_area`.
     """
 
-    segmenter: Literal["watershed", "precomputed", "unet", "sam", "shipped"] = "watershed"
+    segmenter: str = "watershed"
+    segmenter_options: dict[str, Any] = Field(
+        default={}, description="of a segmenter that has options of its own (docs/extending.md)"
+    )
     masks: str | None = None
     model: str | None = None
     unet_view: Literal["cells", "fields"] = Field(
@@ -68,8 +72,9 @@ class SmearInput(Segmentation):
     contours behind. `layout` says whether a folder holds tiles of a grid or single pictures; `auto` believes names that
     fill half of a grid. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells
     and platelets apart; null takes what the shipped detector says, or looks at nuclear stain alone where another
-    segmenter finds the cells. `name_types` names types of white cells and shapes of red ones, too. `count_rule`:
-    `instances` counts joined masks, `kde_peaks` is paper 004's rule, `mode` divides areas by that of a single cell.
+    segmenter finds the cells. `name_types` names types of white cells and shapes of red ones, too. `count_rule` is a
+    name of `assembly/count_rules.py`: `instances` counts joined masks, `kde_peaks` is paper 004's rule, `mode` divides
+    areas by that of a single cell.
     `px_per_um` gives diameters and densities; with `volume_ul_per_mm2`, the blood that a square millimetre of the smear
     holds, also counts per microlitre. Nothing is assumed where they are not given. A field is unfit for counting above
     `max_overlap_ratio` overlapping cells for each single one. `cluster`: address of a Dask scheduler that tiles are
@@ -90,7 +95,7 @@ class SmearInput(Segmentation):
     layout: Literal["auto", "grid", "pictures"] = "auto"
     tile_px: int = Field(512, ge=16)
     overlap_px: int = Field(64, ge=0)
-    count_rule: Literal["instances", "kde_peaks", "mode"] = "instances"
+    count_rule: str = "instances"
     px_per_um: float | None = Field(None, gt=0)
     volume_ul_per_mm2: float | None = Field(None, gt=0)
     max_overlap_ratio: float = Field(MOST_OVERLAPPING, ge=0)

@@ -6,8 +6,7 @@ neighbour's) holds its centre, where the cell is seen whole; so a cell at a bord
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import boxes as boxlib
-from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.limits import SAME_CELL_IOU
+from blood_kedro.library.imaging.tiling import Tile, overlapping_tiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,52 +31,12 @@ LEAST_PX = 8
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Pixels `[y_min, y_max) x [x_min, x_max)` of an image, and the core that belongs to this tile alone."""
-
-    row: int
-    column: int
-    area: tuple[int, int, int, int]
-    core: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
 class Detections:
     """Cells found in one image: `boxes (N, 4)` xyxy px of the image, `labels (N,)` from 1, `scores (N,)`."""
 
     boxes: boxlib.Boxes
     labels: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
-
-
-def tiles(width: int, height: int, tile_px: int, overlap_px: int) -> Iterator[Tile]:
-    """Tiles that cover an image, row by row; the last of a row or column ends at the border.
-
-    Raises:
-        ConfigurationError: the overlap is not smaller than half a tile.
-    """
-    if not 0 < overlap_px < tile_px / 2:
-        raise ConfigurationError(
-            "tiles must overlap by less than half", where="overlap_px", got=f"{overlap_px} of {tile_px} px"
-        )
-    rows, columns = _starts(height, tile_px, overlap_px), _starts(width, tile_px, overlap_px)
-    row_cores, column_cores = _cores(rows, tile_px), _cores(columns, tile_px)
-    for r, (top, (core_top, core_bottom)) in enumerate(zip(rows, row_cores, strict=True)):
-        for c, (left, (core_left, core_right)) in enumerate(zip(columns, column_cores, strict=True)):
-            area = (left, top, min(left + tile_px, width), min(top + tile_px, height))
-            yield Tile(r, c, area, (core_left, core_top, core_right, core_bottom))
-
-
-def _starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
-    last = max(length - tile_px, 0)
-    return [*range(0, last, tile_px - overlap_px), last]
-
-
-def _cores(starts: Sequence[int], tile_px: int) -> list[tuple[float, float]]:
-    """Borders in the middle of what neighbours share; the outer ones lie outside the image."""
-    inner = [(start + tile_px + following) / 2 for start, following in itertools.pairwise(starts)]
-    edges = [-np.inf, *inner, np.inf]
-    return list(itertools.pairwise(edges))
 
 
 def detect_tiled(
@@ -110,7 +69,7 @@ def detect_tiled(
     height, width = image.shape[:2]
     margin = _SEAM_SHARE * overlap_px
     kept: dict[tuple[int, int], Detections] = {}
-    todo = list(tiles(width, height, tile_px, overlap_px))
+    todo = list(overlapping_tiles(width, height, tile_px, overlap_px))
     for start in range(0, len(todo), batch_size):
         batch = todo[start : start + batch_size]
         pixels = [np.ascontiguousarray(image[t.area[1] : t.area[3], t.area[0] : t.area[2]]) for t in batch]

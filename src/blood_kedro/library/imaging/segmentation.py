@@ -53,6 +53,25 @@ def flat_field_green(rgb: RgbImage) -> npt.NDArray[np.float32]:
     return np.asarray(green / np.maximum(background, 1.0), np.float32)
 
 
+def darker_than_ground(rgb: RgbImage, cell_px: float, unsharp: float = 1.0, level: float = 0.85) -> BoolMask:
+    """Stained pixels, `(H, W) bool`: flat field, unsharp mask, Otsu; nothing is filled or opened.
+
+    Args:
+        rgb: `(H, W, 3) uint8`.
+        cell_px: usual cell diameter in px; sets the scale of the unsharp mask.
+        unsharp: how much detail is added, which keeps thin gaps between cells open.
+        level: where between the light of the ground (0) and Otsu's threshold (1) a pixel becomes cell.
+    """
+    # Below 0.6 all is cell; without the floor, a dark nucleus draws Otsu's threshold under the pale red cells.
+    flat = np.clip(flat_field_green(rgb), 0.6, 1.2)
+    sharp = np.clip(flat + unsharp * (flat - cv2.GaussianBlur(flat, (0, 0), cell_px / 9)), 0.6, 1.2)
+    scaled = np.asarray((sharp - 0.6) / 0.6 * 255, np.uint8)
+    otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    ground = np.percentile(scaled, 92)
+    # A field without cells has no two levels: what differs from the ground by less than 8 levels is noise.
+    return np.asarray(scaled < ground - level * max(ground - otsu, 8.0), np.bool_)
+
+
 def foreground(rgb: RgbImage, cell_px: float) -> BoolMask:
     """Pixels that belong to cells, `(H, W) bool`; pallor inside a cell is filled.
 
@@ -60,13 +79,7 @@ def foreground(rgb: RgbImage, cell_px: float) -> BoolMask:
         rgb: `(H, W, 3) uint8`.
         cell_px: usual cell diameter in px; sets the scale of smoothing and hole filling.
     """
-    # Below 0.6 all is cell; without the floor, a dark nucleus draws Otsu's threshold under the pale red cells.
-    flat = np.clip(flat_field_green(rgb), 0.6, 1.2)
-    sharp = np.clip(flat + (flat - cv2.GaussianBlur(flat, (0, 0), cell_px / 9)), 0.6, 1.2)
-    scaled = np.asarray((sharp - 0.6) / 0.6 * 255, np.uint8)
-    otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    level = np.percentile(scaled, 92)
-    mask = scaled < level - 0.85 * max(level - otsu, 8.0)
+    mask = darker_than_ground(rgb, cell_px)
     mask = ndimage.binary_opening(mask, iterations=max(1, round(cell_px / 36)))
     return _fill_small_holes(mask, max_area_px2=0.35 * cell_px**2)
 

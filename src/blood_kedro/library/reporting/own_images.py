@@ -17,12 +17,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blood_kedro.library.core import coco
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.colours import CELL_TYPES, TEXT
-from blood_kedro.library.core.files import replaced_folder
+from blood_kedro.library.core.files import link_folder, replaced_folder
 from blood_kedro.library.core.taxonomy import CLASS_IDS, COARSE, coarse
 
 RgbImage = npt.NDArray[np.uint8]
 MOST_PX = 1600
-CELLS, COCO, PAGE, OVERLAYS = "cells.csv", "coco.json", "index.html", "overlays"
+CELLS, COUNTS, COCO, PAGE, OVERLAYS = "cells.csv", "counts.csv", "coco.json", "index.html", "overlays"
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,9 @@ def write_own_report(
     counts: pd.DataFrame,
     notes: list[str],
     rejects: pd.DataFrame,
+    linked: Mapping[str, Path] = {},
 ) -> Path:
-    """Write overlays, `cells.csv`, `coco.json` and `index.html` into a folder; what was there is replaced at the end.
+    """Write overlays, `cells.csv`, `counts.csv`, `coco.json` and `index.html` into a folder, in place of what it held.
 
     Args:
         folder: becomes these files and nothing else.
@@ -121,6 +122,7 @@ def write_own_report(
         counts: `image, width_px, height_px, rbc, wbc, platelet`, and whatever else is to be shown.
         notes: sentences above the table.
         rejects: what could not be used.
+        linked: folders of files that stand elsewhere and belong here, too, by name; one that is not there is left out.
     """
     with replaced_folder(folder) as part:
         (part / OVERLAYS).mkdir()
@@ -134,7 +136,10 @@ def write_own_report(
             (part / OVERLAYS / f"{picture.name}.jpg").write_bytes(data.tobytes())
             images.append(picture.name)
             files[picture.name] = picture.file or picture.name
+        for name, elsewhere in linked.items():
+            link_folder(elsewhere, part / name)
         cells.to_csv(part / CELLS, index=False)
+        counts.to_csv(part / COUNTS, index=False)
         (part / COCO).write_text(json.dumps(coco_of(cells, counts, files)), encoding="utf-8")
         environment = Environment(
             loader=PackageLoader("blood_kedro.library.reporting"), undefined=StrictUndefined, autoescape=True

@@ -13,9 +13,9 @@ import pandas as pd
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.counting.count.smears import MOST_SHAPES
+from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.run import MOST_SHAPES
-from blood_kedro.library.counting.smear import Smear
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import FoundCells
@@ -78,7 +78,7 @@ def types_of(rgb: RgbImage, found: FoundCells, white: CellClassifier, red: CellC
 
 
 class CountedTypes:
-    """Types and shapes of counted cells (`counting.run.NameTypes`), by the models that come with the project."""
+    """Types and shapes of counted cells (`NameTypes` of counting), by the models that come with the project."""
 
     def __init__(self) -> None:
         self.white, self.red = load("white_cells"), load("red_cell_shapes")

@@ -1,0 +1,118 @@
+"""All smears of an input, counted: one table of smears, of cells with their masks, of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.masks import decode_rle, encode_rle
+from blood_kedro.library.counting.count.cells import Counted, count_smear
+from blood_kedro.library.counting.count.rules import CountRule
+from blood_kedro.library.counting.name.kinds import KINDS, Floats
+from blood_kedro.library.counting.open.smear import Smear
+from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.segment.tiles import folders_of, read_tiles
+
+RgbImage = npt.NDArray[np.uint8]
+# Shapes of more red cells than these take minutes; nobody reads them one by one.
+MOST_SHAPES = 2000
+# Pixels and cells `x_min_px ... y_max_px, label` of a tile, the width of a red cell, and whether shapes are wanted, to
+# `type` and `sureness` of each cell.
+NameTypes = Callable[[RgbImage, pd.DataFrame, float, bool], pd.DataFrame]
+_MASK_COLUMNS = ["smear", "cell", "left_px", "top_px", "width_px", "height_px", "counts"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of an input.
+
+    Attributes:
+        counts: one row per smear, see `count_smear`.
+        cells: one row per cell, of all smears; with `type` and `sureness` where types were named.
+        fields: one row per tile: what was segmented in it, and what was counted.
+        masks: one row per cell: `smear, cell`, its box, and its mask run-length encoded; `masks_of` decodes them.
+    """
+
+    counts: pd.DataFrame
+    cells: pd.DataFrame
+    fields: pd.DataFrame
+    masks: pd.DataFrame
+
+
+def count_smears(
+    smears: Sequence[Smear],
+    segmented: pd.DataFrame,
+    kinds: pd.DataFrame,
+    options: SmearInput,
+    rules: Mapping[str, CountRule],
+    work_folder: Path,
+    name_types: NameTypes | None = None,
+) -> Counts:
+    """Count the cells of smears whose masks are named.
+
+    Args:
+        smears: opened, at least one.
+        segmented: of `segment_smears`.
+        kinds: of `name_smears`.
+        options: how.
+        rules: all that red cells are counted by.
+        work_folder: keeps finished tiles.
+        name_types: names types and shapes of cells; where it is given, cells have `type` and `sureness`. It sees each
+            tile that has cells once more: a cell is whole only when the parts that tiles cut it into are joined.
+    """
+    folders = folders_of(segmented, work_folder)
+    by_smear = dict(tuple(kinds.groupby("smear")))
+    counts, cells, fields, masks = [], [], [], []
+    for smear in smears:
+        found = read_tiles(smear, folders[smear.name])
+        mine = by_smear.get(smear.name, kinds.iloc[:0])
+        shares = _by_tile(mine, [len(pieces) for pieces in found.pieces])
+        counted = count_smear(smear.name, smear.grid, found, shares, options, rules)
+        named = counted.cells if name_types is None else _with_types(smear, counted, options, name_types)
+        counts.append(counted.counts)
+        cells.append(named.assign(smear=smear.name))
+        fields.append(found.log.merge(counted.fields, on="tile").assign(smear=smear.name))
+        masks.append(_masks(smear.name, counted))
+    tables = (pd.concat(parts, ignore_index=True) for parts in (cells, fields, masks))
+    return Counts(pd.DataFrame(counts), *tables)
+
+
+def masks_of(masks: pd.DataFrame) -> list[Piece]:
+    """The masks of cells, px of their smear, in the order of the rows."""
+    columns = ("left_px", "top_px", "width_px", "height_px", "counts")
+    rows = zip(*(masks[name].tolist() for name in columns), strict=True)
+    return [Piece(left, top, decode_rle(counts, height, width)) for left, top, width, height, counts in rows]
+
+
+def _by_tile(kinds: pd.DataFrame, sizes: Sequence[int]) -> list[Floats]:
+    return np.split(kinds[list(KINDS)].to_numpy(np.float64), np.cumsum(sizes)[:-1])
+
+
+def _masks(smear: str, counted: Counted) -> pd.DataFrame:
+    pairs = zip(counted.cells["cell"].tolist(), counted.masks, strict=True)
+    rows = [
+        (smear, cell, each.left, each.top, each.mask.shape[1], each.mask.shape[0], encode_rle(each.mask))
+        for cell, each in pairs
+    ]
+    return pd.DataFrame(rows, columns=_MASK_COLUMNS)
+
+
+def _with_types(smear: Smear, counted: Counted, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
+    """The cells of a smear with `type` and `sureness`, looked at tile by tile; shapes where there are not too many."""
+    boxes = list(BOX_COLUMNS)
+    shapes = bool((counted.cells["label"] == "rbc").sum() <= MOST_SHAPES)
+    parts = []
+    for place in smear.grid.places:
+        mine = counted.cells[counted.cells["tile"] == place.name]
+        if len(mine):
+            moved = mine.assign(**{name: mine[name] - (place.left, place.top)[k % 2] for k, name in enumerate(boxes)})
+            parts.append(name_types(smear.read(place), moved, options.cell_px, shapes).set_index(mine.index))
+    types = pd.concat(parts) if parts else pd.DataFrame({"type": [], "sureness": []})
+    return counted.cells.join(types)

@@ -1,0 +1,1 @@
+"""Step 6 of a count: figures, and masks for other programs."""

@@ -1,0 +1,1 @@
+"""Step 2 of a count: tiles become masks, one for each cell; finished tiles are kept."""
