@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Parts, count_pictures
 from blood_kedro.library.counting.count.rules import KDE_PEAKS
 from blood_kedro.library.counting.draw.masks import masks_written, write_smears
@@ -46,7 +46,7 @@ def count(masks: Path, work: Path) -> int:
         count_rule="kde_peaks",
         workers=1,
     )
-    rejects = Rejects("bench")
+    rejects = RejectLog("bench")
     smears = open_smears([work / "tiles"], 512, 0, work, rejects)
     parts = Parts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
     run = count_pictures(smears, options, parts, work / "ours", rejects)

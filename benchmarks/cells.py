@@ -11,7 +11,7 @@ import torch
 from common import parameters, peak_memory_mb, seconds, table
 from torchvision.transforms import v2
 
-from blood_kedro.library.core.cells import Cell, Cells, read_cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, CropSet, read_crops, write_crops
 from blood_kedro.library.morphology.networks import build_classifier, probabilities
 from blood_kedro.library.smears.cell_crops import simulated_cells
 from blood_kedro.library.training.crops import CropData, flips, in_order, unlabelled
@@ -25,7 +25,7 @@ def report(_raw: Path, work: Path) -> list[str]:
     """Lines of docs/benchmarks.md."""
     side = parameters()["morphology"]["side_px"]
     start = time.perf_counter()
-    cells = write_cells(work / "cells", simulated_cells(CELLS // CLASSES, 25, "eight", side, 0), side)
+    cells = write_crops(work / "cells", simulated_cells(CELLS // CLASSES, 25, "eight", side, 0), side)
     cut = len(cells) / (time.perf_counter() - start)
     lines = ["## Single cells", "", f"{len(cells):,} simulated cells of {side} px; {MODEL}, float32.", ""]
     lines += table("step | cells/s", [f"draw, cut and store | {cut:.0f}", f"read and augment | {_reading(cells):.0f}"])
@@ -38,12 +38,12 @@ def report(_raw: Path, work: Path) -> list[str]:
     return lines + table("cells | MB on disk | peak MB", rows)
 
 
-def _reading(cells: Cells) -> float:
+def _reading(cells: CropSet) -> float:
     data = CropData(cells.crops, np.arange(len(cells)), np.zeros(len(cells), np.int64), 0, flips(36))
     return len(cells) / seconds(lambda: [data[(0, k)] for k in range(len(data))])
 
 
-def _speeds(cells: Cells, work: Path) -> list[tuple[str, float, float]]:
+def _speeds(cells: CropSet, work: Path) -> list[tuple[str, float, float]]:
     """Training and prediction in cells per second: ours, and a loop as one would write it with timm. Best of two."""
     ours, plain = [], []
     for repeat in range(2):  # alternating, so that a slow spell of the machine hits both
@@ -53,7 +53,7 @@ def _speeds(cells: Cells, work: Path) -> list[tuple[str, float, float]]:
     return [("train, with flips and turns", *best[0]), ("predict", *best[1])]
 
 
-def _our_training(cells: Cells, work: Path) -> float:
+def _our_training(cells: CropSet, work: Path) -> float:
     labels = np.arange(len(cells)) % CLASSES
     train = CropData(cells.crops, np.arange(1024), labels, 0, flips(36))
     val = CropData(cells.crops, np.arange(1024, 1056), labels, 0)
@@ -70,7 +70,7 @@ def _our_training(cells: Cells, work: Path) -> float:
     return made.history[0]["images_per_second"]
 
 
-def _plain_training(cells: Cells) -> float:
+def _plain_training(cells: CropSet) -> float:
     """In memory, one loop, torchvision's own rotation."""
     network, labels = timm.create_model(MODEL, num_classes=CLASSES), torch.arange(1024) % CLASSES
     optimizer = torch.optim.Adam(network.parameters(), 4e-4)
@@ -86,12 +86,12 @@ def _plain_training(cells: Cells) -> float:
     return 1024 / (time.perf_counter() - start)
 
 
-def _our_prediction(cells: Cells) -> float:
+def _our_prediction(cells: CropSet) -> float:
     network = build_classifier(MODEL, CLASSES).eval()
     return len(cells) / seconds(lambda: probabilities(network, unlabelled(cells.crops, 32)))
 
 
-def _plain_prediction(cells: Cells) -> float:
+def _plain_prediction(cells: CropSet) -> float:
     network = timm.create_model(MODEL, num_classes=CLASSES).eval()
     pixels = torch.from_numpy(np.array(cells.crops)).permute(0, 3, 1, 2)
     with torch.inference_mode():
@@ -103,8 +103,8 @@ def _read_all(count: int, work: Path) -> None:
     side = 80
     pixels, mask = np.full((side, side, 3), 200, np.uint8), np.ones((side, side), np.bool_)
     facts = {"source": "bench", "image_id": "bench/0", "group_id": "bench/0", "label_raw": "normal"}
-    write_cells(work, (Cell(pixels, mask, {**facts, "cell_id": f"bench/{k}"}) for k in range(count)), side)
-    cells = read_cells(work)
+    write_crops(work, (Crop(pixels, mask, {**facts, "cell_id": f"bench/{k}"}) for k in range(count)), side)
+    cells = read_crops(work)
     data = CropData(cells.crops, np.arange(count), np.zeros(count, np.int64), 0, flips())
     for batch in in_order(data, 256):
         del batch

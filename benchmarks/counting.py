@@ -17,16 +17,16 @@ from common import peak_memory_mb, seconds, table
 from blood_kedro.assembly.count_rules import COUNT_RULES
 from blood_kedro.assembly.segmenters import segmenter
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Counted, Parts, count_pictures
 from blood_kedro.library.counting.draw.masks import masks_written, write_smears
 from blood_kedro.library.counting.name.namers import ByStain
 from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.morphology.networks import build_segmenter
-from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.training.first_weights import FirstWeights
 
 SIDE = 2048
 SLIDES = (5_000, 20_000)
@@ -73,7 +73,7 @@ def _options(image: Path, **settings: object) -> SmearInput:
 
 
 def _count(options: SmearInput, work: Path) -> Counted:
-    rejects = Rejects("bench")
+    rejects = RejectLog("bench")
     smears = open_smears([Path(str(options.path))], options.tile_px, options.overlap_px, work, rejects)
     made = count_pictures(smears, options, Parts(segmenter(options), ByStain(options), COUNT_RULES), work, rejects)
     with masks_written(work / "masks", wanted=options.write_masks) as folder:
@@ -84,7 +84,7 @@ def _count(options: SmearInput, work: Path) -> Counted:
 
 def _segmenters(work: Path) -> list[tuple[str, float, float]]:
     torch.manual_seed(0)
-    network, _ = build_segmenter("resnet18", Weights())
+    network, _ = build_segmenter("resnet18", FirstWeights())
     config = {"segmenter": {"encoder": "resnet18"}}
     save_bundle(ModelBundle(network.state_dict(), config), work / "unet")
     found = []
@@ -150,8 +150,9 @@ def _beside_the_published(folder: Path, work: Path) -> list[str]:
         *lines,
         f"{len(tiles)} tiles of HS2, the authors' SAM masks as PNG files, published filter and rule, one process: "
         "filter, coloured mask, joining, count; ours also makes the table of cells and writes labels and contours. The "
-        "authors' own code takes 0.75 to 0.80 s per tile (facts-peer.md, section 2), cutouts included. All masks are "
-        f"taken for red cells. Peak memory of this project, from run-length encoded tiles: {memory:.0f} MB.",
+        "authors' own code takes 0.75 to 0.80 s per tile ([facts](facts/peer.md#time-per-tile)), cutouts included. "
+        "All masks are taken for red cells. Peak memory of this project, from run-length encoded tiles: "
+        f"{memory:.0f} MB.",
         "",
         *table("way | seconds | seconds per tile | cells | times as fast", rows),
     ]

@@ -15,11 +15,13 @@ from torchvision.models.detection import FasterRCNN
 from blood_kedro.library.detection.data import DetectionData, collate
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
-from blood_kedro.library.detection.options import Initialization, Regimen
+from blood_kedro.library.detection.network import build_network
+from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.tiled import detect_tiled
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
+from blood_kedro.library.training.first_weights import FirstWeights
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.training.sampling import EpochSampler
 
 SIDE_PX = 512
@@ -48,7 +50,7 @@ def training_table(work: Path) -> list[tuple[str, float, float, float]]:
     for name, entry in values["regimens"].items():
         if not entry["enabled"]:
             continue
-        regimen = Regimen(**{**entry, "epochs": 2, "initialization": {"kind": "random"}, "normalization": "imagenet"})
+        regimen = Regimen(**{**entry, "epochs": 2, "first_weights": {"kind": "random"}, "normalization": "imagenet"})
         plain, ours = [], []
         for repeat in range(2):  # alternating, so that a slow spell of the machine hits both
             plain.append(_plain_loop(regimen, coco, images))
@@ -63,7 +65,7 @@ def _plain_loop(regimen: Regimen, coco: dict[str, Any], images: Path) -> float:
     torch.manual_seed(0)
     data = DetectionData(coco, images, regimen.augmentation, regimen.seed)
     classes = len(coco["categories"]) + 1
-    start = initialize(regimen.network, Initialization(kind="random"), classes, IMAGENET_MEAN, IMAGENET_STD)
+    start = initialize(regimen.network, FirstWeights(kind="random"), classes, IMAGENET_MEAN, IMAGENET_STD)
     network, best = start.network, 0.0
     optimizer = torch.optim.SGD(network.parameters(), regimen.optimizer.lr, 0.9, weight_decay=0.0005)
     for epoch in range(2):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 from common import parameters, seconds, table
 
-from blood_kedro.library.core.cells import write_cells
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.crop_set import write_crops
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.overlap.gather import annotated, cut_red_cells, with_parts
 from blood_kedro.library.overlap.label_model import weak_labels
 from blood_kedro.library.overlap.options import CropOptions, RuleOptions
@@ -37,7 +37,7 @@ def _all(bccd: SourceTables, folder: Path, work: Path, workers: int) -> None:
     options = CropOptions(**{**entry, "workers": workers})
     rows: list[dict[str, object]] = []
     found = annotated(bccd.index, bccd.annotations, {}, options.cell_px)
-    write_cells(work, cut_red_cells(folder, found, options, Rejects("bccd"), rows), options.side_px)
+    write_crops(work, cut_red_cells(folder, found, options, RejectLog("bccd"), rows), options.side_px)
     measured = with_parts(pd.DataFrame(rows), options, 0)
     rules = RuleOptions()
     weak_labels(measured, votes(measured, rules, area_threshold(measured, rules)), rules.combined)

@@ -1,4 +1,4 @@
-"""Paper 004's steps after SAM as facts-peer.md, section 1, describes them: whole frames, one after the other.
+"""Paper 004's steps after SAM as docs/facts/peer.md#what-the-code-does has them: whole frames, one after the other.
 
 Written from that description (no code of the authors), as what the project's own steps are compared with: in the tests
 by result, in the benchmark by time.

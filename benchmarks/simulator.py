@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from common import parameters
 from PIL import Image, ImageDraw, ImageFont
 
 from blood_kedro.library.imaging.read import read_rgb
@@ -35,7 +36,6 @@ Rgb = npt.NDArray[np.uint8]
 REAL: dict[str, dict[str, Any]] = {
     "chula": {
         "folder": "chula/Dataset",
-        "cell_px": 38,
         "px_per_um": 5.25,
         "styles": 40,
         "cells": {
@@ -57,7 +57,6 @@ REAL: dict[str, dict[str, Any]] = {
     },
     "bccd": {
         "folder": "bccd/BCCD/JPEGImages",
-        "cell_px": 105,
         "px_per_um": 14.2,
         "styles": 20,
         "cells": {
@@ -181,10 +180,8 @@ def truth_sheet() -> None:
 def against_real(name: str, raw: Path) -> tuple[pd.DataFrame, Auc, Auc, Sample, Sample]:
     """Real and simulated cells of one set: styles are fitted to some images, the comparison is with others."""
     facts = REAL[name]
-    folder = raw / facts["folder"]
-    styles = fit_styles(
-        Look(folder=str(folder), cell_px=facts["cell_px"], px_per_um=facts["px_per_um"], images=facts["styles"])
-    )
+    folder, cell_px = raw / facts["folder"], float(parameters()["sources"][name]["cell_px"])
+    styles = fit_styles(Look(folder=str(folder), cell_px=cell_px, px_per_um=facts["px_per_um"], images=facts["styles"]))
     fitted = {style.name for style in styles}
     stems = [p for p in sorted(folder.glob("*.jpg")) if p.stem not in fitted]
     real_images = [read_rgb(p) for p in stems[:: max(1, len(stems) // IMAGES)][:IMAGES]]
@@ -202,7 +199,7 @@ def against_real(name: str, raw: Path) -> tuple[pd.DataFrame, Auc, Auc, Sample, 
     made_images = [simulate_field(options, 7, 1 + k % len(styles), k).rgb for k in range(IMAGES)]
     pairs = [np.concatenate([real_images[k], made_images[k]], axis=1) for k in range(0, 40, 10)]
     write_sheet(BESIDE_REAL / f"{name}_fields.jpg", np.concatenate(pairs))
-    real, made = sample(real_images, facts["cell_px"]), sample(made_images, facts["cell_px"])
+    real, made = sample(real_images, cell_px), sample(made_images, cell_px)
     rng = np.random.default_rng(0)
     sheets = [grid(list(s.crops[rng.permutation(len(s.crops))[:96]]), 12) for s in (real, made)]
     tall = max(len(s) for s in sheets)

@@ -24,16 +24,17 @@ from blood_kedro.library.core.files import write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
 from blood_kedro.library.core.plain import to_plain
-from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit, without_source
 from blood_kedro.library.detection.options import Regimen
+from blood_kedro.library.detection.patches import real_patches
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source
 from blood_kedro.library.evaluation.resampling import excludes_zero, paired_difference, with_limits
-from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions
+from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
+from blood_kedro.plan import written_out
 
 ROOT = Path(__file__).parents[1]
 UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
@@ -113,7 +114,7 @@ DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_7
 
 def parameters() -> dict[str, Any]:
     """Merged parameters of `laptop`."""
-    return dict(config_loader(ROOT, "laptop")["parameters"])
+    return written_out(config_loader(ROOT, "laptop")["parameters"])
 
 
 def pretrained(values: dict[str, Any], work: Path) -> ModelBundle:
@@ -147,12 +148,12 @@ def kept_of(path: Path, recipe: Regimen, data: str) -> dict[str, Any] | None:
 
 def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work: Path) -> dict[str, Any]:
     """Train and score one regimen; what is kept of it. The pre-training is the same for all seeds."""
-    start = pretrained(values, work) if recipe.initialization.kind == "generated_smears" else None
+    start = pretrained(values, work) if recipe.first_weights.kind == "simulated" else None
     cells = []
     if recipe.copy_paste is not None:
         pasting = recipe.copy_paste
-        cells = real_cutouts(coco["train"], UNIFIED / "images", pasting, recipe.seed)
-        cells += simulated_cutouts(pasting.classes, pasting.cutouts_per_class, 8.0, recipe.seed)
+        cells = real_patches(coco["train"], UNIFIED / "images", pasting, recipe.seed)
+        cells += simulated_patches(pasting.classes, pasting.cutouts_per_class, 8.0, recipe.seed)
     begin = time.perf_counter()
     trained = fit(
         recipe,

@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import parameters
 
 from blood_kedro.environments import results_root
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.options import CopyPaste, Regimen
+from blood_kedro.library.detection.patches import real_patches
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics
 from blood_kedro.library.evaluation.resampling import with_limits
-from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
 
@@ -48,7 +49,7 @@ NETWORK = {
     "detections_per_image": 200,
 }
 OPTIMIZER = {"lr": 0.01, "warmup_steps": 30, "clip_norm": 5.0, "step_epochs": 9}
-# Scale of Chula's standardized images: 5.25 px/um (facts-data.md, section 3) in 640 px made 512.
+# Scale of Chula's standardized images: 5.25 px/um (docs/facts/data.md#chula-scale) in 640 px made 512.
 SMEARS = {
     "slides": 32,
     "fields_per_slide": 10,
@@ -97,7 +98,7 @@ def pretrained(train: dict[str, Any], raw: Path, work: Path, seed: int) -> Model
         path = raw / "chula" / "Dataset" / f"{image['image_id'].split('/')[-1]}.jpg"
         if not (looks / path.name).exists():
             (looks / path.name).symlink_to(path.resolve())
-    like = Look(folder=str(looks), cell_px=38, px_per_um=5.25, images=32)
+    like = Look(folder=str(looks), cell_px=parameters()["sources"]["chula"]["cell_px"], px_per_um=5.25, images=32)
     write_smears(work / "smears", SmearOptions.model_validate({**SMEARS, "like": like}), 1)
     fields, held_out = training_and_held_out(work / "smears")
     bundle = fit(regimen("pretraining", seed, 2), fields, held_out, work / "smears/images", work / "fit").bundle
@@ -127,10 +128,10 @@ def arms(train: dict[str, Any], raw: Path, work: Path, seed: int, epochs: int) -
     pasting = CopyPaste(classes=RARE, source="both", per_image=4.0)
 
     def cells() -> list[Any]:
-        real = real_cutouts(train, UNIFIED / "images", pasting, seed)
-        return real + simulated_cutouts(RARE, pasting.cutouts_per_class, 8.0, seed)
+        real = real_patches(train, UNIFIED / "images", pasting, seed)
+        return real + simulated_patches(RARE, pasting.cutouts_per_class, 8.0, seed)
 
-    start = {"initialization": {"kind": "generated_smears"}}
+    start = {"first_weights": {"kind": "simulated"}}
     return {
         "random weights": lambda: (regimen("random", seed, epochs), {}),
         "simulator pre-training": lambda: (

@@ -1,11 +1,13 @@
 """Pages of the documentation that are made from what the project holds: mkdocs calls this when it builds the site.
 
 One page per pipeline from its wiring, its catalog and its parameters; the table and the cards of data sets from
-`library/download/published.yml`; the reference of every public module. Nothing of these is typed a second time.
+`library/download/published.yml`; the tables from the catalog and their schemas; the reference of every public module.
+Nothing of these is typed a second time.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from pathlib import Path
@@ -34,6 +36,22 @@ MORE = {
     "ingestion": ("data_sources.md", "Data sources"),
 }  # fmt: skip
 
+_TYPES = (("str", "text"), ("int", "integer"), ("float", "number"), ("bool", "true or false"))
+_UNITS = (
+    ("px_per_um", "px/µm"),
+    ("_per_mm2", "1/mm²"),
+    ("_per_ul", "1/µL"),
+    ("_per_second", "1/s"),
+    ("_px2", "px²"),
+    ("_px", "px"),
+    ("_um", "µm"),
+    ("_percent$", "%"),
+    ("seconds", "s"),
+    ("_s", "s"),
+    ("_mb", "MB"),
+    ("_m", "millions"),
+)
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
@@ -53,7 +71,7 @@ def pages() -> dict[str, str]:
     os.environ["KEDRO_ENV"] = "base"
     made = {f"pipelines/{name}.md": pipeline_page(name) for name in PIPELINES}
     made |= {f"cards/{name}.md": card(name) for name in _published()}
-    return made | api_pages()
+    return made | {"registries.md": registries_page(), "tables.md": tables_page()} | api_pages()
 
 
 def pipeline_page(name: str) -> str:
@@ -83,6 +101,43 @@ def pipeline_page(name: str) -> str:
         if path.is_file():
             lines += [f"`{path.relative_to(ROOT)}` ({meaning}):", "", "```yaml", path.read_text().rstrip(), "```", ""]
     return "\n".join(lines) + "\n"
+
+
+def tables_page() -> str:
+    """Every table that the pipelines pass on or leave: its files, and what its columns hold."""
+    from blood_kedro.library.core import schemas
+
+    used: dict[str, list[str]] = {}
+    for name, entry in _entries().items():
+        if "validator" not in entry:
+            continue
+        schema = str(entry["validator"]).rpartition(".")[2]
+        used.setdefault(schema, []).append(f"- `{name}`: `{_filepath(entry)}`")
+    sets = [f"- `{n}`: `{_filepath(e)}/cells.parquet`" for n, e in _entries().items() if "CropSetDataset" in e["type"]]
+    used["CropTable"] = sets
+    lines = [
+        "# Tables",
+        "",
+        "Made from `conf/base/catalog_*.yml` and `library/core/schemas/`. Kedro checks each table when it is saved and "
+        "when it is loaded; columns that are not named here are refused. Names between slashes are patterns of names.",
+        "",
+    ]
+    for schema in sorted(used):
+        made = getattr(schemas, schema).to_schema()
+        lines += [f"## {schema}", "", made.description or "", "", *sorted(used[schema]), ""]
+        lines += ["| column | type | unit | may be empty | meaning |", "|---|---|---|---|---|"]
+        lines += [_column_row(name, column) for name, column in made.columns.items()] + [""]
+    return "\n".join(lines)
+
+
+def _column_row(name: str, column: Any) -> str:  # noqa: ANN401 - pandera's column
+    kind = next((word for start, word in _TYPES if str(column.dtype).lower().startswith(start)), "any")
+    unit = next((unit for end, unit in _UNITS if name.endswith(end)), "")
+    shown = f"`/{name}/`" if column.regex else f"`{name}`"
+    empty = "yes" if column.nullable else ""
+    there = "" if column.required else " (not in every table)"
+    cells = (shown, kind, unit, empty, f"{column.description}{there}")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def table_of_sets() -> str:
@@ -127,6 +182,32 @@ def card(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def registries_page() -> str:
+    """Every registry: what each name stands for, and the options that it alone has or needs."""
+    from blood_kedro.assembly.registries import REGISTRIES
+
+    lines = ["# Registries", "", "What a name in the parameters may be. To add one: [extending](extending.md).", ""]
+    for parameter, registry in REGISTRIES.items():
+        lines += [f"## `{parameter}`", "", "| name | what it is | its options |", "|---|---|---|"]
+        for name, choice in registry.items():
+            summary = (inspect.getdoc(choice) or "").split("\n\n")[0].replace("\n", " ")
+            lines.append(f"| `{name}` | {summary} | {_own_options(choice)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _own_options(choice: object) -> str:
+    """Options that no other choice has, or that others may leave out: those that its options class itself names."""
+    options = getattr(choice, "Options", None)
+    if options is None:  # a network: what it is made with
+        values = vars(choice) if not isinstance(choice, type) else {}
+        return ", ".join(f"{name}: `{value}`" for name, value in values.items()) or "–"
+    shared = type(choice).Options if not isinstance(choice, type) else choice.__mro__[1].Options
+    if options is shared:
+        return "–"
+    return f"`{'`, `'.join(options.__annotations__)}`: {inspect.getdoc(options)}"
+
+
 def api_pages() -> dict[str, str]:
     """A page for each topic of the library, with its public functions and classes."""
     made = {}
@@ -147,10 +228,17 @@ def _published() -> Any:  # noqa: ANN401 - pydantic models by name
     return published()
 
 
+def _entries() -> dict[str, Any]:
+    entries = config_loader(ROOT, "base")["catalog"].items()
+    return {name: entry for name, entry in entries if not name.startswith("_")}
+
+
 def _catalog() -> dict[str, str]:
-    loader = config_loader(ROOT, "base")
-    entries = {name: entry for name, entry in loader["catalog"].items() if not name.startswith("_")}
-    return {name: str(entry.get("filepath", "")).replace(str(ROOT) + "/", "") for name, entry in entries.items()}
+    return {name: _filepath(entry) for name, entry in _entries().items()}
+
+
+def _filepath(entry: dict[str, Any]) -> str:
+    return str(entry.get("filepath", "")).replace(str(ROOT) + "/", "")
 
 
 def _matching(dataset: str, patterns: dict[str, str]) -> list[str]:

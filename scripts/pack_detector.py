@@ -31,10 +31,10 @@ def pack(catalog: DataCatalog, values: dict[str, object], names: list[str], out:
             raise ConfigurationError("no such regimen", where="REGIMENS", got=name, expected=", ".join(values))
         regimen = Regimen.model_validate(values[name])
         pretrained = None
-        if regimen.initialization.kind == "generated_smears":
+        if regimen.first_weights.kind == "simulated":
             pretrained = catalog.load("pretraining.model")
-        elif regimen.initialization.mlflow_run:
-            pretrained = tracking.fetch_detector(regimen.initialization.mlflow_run)
+        elif regimen.first_weights.run:
+            pretrained = tracking.fetch_detector(regimen.first_weights.run)
         pack_regimen(out, regimen, pretrained, catalog.load(f"{name}.cutouts") if regimen.copy_paste else ())
 
 

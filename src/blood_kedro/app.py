@@ -25,7 +25,7 @@ from blood_kedro.environments import config_loader, name_of, results_root
 from blood_kedro.library.core.errors import BadInputError, BloodKedroError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import CONFIG, ModelBundle, load_bundle
 from blood_kedro.library.core.records import describe_model, place, read_record
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.shipped.bundle import describe_shipped
@@ -112,7 +112,7 @@ def look(
     from blood_kedro.library.reporting.own_images import CELLS, COCO, OVERLAYS, overlay, write_own_report
 
     with tempfile.TemporaryDirectory(dir=kept) as folder:
-        work, rejects = Path(folder), Rejects("own")
+        work, rejects = Path(folder), RejectLog("own")
         try:
             picture, cells, counts, used = (
                 _counted(root, values, image, cell_px, work, rejects)
@@ -146,7 +146,7 @@ def look(
 
 
 def _counted(
-    root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: Rejects
+    root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: RejectLog
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
     from blood_kedro.assembly.namers import models_used, parts_of
     from blood_kedro.library.counting.chain import count_pictures
@@ -172,7 +172,7 @@ def _counted(
 
 
 def _detected(
-    root: Path, image: Path, detector: str | None, cell_px: float, score: float, work: Path, rejects: Rejects
+    root: Path, image: Path, detector: str | None, cell_px: float, score: float, work: Path, rejects: RejectLog
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
     from blood_kedro.library.detection.own import detect_images
     from blood_kedro.library.imaging.large import pixels_of

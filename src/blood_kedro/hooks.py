@@ -118,7 +118,7 @@ class MlflowRunGuard:
     """Ends MLflow runs with the right state.
 
     kedro-mlflow opens the parent run and pops it once, which leaves runs open after Ctrl-C or SIGTERM, and lets a
-    second session in one process log into the first one's run (facts-versions.md, section 1).
+    second session in one process log into the first one's run (docs/facts/versions.md#mlflow-runs).
     """
 
     @hook_impl(tryfirst=True)

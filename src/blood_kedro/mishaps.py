@@ -6,7 +6,9 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from blood_kedro.library.core.errors import BloodKedroError, OutputError, TrackingError
+from kedro.validation.exceptions import DataValidationError
+
+from blood_kedro.library.core.errors import BloodKedroError, DataContractError, OutputError, TrackingError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -23,7 +25,7 @@ def as_ours(error: BaseException) -> BloodKedroError | None:
     chain = list(_chain(error))
     for each in chain:
         if isinstance(each, BloodKedroError):
-            return each
+            return _of_dataset(each, chain)
     full = [each for each in chain if _is_full(each)]
     if full:
         return OutputError(
@@ -50,6 +52,18 @@ def as_ours(error: BaseException) -> BloodKedroError | None:
                 remedy="move it away",
             )
     return None
+
+
+def _of_dataset(error: BloodKedroError, chain: list[BaseException]) -> BloodKedroError:
+    """A broken schema with the dataset that has it: a schema does not know it, Kedro, which asked it, does."""
+    if isinstance(error, DataContractError) and not error.where:
+        for each in chain:
+            if isinstance(each, DataValidationError) and each.dataset_name:
+                where = f"dataset {each.dataset_name}, on {each.mode}"
+                return DataContractError(
+                    error.what, where=where, got=error.got, expected=error.expected, remedy=error.remedy
+                )
+    return error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -18,7 +18,7 @@ from kedro.pipeline.node import Node
 
 from blood_kedro.datasets.folder import ModelBundleDataset
 from blood_kedro.environments import name_of
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.git import commit_of
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -93,7 +93,7 @@ class ResultRecords:
 
 def _own(name: str, value: Any, outputs: dict[str, Any]) -> Data | None:  # noqa: ANN401 - any output of a node
     """What an output is, if other results are to be told apart by it."""
-    if isinstance(value, Cells):
+    if isinstance(value, CropSet):
         pixels = np.ascontiguousarray(value.crops[:: max(1, len(value) // _SAMPLED)])
         seen = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
         return Data(f"{table_fingerprint(value.table)}-{seen}", _pictures(value.table))

@@ -2,7 +2,8 @@
 
 import os
 
-# Before anything imports MLflow. It accepts only the word "true" (facts-versions.md, section 10).
+# Before anything imports MLflow, which has no other switch. It accepts only the word "true"
+# (docs/facts/versions.md#telemetry).
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Models are code plus safetensors: refuse pickles also when loading.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -17,12 +18,11 @@ from blood_kedro.environments import EnvironmentConfigLoader
 from blood_kedro.hooks import MlflowRunGuard, RunRecord, SessionPlan, StaleRuns, TrackingStore
 from blood_kedro.records import ResultRecords
 
+# Kedro reads this file before all else, and no library of this project does: what it sets holds for a run.
 # Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
 warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
-# Lightning's own use of a torch internal, and MLflow's wish for type hints on a model whose signature is explicit.
-warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+# MLflow wishes for type hints on a model whose signature is explicit, whenever the model's script is read.
 warnings.filterwarnings("ignore", message=".*[Tt]ype hint.*")
-warnings.filterwarnings("ignore", message=".*num_workers.*")
 
 
 def absolute(path: str) -> str:

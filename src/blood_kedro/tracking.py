@@ -13,19 +13,10 @@ from typing import Any
 from blood_kedro.environments import BASE
 from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
+from blood_kedro.serving.table import FOLDER, SERVED, ModelKind, input_example, signature
 
 TAGS = "blood_kedro."
 REGISTERED = "blood-kedro-"
-# A picture of the background of a smear: what an input looks like, in a few bytes.
-_EXAMPLE_PX, _EXAMPLE_LEVEL = 96, 220
-_SERVING = Path(__file__).parent / "serving"
-_REQUIREMENTS = ("torch", "torchvision", "safetensors", "pandas")
-_FURTHER_REQUIREMENTS = {
-    "cell_classifier.py": ("timm", "pydantic"),
-    "overlap_classifier.py": ("timm", "lightning", "pydantic"),
-    "kind_classifier.py": ("lightning", "pydantic", "opencv-python-headless", "scipy"),
-    "cell_segmenter.py": ("segmentation-models-pytorch", "lightning", "pydantic"),
-}
 
 
 @contextmanager
@@ -108,49 +99,6 @@ def log_figure(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib is 
     mlflow.log_figure(figure, name)
 
 
-def log_detector(bundle: ModelBundle) -> None:
-    """Log a detector with the signature of `serving/detector.py`."""
-    from mlflow.types.schema import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-
-    columns = {"image": "long", "label": "string", "score": "double"}
-    columns |= dict.fromkeys(("x_min_px", "y_min_px", "x_max_px", "y_max_px"), "double")
-    outputs = Schema([ColSpec(kind, name) for name, kind in columns.items()])
-    _log_model("detector.py", bundle, outputs, ParamSchema([ParamSpec("tile_px", DataType.long, 640)]))
-
-
-def log_cell_classifier(bundle: ModelBundle) -> None:
-    """Log a classifier of single cells with the signature of `serving/cell_classifier.py`."""
-    from mlflow.types.schema import ColSpec, Schema
-
-    columns = {"label": "string", "confidence": "double"}
-    columns |= {f"p_{name}": "double" for name in bundle.config["classes"]}
-    _log_model("cell_classifier.py", bundle, Schema([ColSpec(kind, name) for name, kind in columns.items()]))
-
-
-def log_cell_segmenter(bundle: ModelBundle) -> None:
-    """Log a U-Net of single cells with the signature of `serving/cell_segmenter.py`."""
-    import numpy as np
-    from mlflow.types.schema import Schema, TensorSpec
-
-    _log_model("cell_segmenter.py", bundle, Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1))]))
-
-
-def log_overlap_classifier(bundle: ModelBundle) -> None:
-    """Log a classifier of overlap with the signature of `serving/overlap_classifier.py`."""
-    from mlflow.types.schema import ColSpec, Schema
-
-    columns = ["overlapping", *(f"p_{name}" for name in bundle.config["classes"])]
-    _log_model("overlap_classifier.py", bundle, Schema([ColSpec("double", name) for name in columns]))
-
-
-def log_kind_classifier(bundle: ModelBundle) -> None:
-    """Log a classifier of cutouts with the signature of `serving/kind_classifier.py`."""
-    from mlflow.types.schema import ColSpec, Schema
-
-    columns = {"kind": "string", **{f"p_{kind}": "double" for kind in bundle.config["kinds"]}}
-    _log_model("kind_classifier.py", bundle, Schema([ColSpec(kind, name) for name, kind in columns.items()]))
-
-
 @contextmanager
 def _no_talk_of_type_hints() -> Iterator[None]:
     """Without MLflow's warnings that it would rather guess signatures, which are given, from type hints.
@@ -168,29 +116,28 @@ def _no_talk_of_type_hints() -> Iterator[None]:
         yield
 
 
-def _log_model(script: str, bundle: ModelBundle, outputs: Any, params: Any = None) -> None:  # noqa: ANN401 - mlflow's schemas are imported lazily
+def log_model(kind: ModelKind, bundle: ModelBundle) -> None:
     """Log a model of RGB images from code plus safetensors, and register it under the name of its run.
 
-    No pickle is written or needed to load it. Models of other environments than `base` have its name in theirs, so that
-    none is taken for a later version of another's.
+    `serving/table.py` has what is logged with it. No pickle is written or needed to load it. Models of other
+    environments than `base` have its name in theirs, so that none is taken for a later version of another's.
+
+    Raises:
+        RuntimeError: there is no run that the model could belong to.
     """
     import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import Schema, TensorSpec
 
-    inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
-    side = int(bundle.config.get("side_px", _EXAMPLE_PX))
+    served = SERVED[kind]
     with tempfile.TemporaryDirectory() as folder, _no_talk_of_type_hints():
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(_SERVING / script),
+            python_model=str(FOLDER / served.script),
             artifacts={"bundle": str(Path(folder) / "bundle")},
-            code_paths=[str(_SERVING.parent)],
-            signature=ModelSignature(inputs=inputs, outputs=outputs, params=params),
-            pip_requirements=[*_REQUIREMENTS, *_FURTHER_REQUIREMENTS.get(script, ())],
-            input_example=np.full((1, side, side, 3), _EXAMPLE_LEVEL, np.uint8),
+            code_paths=[str(FOLDER.parent)],
+            signature=signature(kind, bundle.config),
+            pip_requirements=list(served.requirements),
+            input_example=input_example(bundle.config),
             registered_model_name=_registered_name(),
         )
 
@@ -219,7 +166,7 @@ def fetch_detector(run_id: str) -> ModelBundle:
         except (mlflow.MlflowException, OSError) as error:
             raise WeightsNotFoundError(
                 "no model of this MLflow run",
-                where="initialization.mlflow_run",
+                where="first_weights.run",
                 got=f"{run_id}: {error}",
                 expected="the id of a finished child run of detection_training",
                 remedy="copy it from the MLflow UI, or from 06_models/<regimen>_run_id.txt of the results",

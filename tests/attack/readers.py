@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import printable
 from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.detection.own import Seen, look_at
@@ -59,7 +59,7 @@ def name_of(path: Path | str) -> str:
     return printable(Path(path).as_posix())
 
 
-def _said(rejects: Rejects, folder: Path) -> set[str]:
+def _said(rejects: RejectLog, folder: Path) -> set[str]:
     names = set()
     for row in rejects.rows:
         path = Path(str(row["path"]))
@@ -69,7 +69,7 @@ def _said(rejects: Rejects, folder: Path) -> set[str]:
 
 def opened(folder: Path, out: Path) -> Outcome:
     """Pictures as the count opens them, every tile read."""
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     smears = open_smears([folder], 64, 8, out, rejects)
     for smear in smears:
         for place in smear.grid.places:
@@ -81,9 +81,9 @@ def opened(folder: Path, out: Path) -> Outcome:
 
 def counted(folder: Path, out: Path) -> Outcome:
     """Pictures counted by the watershed."""
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     made = count(folder, out, rejects=rejects, overlap_px=16, cell_px=20, resamples=20)
-    smears = open_smears([folder], 512, 16, out, Rejects("own"))
+    smears = open_smears([folder], 512, 16, out, RejectLog("own"))
     counts = dict(zip(made.counts["smear"], made.counts["rbc"], strict=True))
     return Outcome({name_of(smear.file) for smear in smears}, _said(rejects, folder), counts.get("p0"))
 
@@ -101,7 +101,7 @@ def resumed(folder: Path, out: Path) -> Outcome:
 
 def looked_at(folder: Path, out: Path) -> Outcome:
     """Pictures as a detector gets them."""
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
 
     def look(pixels: RgbImage) -> Seen:
         assert np.asarray(pixels[-1]).shape[1:] == (3,)

@@ -31,7 +31,7 @@ def test_both_stages_are_tested_on_the_slides_of_table_8() -> None:
     assert {int(name[-3:]) for name in TEST_SLIDES} < set(SCANNER_OF_SLIDE)
     section = load("paper")["morphology"]
     unet = Segmenter(**section["segmenters"]["unet"])
-    assert (unet.test_groups, unet.encoder, unet.weights.kind) == (TEST_SLIDES, "classic", "random")
+    assert (unet.test_groups, unet.encoder, unet.first_weights.kind) == (TEST_SLIDES, "classic", "random")
     classifiers = {name: Classifier(**entry) for name, entry in enabled(section["classifiers"]).items()}
     assert {made.test_groups for made in classifiers.values() if made.split_by == "group"} == {TEST_SLIDES}
     alone = [made for made in classifiers.values() if made.split_by != "group"]
@@ -48,7 +48,7 @@ def test_training_is_that_of_section_4() -> None:
         assert (training.stop_patience, training.cells_per_epoch) == (10, None)
     for made in classifiers:
         assert (made.augmented, made.rotation_deg, made.repeats, made.folds) == ("added", 36, 5, 2)
-        assert made.weights.kind == "imagenet"
+        assert made.first_weights.kind == "imagenet"
     assert {made.model for made in classifiers} == set(published_003.COMPARISON)
     variants = {(made.segmented, made.loss, made.masks) for made in classifiers if made.model == "efficientnet_b0"}
     assert {
@@ -72,9 +72,7 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
         assert (entry.get("masks_from") or "unet") in {*segmenters, "unet"}
     assert not classifiers or section["reference"] in classifiers
     free = {name for name in create_pipeline(build(parameters)).inputs() if not name.startswith("params:")}
-    allowed = {f"{name}.work_folder" for name in (*segmenters, *classifiers)} | {
-        f"{name}.cells_folder" for name in cells
-    }
+    allowed = {f"{name}.work_folder" for name in (*segmenters, *classifiers)}
     allowed |= {f"{name}.raw_folder" for name, entry in cells.items() if entry["reader"] != "synthetic"}
     if any(entry["reader"] == "points" for entry in cells.values()):  # images with boxes: made by ingestion and merging
         allowed |= {"image_groups"}

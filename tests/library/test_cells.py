@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
+from blood_kedro.assembly.crop_readers import crop_reader
 from blood_kedro.library.cells import elsafty, ojaghi
 from blood_kedro.library.cells.crop import crop_square
 from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
 from blood_kedro.library.cells.options import CellOptions
-from blood_kedro.library.core.cells import Cell, read_cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, read_crops, write_crops
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.paper_003 import EIGHT_SHAPES, NINE_SHAPES, NINE_TO_EIGHT
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.smears.cell_crops import simulated_cells
 
 
@@ -60,8 +60,8 @@ FOLDERS = {
 @pytest.mark.parametrize(("images", "masks"), [("Images", "Masks"), ("01_Cropped images", "02-RBC mask")])
 def test_published_tree_of_paper_003(tmp_path: Path, images: str, masks: str) -> None:
     elsafty_tree(tmp_path / "raw", images, masks, FOLDERS)
-    rejects = Rejects("elsafty")
-    cells = write_cells(
+    rejects = RejectLog("elsafty")
+    cells = write_crops(
         tmp_path / "cells",
         elsafty_cells(tmp_path / "raw", CellOptions(workers=1, reader="elsafty"), 80, rejects, 0),
         80,
@@ -99,7 +99,7 @@ def test_every_bad_crop_of_paper_003_is_a_reject_with_its_reason(tmp_path: Path)
     cv2.imwrite(str(raw / "Images/Spiders/01_9_5_5_80_80.png"), picture(disc(80, 20)))
     (good / "01_4_5_5_80_80.png").write_bytes(b"no image")
     (good / ".DS_Store").write_bytes(b"litter")
-    rejects = Rejects("elsafty")
+    rejects = RejectLog("elsafty")
     cells = list(elsafty_cells(raw, CellOptions(workers=1, reader="elsafty"), 80, rejects, 0))
     assert len(cells) == 2
     reasons = " | ".join(str(row["reason"]) for row in rejects.rows)
@@ -114,9 +114,9 @@ def test_every_bad_crop_of_paper_003_is_a_reject_with_its_reason(tmp_path: Path)
         assert words in reasons
     assert len(rejects.rows) == 7
     with pytest.raises(BadInputError):
-        list(elsafty_cells(raw, CellOptions(workers=1, reader="elsafty"), 80, Rejects("elsafty", strict=True), 0))
+        list(elsafty_cells(raw, CellOptions(workers=1, reader="elsafty"), 80, RejectLog("elsafty", strict=True), 0))
     with pytest.raises(SourceNotFoundError, match="holds no crop"):
-        elsafty.pairs(tmp_path / "empty", Rejects("elsafty"))
+        elsafty.pairs(tmp_path / "empty", RejectLog("elsafty"))
 
 
 def test_sets_for_segmentation_have_no_shape(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_sets_for_segmentation_have_no_shape(tmp_path: Path) -> None:
         folder = tmp_path / "Segmentation set" / "Slide 5" / tree
         folder.mkdir(parents=True)
         cv2.imwrite(str(folder / "5_7_1_2_80_80.png"), content)
-    cell = next(iter(elsafty_cells(tmp_path, CellOptions(workers=1, reader="elsafty"), 80, Rejects("elsafty"), 0)))
+    cell = next(iter(elsafty_cells(tmp_path, CellOptions(workers=1, reader="elsafty"), 80, RejectLog("elsafty"), 0)))
     assert cell.mask is not None
     assert (cell.facts["shape"], cell.facts["label"], cell.facts["slide"]) == (None, "rbc", "slide_005")
 
@@ -133,7 +133,7 @@ def test_per_class_draws_so_many_and_the_same_ones(tmp_path: Path) -> None:
     elsafty_tree(tmp_path, "Images", "Masks", FOLDERS)
     options = CellOptions(workers=1, reader="elsafty", per_class=1)
     once, again = (
-        [c.facts["cell_id"] for c in elsafty_cells(tmp_path, options, 80, Rejects("elsafty"), 3)] for _ in range(2)
+        [c.facts["cell_id"] for c in elsafty_cells(tmp_path, options, 80, RejectLog("elsafty"), 3)] for _ in range(2)
     )
     assert once == again
     assert len(once) == len(FOLDERS)
@@ -163,7 +163,7 @@ def ojaghi_tree(root: Path) -> None:
 
 def test_sam_masks_are_filtered_to_single_cells(tmp_path: Path) -> None:
     ojaghi_tree(tmp_path)
-    rejects = Rejects("ojaghi")
+    rejects = RejectLog("ojaghi")
     options = CellOptions(workers=1, reader="ojaghi", crop_px=52)
     overlapping = {"2_3": "2_3", "HS2_5_6": "HS2_5_5"}
     cells = list(ojaghi_cells(tmp_path, overlapping, options, 80, rejects, 0))
@@ -195,14 +195,14 @@ def test_as_many_cells_of_each_tile_as_asked_for(tmp_path: Path) -> None:
     ojaghi_tree(tmp_path)
     options = CellOptions(workers=1, reader="ojaghi", crop_px=52, per_class=6)
     tiles = dict.fromkeys(("2_3", "HS2_5_6"), "2_3")
-    made = [list(ojaghi_cells(tmp_path, tiles, options, 80, Rejects("ojaghi"), seed)) for seed in (0, 0, 1, 2)]
+    made = [list(ojaghi_cells(tmp_path, tiles, options, 80, RejectLog("ojaghi"), seed)) for seed in (0, 0, 1, 2)]
     of_tiles = [[str(c.facts["image_id"]) for c in cells] for cells in made]
     assert of_tiles == [["ojaghi/2_3"] * 2 + ["ojaghi/HS2_5_6"] * 2] * 4
     names = [[c.facts["cell_id"] for c in cells] for cells in made]
     assert names[0] == names[1]
     assert not names[0] == names[2] == names[3]
-    with pytest.raises(ValidationError, match="per_class"):
-        CellOptions(reader="fields", per_class=6)
+    with pytest.raises(ConfigurationError, match="per_class: Input should be None"):
+        crop_reader(CellOptions(reader="fields", per_class=6))
 
 
 def test_cells_at_points_are_centred_and_cut_ones_rejected(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_cells_at_points_are_centred_and_cut_ones_rejected(tmp_path: Path) -> No
             for k, (x, y) in enumerate(centres, start=1)
         ]
     )
-    rejects = Rejects("chula")
+    rejects = RejectLog("chula")
     options = CellOptions(workers=1, reader="points", crop_px=80, cell_px=38)
     groups = Groups({"chula/1": "twins"}, {"twins": "val"})
     cells = list(point_cells(tmp_path, index, annotations, groups, options, 80, rejects, 0))
@@ -273,7 +273,7 @@ def test_simulated_cells_do_not_depend_on_workers_and_show_every_scanner() -> No
     assert within < between
 
 
-def cell(number: int, side: int = 8) -> Cell:
+def cell(number: int, side: int = 8) -> Crop:
     facts = {
         "cell_id": f"x/{number}",
         "source": "x",
@@ -288,11 +288,11 @@ def cell(number: int, side: int = 8) -> Cell:
         "y_px": None,
         "mask_origin": None,
     }
-    return Cell(np.full((side, side, 3), number, np.uint8), None, facts)
+    return Crop(np.full((side, side, 3), number, np.uint8), None, facts)
 
 
 def test_folder_of_cells_is_whole_or_not_there(tmp_path: Path) -> None:
-    cells = write_cells(tmp_path / "c", (cell(n) for n in range(3)), 8)
+    cells = write_crops(tmp_path / "c", (cell(n) for n in range(3)), 8)
     assert isinstance(cells.crops, np.memmap)
     assert cells.crops[2, 0, 0].tolist() == [2, 2, 2]
     assert not cells.table["has_mask"].any()
@@ -302,16 +302,16 @@ def test_folder_of_cells_is_whole_or_not_there(tmp_path: Path) -> None:
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
-        write_cells(tmp_path / "c", breaks(), 8)  # type: ignore[arg-type]
-    assert len(read_cells(tmp_path / "c")) == 3
+        write_crops(tmp_path / "c", breaks(), 8)  # type: ignore[arg-type]
+    assert len(read_crops(tmp_path / "c")) == 3
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
     with pytest.raises(DataContractError, match="another size"):
-        write_cells(tmp_path / "d", [cell(0, side=9)], 8)
-    assert len(write_cells(tmp_path / "none", [], 8)) == 0
+        write_crops(tmp_path / "d", [cell(0, side=9)], 8)
+    assert len(write_crops(tmp_path / "none", [], 8)) == 0
     with (tmp_path / "c/crops.bin").open("ab") as file:
         file.write(bytes(8 * 8 * 3))
     with pytest.raises(DataContractError, match="disagree"):
-        read_cells(tmp_path / "c")
+        read_crops(tmp_path / "c")
     (tmp_path / "c/masks.bin").unlink()
     with pytest.raises(DataContractError, match=r"no masks\.bin"):
-        read_cells(tmp_path / "c")
+        read_crops(tmp_path / "c")

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from blood_kedro.datasets.cutouts import CutoutsDataset
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.datasets.cell_patches import CellPatchesDataset
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.copy_paste import Paster
-from blood_kedro.library.detection.cutouts import real_cutouts
 from blood_kedro.library.detection.data import DetectionData
 from blood_kedro.library.detection.options import CopyPaste
+from blood_kedro.library.detection.patches import real_patches
 from blood_kedro.library.imaging.cut_out import cut_out
 from blood_kedro.library.imaging.paste import field_colour, paste, usual_cell_px
-from blood_kedro.library.smears.cutouts import simulated_cutouts
+from blood_kedro.library.smears.patches import simulated_patches
 
 LIGHT = np.array([200.0, 210.0, 190.0])
 STAIN = np.array([0.15, 0.40, 0.30])
@@ -39,11 +39,11 @@ def field(discs: list[tuple[int, int, int]], height: int = 120, width: int = 160
 
 def cutout(
     value: float = 0.4, side: int = 21, label: str = "teardrop", red_od: tuple[float, ...] = (0.15, 0.4, 0.3)
-) -> Cutout:
+) -> CellPatch:
     mask = np.zeros((side, side), np.bool_)
     mask[2:-2, 2:-2] = True
     absorbance = (mask[..., None] * np.full(3, value)).astype(np.float32)
-    return Cutout(label, absorbance, mask, 20.0, red_od, "simulated")  # type: ignore[arg-type]
+    return CellPatch(label, absorbance, mask, 20.0, red_od, "simulated")  # type: ignore[arg-type]
 
 
 BUSY = [(20, 20, 10), (20, 100, 10), (140, 100, 10), (140, 20, 10)]
@@ -146,9 +146,9 @@ def test_usual_size_counts_red_cells_only() -> None:
 
 
 def test_simulated_cutouts_hold_cells_of_their_class() -> None:
-    cells = simulated_cutouts(["teardrop", "lymphocyte"], 3, 6.0, seed=1)
+    cells = simulated_patches(["teardrop", "lymphocyte"], 3, 6.0, seed=1)
     assert [c.label for c in cells] == ["teardrop"] * 3 + ["lymphocyte"] * 3
-    again = simulated_cutouts(["teardrop", "lymphocyte"], 3, 6.0, seed=1)
+    again = simulated_patches(["teardrop", "lymphocyte"], 3, 6.0, seed=1)
     assert all((a.absorbance == b.absorbance).all() for a, b in zip(cells, again, strict=True))
     for cell in cells:
         assert cell.mask.any() and cell.absorbance[cell.mask].mean() > 0.1
@@ -174,7 +174,7 @@ def coco(folder: Path) -> dict[str, Any]:
 def test_rare_cells_of_the_training_images_go_into_others(tmp_path: Path) -> None:
     content = coco(tmp_path)
     options = CopyPaste(classes=("teardrop",), source="real", per_image=3.0)
-    cells = real_cutouts(content, tmp_path, options, seed=0)
+    cells = real_patches(content, tmp_path, options, seed=0)
     assert [(c.label, c.origin) for c in cells] == [("teardrop", "a.png")]
     assert cells[0].cell_px == 21
     data = DetectionData(content, tmp_path, "none", 0, Paster(content, cells, options, 0))
@@ -209,8 +209,8 @@ def test_an_image_without_scale_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_cutouts_are_kept_whole(tmp_path: Path) -> None:
-    dataset = CutoutsDataset(filepath=str(tmp_path / "cells.npz"))
-    cells = simulated_cutouts(["burr_cell"], 2, 6.0, seed=1)
+    dataset = CellPatchesDataset(filepath=str(tmp_path / "cells.npz"))
+    cells = simulated_patches(["burr_cell"], 2, 6.0, seed=1)
     dataset.save(cells)
     back = dataset.load()
     assert back is not None and len(back) == 2

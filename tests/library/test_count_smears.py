@@ -17,7 +17,7 @@ import tifffile
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.rules import count_interval
 from blood_kedro.library.counting.draw.looks import CornerLook, ReducedLook, corner, reduced
 from blood_kedro.library.counting.name.looks import PixelsLook
@@ -96,7 +96,7 @@ def test_every_cell_is_counted_once_however_the_smear_is_cut(
 def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(image: Path, tmp_path: Path) -> None:
     """Kinds outlive the files of finished tiles; names of types see each cell where it is, in the frame of its tile."""
 
-    def say(_name: str, rgb: np.ndarray, _rejects: Rejects) -> list[Piece]:
+    def say(_name: str, rgb: np.ndarray, _rejects: RejectLog) -> list[Piece]:
         found = Watershed(settings)("", rgb, _rejects)
         # Kinds that the stain would never give: all that is no spot is a white cell.
         return [
@@ -186,7 +186,7 @@ def test_a_grid_of_tiles_is_the_smear_it_was_cut_from(image: Path, tmp_path: Pat
     # A hole and a file that is no image are said, and what is left is counted.
     (tmp_path / "grid/S_1_1.png").unlink()
     (tmp_path / "grid/S_2_0.png").write_bytes(b"broken")
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     fewer = count(tmp_path / "grid", tmp_path / "work", rejects=rejects).counts.iloc[0]
     assert 15 < fewer["rbc"] < 26
     assert fewer["tiles"] == 13
@@ -246,7 +246,7 @@ def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
     (tmp_path / "folder/a.png").write_bytes(b"")
     save(tmp_path / "folder/b.png", smear(100, 100, [(50, 50)]))
     save(tmp_path / "folder/b.tif", smear(100, 100, [(50, 50)]))
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     made = count(tmp_path / "folder", tmp_path, rejects=rejects)
     assert made.counts["smear"].tolist() == ["b_png", "b_tif"]
     assert [Path(str(r["path"])).name for r in rejects.rows] == ["a.png", "notes.txt"]
@@ -269,7 +269,7 @@ def test_a_large_slide_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     changed = unpacked.stat().st_mtime_ns
     assert count(tmp_path / "packed.tif", tmp_path / "work").counts.loc[0, "rbc"] == 187
     assert unpacked.stat().st_mtime_ns == changed
-    smears = open_smears([tmp_path / "plain.tif"], 512, 0, tmp_path / "other", Rejects("t"))
+    smears = open_smears([tmp_path / "plain.tif"], 512, 0, tmp_path / "other", RejectLog("t"))
     assert not (tmp_path / "other").exists()
     assert np.array_equal(smears[0].read(smears[0].grid.places[-1]), rgb[512:, 1024:])
 
@@ -282,7 +282,7 @@ class Counting:
     def __init__(self, options: SmearInput, breaks_at: int | None = None) -> None:
         self.inner, self.calls, self.breaks_at = Watershed(options), 0, breaks_at
 
-    def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
         self.calls += 1
         if self.calls == self.breaks_at:
             raise KeyboardInterrupt
@@ -326,7 +326,7 @@ class DiesOnce:
     def __init__(self, options: SmearInput, folder: Path) -> None:
         self.inner, self.folder = Watershed(options), folder
 
-    def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
         import os
 
         if not (self.folder / "died").exists():
@@ -370,7 +370,7 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
                     save(tmp_path / f"masks/{column}_{row}/{number}.png", mask[box])
                     number += 1
     (tmp_path / "masks/0_0/99.png").write_bytes(b"no image")
-    folder, rejects = tmp_path / "masks", Rejects("t")
+    folder, rejects = tmp_path / "masks", RejectLog("t")
     made = count(
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
@@ -379,14 +379,14 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
     options = SmearInput(name="t", path="x", reference_masks=str(folder), overlap_px=0, resamples=20)
     look = ReferenceLook(folder, options)
     seen = count(tmp_path / "tiles", tmp_path / "work", looks=[look], overlap_px=0)
-    smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path / "work", Rejects("t"))
+    smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path / "work", RejectLog("t"))
     (agreement,) = mask_agreement(smears, seen.segmented, tmp_path / "work", options).values()
     assert agreement["reference_count"] == len(cells)
     assert agreement["f1_50"] > 0.9  # the white cell has no mask there
     assert agreement["f1_75"] > 0.8
     # A tile whose masks are missing is a reject, not an error.
     (tmp_path / "tiles/4_0.png").write_bytes((tmp_path / "tiles/3_0.png").read_bytes())
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     count(
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
@@ -395,7 +395,7 @@ def test_stored_masks_are_counted_and_compared_with(image: Path, tmp_path: Path)
     shutil.copytree(tmp_path / "masks/3_0", tmp_path / "masks/4_0")
     shutil.rmtree(tmp_path / "masks/0_0")
     (tmp_path / "masks/0_0").mkdir()
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     changed = count(
         tmp_path / "tiles", tmp_path / "work", Precomputed(folder), rejects, segmenter="precomputed", masks=str(folder)
     )
@@ -409,12 +409,12 @@ def test_a_tile_that_failed_is_tried_again(tmp_path: Path) -> None:
         save(tmp_path / f"tiles/{column}_0.png", rgb[:, 128 * column : 128 * (column + 1)])
 
     class Breaking(Counting):
-        def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+        def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
             if self.breaks_at and name == "1_0":
                 raise BadInputError("broken for now", where=name)
             return self.inner(name, rgb, rejects)
 
-    options, rejects = SmearInput(name="t", path="x"), Rejects("t")
+    options, rejects = SmearInput(name="t", path="x"), RejectLog("t")
     made = count(tmp_path / "tiles", tmp_path / "work", Breaking(options, breaks_at=1), rejects)
     assert made.counts.loc[0, ["rbc", "failed_tiles"]].tolist() == [1, 1]
     assert [row["reason"] for row in rejects.rows] == ["broken for now"]
@@ -492,7 +492,7 @@ def test_tiles_of_other_weights_are_not_taken_over(image: Path, tmp_path: Path) 
         def __init__(self, digest: str) -> None:
             self.weights_sha256 = digest
 
-        def __call__(self, name: str, rgb: np.ndarray, rejects: Rejects) -> list[Piece]:
+        def __call__(self, name: str, rgb: np.ndarray, rejects: RejectLog) -> list[Piece]:
             Weighted.calls += 1
             return Watershed(SmearInput(name="t", path="x"))(name, rgb, rejects)
 
@@ -512,7 +512,7 @@ def test_photos_named_by_date_and_time_are_smears_of_their_own(tmp_path: Path) -
     for name in ("0_0", "1_0"):
         save(tiles / f"{name}.png", smear(300, 300, SPREAD[:3]))
     for layout, smears in (("auto", 1), ("grid", 1), ("pictures", 2)):
-        made = open_smears([tiles], 512, 0, tmp_path / "work", Rejects("t"), layout)  # type: ignore[arg-type]
+        made = open_smears([tiles], 512, 0, tmp_path / "work", RejectLog("t"), layout)  # type: ignore[arg-type]
         assert len(made) == smears, layout
 
 
@@ -535,7 +535,7 @@ def test_each_tile_is_read_once_whatever_is_named_compared_and_drawn(
     drawn, shown = CornerLook("field", 1600), ReducedLook(270)
     looks = [drawn, shown, ReferenceLook(tmp_path / "masks", options), PixelsLook()]
     made = count(image, tmp_path / "work", looks=looks, tile_px=128, overlap_px=0)
-    (smear,) = open_smears([image], 128, 0, tmp_path / "work", Rejects("t"))
+    (smear,) = open_smears([image], 128, 0, tmp_path / "work", RejectLog("t"))
     folder = folders_of(made.segmented, tmp_path / "work")["field"]
     assert np.array_equal(corner(smear, folder, drawn), rgb)
     small, scale = reduced(smear, folder, shown)
@@ -555,8 +555,8 @@ def test_the_table_of_tiles_gives_the_same_smears_back(image: Path, tmp_path: Pa
     for column in range(2):
         save(tmp_path / f"grid/S_{column}_0.png", smear(128, 128, [(60, 60)]))
     opened = [
-        *open_smears([image], 128, 16, tmp_path, Rejects("t")),
-        *open_smears([tmp_path / "grid"], 128, 16, tmp_path, Rejects("t")),
+        *open_smears([image], 128, 16, tmp_path, RejectLog("t")),
+        *open_smears([tmp_path / "grid"], 128, 16, tmp_path, RejectLog("t")),
     ]
     table_of_tiles(opened, 36.5).to_parquet(tmp_path / "tiles.parquet")
     table = pd.read_parquet(tmp_path / "tiles.parquet")

@@ -18,11 +18,13 @@ from blood_kedro.library.detection.anchors import fit_anchors, mean_best_iou, si
 from blood_kedro.library.detection.data import DetectionData, channel_statistics
 from blood_kedro.library.detection.fit import Fit, fit, without_source
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, build_network
-from blood_kedro.library.detection.options import CopyPaste, Initialization, Network, Optimizer, Regimen
+from blood_kedro.library.detection.network import build_network
+from blood_kedro.library.detection.options import CopyPaste, Network, Optimizer, Regimen
 from blood_kedro.library.detection.predict import load_detector, predict
 from blood_kedro.library.detection.transforms import named, unsharp
-from blood_kedro.library.smears.cutouts import simulated_cutouts
+from blood_kedro.library.smears.patches import simulated_patches
+from blood_kedro.library.training.first_weights import FirstWeights
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from blood_kedro.library.training.sampling import EpochSampler
 from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 
@@ -63,7 +65,7 @@ def test_same_seed_same_weights_and_another_seed_others(corpus: Any, tmp_path: P
 def test_pasted_cells_take_part_in_training_and_are_recorded(corpus: Any, tmp_path: Path) -> None:
     coco, images = corpus
     pasting = CopyPaste(classes=("spherocyte",), per_image=2.0)
-    cells = simulated_cutouts(["spherocyte"], 3, 6.0, seed=1)
+    cells = simulated_patches(["spherocyte"], 3, 6.0, seed=1)
     plain = run(corpus, tmp_path / "plain", epochs=1)
     pasted = fit(tiny_regimen(epochs=1, copy_paste=pasting), coco, coco, images, tmp_path / "pasted", cutouts=cells)
     assert pasted.bundle.config["cutouts"] == {"spherocyte (simulated)": 3}
@@ -185,8 +187,8 @@ def test_missing_download_is_an_error_and_never_random(monkeypatch: pytest.Monke
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     options = Network(backbone="resnet50_fpn", norm="frozen_batch")
     with pytest.raises(WeightsNotFoundError, match="cannot be downloaded") as caught:
-        initialize(options, Initialization(kind="coco"), 25, IMAGENET_MEAN, IMAGENET_STD)
-    assert "initialization.path" in caught.value.remedy
+        initialize(options, FirstWeights(kind="coco"), 25, IMAGENET_MEAN, IMAGENET_STD)
+    assert "first_weights.path" in caught.value.remedy
     assert "generated_smears" in caught.value.remedy
 
 
@@ -198,7 +200,7 @@ def test_coco_weights_from_a_file(tmp_path: Path) -> None:
     coco = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=91)
     torch.save(coco.state_dict(), tmp_path / "coco.pth")
     options = Network(backbone="resnet50_fpn", norm="frozen_batch", input_px=64)
-    start = Initialization(kind="coco", path=str(tmp_path / "coco.pth"))
+    start = FirstWeights(kind="coco", path=str(tmp_path / "coco.pth"))
     made = initialize(options, start, 25, IMAGENET_MEAN, IMAGENET_STD)
     own, given = made.network.state_dict(), coco.state_dict()
     name = "backbone.body.layer4.2.conv3.weight"
@@ -207,7 +209,7 @@ def test_coco_weights_from_a_file(tmp_path: Path) -> None:
     assert own["roi_heads.box_predictor.cls_score.weight"].shape == (25, 1024)
     assert "coco.pth" in made.origin
     with pytest.raises(WeightsNotFoundError, match="does not exist"):
-        initialize(options, Initialization(kind="coco", path="nowhere.pth"), 25, IMAGENET_MEAN, IMAGENET_STD)
+        initialize(options, FirstWeights(kind="coco", path="nowhere.pth"), 25, IMAGENET_MEAN, IMAGENET_STD)
     with pytest.raises(ConfigurationError, match="batch norm"):
         initialize(Network(norm="group"), start, 25, IMAGENET_MEAN, IMAGENET_STD)
     # Arms of a 2x2 share live batch norm: its statistics come with the weights.
@@ -222,7 +224,7 @@ def test_the_stages_that_learn_are_those_of_torchvision(tmp_path: Path, stages: 
 
     options = TINY.model_copy(update={"norm": "batch"})
     save_bundle(ModelBundle(dict(build_network(options, 3).state_dict()), {}), tmp_path / "m")
-    start = Initialization(kind="checkpoint", path=str(tmp_path / "m"), trainable_layers=stages)
+    start = FirstWeights(kind="checkpoint", path=str(tmp_path / "m"), trainable_layers=stages)
     network = initialize(options, start, 3, IMAGENET_MEAN, IMAGENET_STD).network
     theirs = resnet_fpn_backbone(
         backbone_name="resnet18", weights=None, norm_layer=torch.nn.BatchNorm2d, trainable_layers=stages
@@ -237,7 +239,7 @@ def test_frozen_stages_keep_their_weights_through_training(corpus: Any, tmp_path
     first = ModelBundle(dict(build_network(TINY, 3).state_dict()), {})
     save_bundle(first, tmp_path / "m")
     start = {"kind": "checkpoint", "path": str(tmp_path / "m"), "trainable_layers": 3}
-    second = run(corpus, tmp_path / "b", epochs=1, initialization=start).bundle
+    second = run(corpus, tmp_path / "b", epochs=1, first_weights=start).bundle
     same = {name for name, value in first.weights.items() if torch.equal(value, second.weights[name])}
     stem = {f"backbone.body.{name}" for name in ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")}
     assert stem <= same
@@ -246,26 +248,26 @@ def test_frozen_stages_keep_their_weights_through_training(corpus: Any, tmp_path
 
 def test_random_weights_and_other_backbones_have_no_frozen_stages() -> None:
     with pytest.raises(ValueError, match="freeze random weights"):
-        Initialization(trainable_layers=3)
+        FirstWeights(trainable_layers=3)
     with pytest.raises(ValueError, match="stages of a ResNet"):
         Regimen(
-            initialization=Initialization(kind="coco", trainable_layers=3), network=Network(backbone="mobilenet_v3_320")
+            first_weights=FirstWeights(kind="coco", trainable_layers=3), network=Network(backbone="mobilenet_v3_320")
         )
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     source = build_network(TINY, 4)
     save_bundle(ModelBundle(dict(source.state_dict()), {}), tmp_path / "m")
-    start = Initialization(kind="checkpoint", path=str(tmp_path / "m"))
+    start = FirstWeights(kind="checkpoint", path=str(tmp_path / "m"))
     made = initialize(TINY, start, 9, IMAGENET_MEAN, IMAGENET_STD)  # other classes are fine
     assert torch.equal(made.network.backbone.body.conv1.weight, source.backbone.body.conv1.weight)
     other = TINY.model_copy(update={"representation": 32})
     with pytest.raises(ConfigurationError, match="do not fit"):
         initialize(other, start, 9, IMAGENET_MEAN, IMAGENET_STD)
     with pytest.raises(WeightsNotFoundError, match="no model bundle"):
-        initialize(TINY, Initialization(kind="checkpoint", path="nowhere"), 9, IMAGENET_MEAN, IMAGENET_STD)
+        initialize(TINY, FirstWeights(kind="checkpoint", path="nowhere"), 9, IMAGENET_MEAN, IMAGENET_STD)
     with pytest.raises(WeightsNotFoundError, match="generated_smears"):
-        initialize(TINY, Initialization(kind="generated_smears"), 9, IMAGENET_MEAN, IMAGENET_STD)
+        initialize(TINY, FirstWeights(kind="simulated"), 9, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def test_paper_network_has_25_outputs_and_loads_as_detector() -> None:
@@ -304,7 +306,7 @@ def test_download_path_asks_torchvision_for_the_right_weights(
 
     monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
     with pytest.raises(WeightsNotFoundError, match="no route"):
-        initialize(Network(backbone=backbone, norm=norm), Initialization(kind=kind), 3, IMAGENET_MEAN, IMAGENET_STD)
+        initialize(Network(backbone=backbone, norm=norm), FirstWeights(kind=kind), 3, IMAGENET_MEAN, IMAGENET_STD)
     assert asked == [(name, {"progress": True, "check_hash": True})]
 
 
@@ -334,7 +336,7 @@ def test_coco_weights_of_other_backbones_fit(tmp_path: Path, backbone: Any, norm
     given = make(weights=None, weights_backbone=None, num_classes=91)
     torch.save(given.state_dict(), tmp_path / "coco.pth")
     options = Network(backbone=backbone, norm=norm, input_px=64)
-    start = Initialization(kind="coco", path=str(tmp_path / "coco.pth"))
+    start = FirstWeights(kind="coco", path=str(tmp_path / "coco.pth"))
     network = initialize(options, start, 4, IMAGENET_MEAN, IMAGENET_STD).network
     own = network.state_dict()
     same = [name for name, value in given.state_dict().items() if name in own and torch.equal(own[name], value)]
@@ -348,7 +350,7 @@ def test_imagenet_weights_reach_the_body_alone(tmp_path: Path) -> None:
     torch.manual_seed(1)
     classifier = resnet18(weights=None)
     torch.save(classifier.state_dict(), tmp_path / "resnet.pth")
-    start = Initialization(kind="imagenet", path=str(tmp_path / "resnet.pth"))
+    start = FirstWeights(kind="imagenet", path=str(tmp_path / "resnet.pth"))
     options = TINY.model_copy(update={"norm": "batch"})
     made = initialize(options, start, 3, IMAGENET_MEAN, IMAGENET_STD)
     body = made.network.backbone.body.state_dict()
@@ -358,7 +360,7 @@ def test_imagenet_weights_reach_the_body_alone(tmp_path: Path) -> None:
         initialize(TINY, start, 3, IMAGENET_MEAN, IMAGENET_STD)
     mobile = mobilenet_v3_large(weights=None)
     torch.save(mobile.state_dict(), tmp_path / "mobile.pth")
-    start = Initialization(kind="imagenet", path=str(tmp_path / "mobile.pth"))
+    start = FirstWeights(kind="imagenet", path=str(tmp_path / "mobile.pth"))
     options = Network(backbone="mobilenet_v3_320", norm="frozen_batch", input_px=64)
     body = initialize(options, start, 3, IMAGENET_MEAN, IMAGENET_STD).network.backbone.body.state_dict()
     assert torch.equal(body["0.0.weight"], mobile.state_dict()["features.0.0.weight"])
@@ -376,7 +378,7 @@ def test_a_foreign_pickle_is_refused_unread(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "weights.pth").write_bytes(pickle.dumps({"layer": Attack()}))
     torch.save({"layer": Attack()}, tmp_path / "zipped.pth")
     for name in ("weights.pth", "zipped.pth"):
-        start = Initialization(kind="coco", path=name)
+        start = FirstWeights(kind="coco", path=name)
         with pytest.raises(UnsafeFileError, match="foreign code"):
             initialize(Network(norm="frozen_batch"), start, 3, IMAGENET_MEAN, IMAGENET_STD)
     assert not Path("pwned").exists()

@@ -13,7 +13,7 @@ import pytest
 from blood_kedro.assembly import count_rules, segmenters
 from blood_kedro.assembly.namers import check_names, parts_of
 from blood_kedro.library.core.errors import ConfigurationError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import count_pictures
 from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
@@ -52,8 +52,8 @@ def test_a_segmenter_and_a_count_rule_are_one_file_and_one_line_each(
     given = {"segmenter": "darkness", "segmenter_options": {"below": 190}, "count_rule": "floored", "workers": 1}
     options = SmearInput.model_validate({"name": "own", "path": str(image), "resamples": 20, **given})
     check_names(options)
-    smears = open_smears([image], options.tile_px, options.overlap_px, tmp_path, Rejects("t"))
-    made_of = count_pictures(smears, options, parts_of(options, None), tmp_path / "work", Rejects("t"))
+    smears = open_smears([image], options.tile_px, options.overlap_px, tmp_path, RejectLog("t"))
+    made_of = count_pictures(smears, options, parts_of(options, None), tmp_path / "work", RejectLog("t"))
     row = made_of.counts.iloc[0]
     assert row["rule"] == "floored"
     assert row["rbc"] == row["rbc_floored"]

@@ -17,10 +17,11 @@ from blood_kedro.library.core.errors import ConfigurationError, DataContractErro
 from blood_kedro.library.detection import job
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.launch import fit_in_processes
-from blood_kedro.library.detection.options import CopyPaste, Initialization
+from blood_kedro.library.detection.options import CopyPaste
 from blood_kedro.library.detection.pack import pack_data, pack_regimen, read_pack
 from blood_kedro.library.detection.taken_over import take_over, taken_predictions
-from blood_kedro.library.smears.cutouts import simulated_cutouts
+from blood_kedro.library.smears.patches import simulated_patches
+from blood_kedro.library.training.first_weights import FirstWeights
 from tests.fixtures.corpora import TINY, tiny_corpus, tiny_regimen
 
 ROOT = Path(__file__).parents[2]
@@ -56,14 +57,14 @@ def test_a_node_without_kedro_trains_to_the_same_weights_and_is_taken_over(packe
     start = fit(tiny_regimen(epochs=1), coco, coco, tmp_path / "images", tmp_path / "w0").bundle
     recipe = tiny_regimen(
         name="rich",
-        initialization=Initialization(kind="generated_smears"),
+        first_weights=FirstWeights(kind="simulated"),
         head_loss="focal",
         ignore_regions=True,
         copy_paste=CopyPaste(classes=("spherocyte",)),
         sampler="repeat_factor",
         augmentation=("flip", "zoom"),
     )
-    cells = simulated_cutouts(["spherocyte"], 2, 6.0, seed=1)
+    cells = simulated_patches(["spherocyte"], 2, 6.0, seed=1)
     pack_regimen(pack, recipe, start, cells)
     cells = read_pack(pack, "rich").cutouts  # their absorbance is kept to 16 bits
     hide = f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r}))"

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from blood_kedro.library.core.cells import Cell, Cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.name.cutout import cutout, framed
 from blood_kedro.library.counting.name.cutouts import named, published_cutouts, segmented_cutouts
 from blood_kedro.library.counting.name.fit import multiplied
@@ -42,7 +42,7 @@ def disc(x: int, y: int, radius: int) -> Piece:
     return made
 
 
-def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = KINDS) -> Cells:
+def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = KINDS) -> CropSet:
     """Cutouts of 32 px that any classifier must learn: a disc each, of the size and colour of its kind."""
     rng = np.random.default_rng(0)
     cells = []
@@ -65,8 +65,8 @@ def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = KIN
                 "y_px": None,
                 "mask_origin": None,
             }
-            cells.append(Cell(rgb, None, facts))
-    return write_cells(folder, cells, 32)
+            cells.append(Crop(rgb, None, facts))
+    return write_crops(folder, cells, 32)
 
 
 def test_a_cutout_is_mask_and_tile_in_the_middle_of_black() -> None:
@@ -143,7 +143,7 @@ def test_cutouts_of_a_source_are_named_and_drawn_from_every_image(tmp_path: Path
         ]
     index = pd.DataFrame([{"image_id": f"s/{n}", "source": "s", "path": f"{n}.png"} for n in "abc"])
     options = CutoutOptions(name="c", source="s", cell_px=36, side_px=48, cutout_cell_px=24, red_cells=30, workers=1)
-    rejects = Rejects("c")
+    rejects = RejectLog("c")
     found = list(segmented_cutouts(tmp_path, index, pd.DataFrame(rows), GROUPS, options, Watershed(options), rejects))
     table = pd.DataFrame([cell.facts for cell in found])
     assert table.groupby("image_id")["label"].value_counts().to_dict() == {
@@ -173,7 +173,7 @@ def test_published_cutouts_without_their_copies_and_overlapping_tiles_as_one_gro
         save(tmp_path / f"{name}.png", square)
     (tmp_path / "test/RBC").mkdir()
     (tmp_path / "test/RBC/5_5_5.png").write_bytes(b"")
-    rejects = Rejects("p")
+    rejects = RejectLog("p")
     options = CutoutOptions(name="p", source="ojaghi", reader="published", side_px=64, cutout_cell_px=24)
     table = pd.DataFrame([cell.facts for cell in published_cutouts(tmp_path, options, rejects)])
     assert dict(zip(table["cell_id"], table["group_id"], strict=True)) == {
@@ -185,7 +185,7 @@ def test_published_cutouts_without_their_copies_and_overlapping_tiles_as_one_gro
     }
     assert sorted(Path(str(row["path"])).name for row in rejects.rows) == ["5_5_5.png", "odd.png"]
     one = options.model_copy(update={"slides": ("HS1",)})
-    assert [c.facts["slide"] for c in published_cutouts(tmp_path, one, Rejects("p"))] == ["HS1", "HS1"]
+    assert [c.facts["slide"] for c in published_cutouts(tmp_path, one, RejectLog("p"))] == ["HS1", "HS1"]
     with pytest.raises(SourceNotFoundError, match="no cutouts"):
         list(published_cutouts(tmp_path / "none", options, rejects))
 
@@ -260,7 +260,7 @@ def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path)
     others = cells.table["label"] == "platelet"
     table = cells.table.assign(part=cells.table["group_id"].map(parts).where(~others, None))
     made = train_kinds(
-        [Cells(table, cells.crops, cells.masks)],
+        [CropSet(table, cells.crops, cells.masks)],
         MADE,
         KindClassifier.model_validate({"name": "k", "cutouts": ["c"], "kinds": list(KINDS), "resamples": 5, **QUICK}),
         tmp_path / "work",
@@ -273,7 +273,7 @@ def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path)
     assert {f"s/{k}" for k in (0, 1, 2, 4, 5, 6, 7, 9)} <= learnt
     with pytest.raises(ConfigurationError, match="needs the parts train, val and test"):
         train_kinds(
-            [Cells(table.assign(part="train"), cells.crops, cells.masks)],
+            [CropSet(table.assign(part="train"), cells.crops, cells.masks)],
             MADE,
             KindClassifier.model_validate({"name": "k", "cutouts": ["c"], **QUICK}),
             tmp_path / "work",
@@ -285,7 +285,7 @@ def test_a_kind_that_a_part_lacks_is_said(tmp_path: Path, caplog: pytest.LogCapt
     part = cells.table["image_id"].map(lambda name: ("train", "val", "test")[int(name[2:]) % 3])
     lacking = cells.table.assign(part=part.where((part != "val") | (cells.table["label"] == "rbc"), "train"))
     options = KindClassifier.model_validate({"name": "k", "cutouts": ["c"], "resamples": 5, **QUICK})
-    made = train_kinds([Cells(lacking, cells.crops, cells.masks)], MADE, options, tmp_path / "work")
+    made = train_kinds([CropSet(lacking, cells.crops, cells.masks)], MADE, options, tmp_path / "work")
     (note,) = made.metrics["missing_from_parts"]
     assert note.startswith("classifier k, split 1: val holds no kind wbc")
     assert note in {record.message for record in caplog.records}
@@ -322,21 +322,21 @@ def test_what_cannot_be_learnt_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="fewer than 3 cutouts of wbc"):
         train_kinds([drawn(tmp_path / "red", 8, 4, ("rbc",))], MADE, two, tmp_path / "w")
     with pytest.raises(ConfigurationError, match="differ in size"):
-        small = write_cells(tmp_path / "small", [], 16)
+        small = write_crops(tmp_path / "small", [], 16)
         train_kinds([cells, small], MADE, two, tmp_path / "w")
     table = cells.table.assign(scanner=None)
     with pytest.raises(ConfigurationError, match="parts train, val and test"):
         train_kinds(
-            [Cells(table, cells.crops, cells.masks)],
+            [CropSet(table, cells.crops, cells.masks)],
             MADE,
             two.model_copy(update={"split": "published"}),
             tmp_path / "w",
         )
     made = train_kinds([cells], MADE, two.model_copy(update={"split": "cutout"}), tmp_path / "w")
-    other = write_cells(
+    other = write_crops(
         tmp_path / "other",
         [
-            Cell(np.zeros((48, 48, 3), np.uint8), None, row)
+            Crop(np.zeros((48, 48, 3), np.uint8), None, row)
             for row in cells.table.drop(columns="has_mask").to_dict("records")
         ],
         48,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from blood_kedro.library.core.cells import Cell, Cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, TrainingDivergedError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.paper_003 import EIGHT_SHAPES
@@ -34,17 +34,18 @@ from blood_kedro.library.morphology.networks import (
     load_classifier,
     parameters_m,
 )
-from blood_kedro.library.morphology.options import Classifier, Segmenter, Weights
+from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.morphology.segment import _intervals, complete_masks, predict_masks, train_segmenter
 from blood_kedro.library.morphology.splits import runs, segmentation_split
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.morphology.summary import compare, score_variant, smear_findings
 from blood_kedro.library.training.crops import CropData, flips
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.supervised import fit_supervised
 
 
-def toy_cells(folder: Path, per_class: int = 12, slides: int = 6, side: int = 32) -> Cells:
+def toy_cells(folder: Path, per_class: int = 12, slides: int = 6, side: int = 32) -> CropSet:
     """Discs, ovals and pairs of discs: three shapes that a small network tells apart at once."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:side, :side] - side / 2 + 0.5
@@ -59,7 +60,7 @@ def toy_cells(folder: Path, per_class: int = 12, slides: int = 6, side: int = 32
                     mask = np.hypot((x - dx) / (0.6 if shape == "ovalocyte" else 1), y - dy) < 9
                 rgb = np.where(mask[..., None], (180, 90, 110), (225, 220, 215)) + rng.integers(-8, 8, (side, side, 3))
                 slide = f"slide_{number % slides + 1:03d}"
-                yield Cell(
+                yield Crop(
                     rgb.astype(np.uint8),
                     mask,
                     {
@@ -78,11 +79,11 @@ def toy_cells(folder: Path, per_class: int = 12, slides: int = 6, side: int = 32
                     },
                 )
 
-    return write_cells(folder, cells(), side)
+    return write_crops(folder, cells(), side)
 
 
 @pytest.fixture
-def cells(tmp_path: Path) -> Cells:
+def cells(tmp_path: Path) -> CropSet:
     return toy_cells(tmp_path / "cells")
 
 
@@ -155,7 +156,7 @@ def test_weights_of_classes_are_equation_1() -> None:
     assert weights.tolist() == [pytest.approx(9 / (6 * 3)), pytest.approx(9 / (3 * 3)), 0.0]
 
 
-def test_views_of_the_same_cells(cells: Cells) -> None:
+def test_views_of_the_same_cells(cells: CropSet) -> None:
     table, classes, left_out = in_view(cells.table, "paper_003", 3)
     assert classes == [name for name in EIGHT_SHAPES if name in set(cells.table["shape"])]
     assert len(table) == 36
@@ -169,7 +170,7 @@ def test_views_of_the_same_cells(cells: Cells) -> None:
         in_view(cells.table, "taxonomy", 3)
 
 
-def test_no_slide_stands_on_two_sides(cells: Cells) -> None:
+def test_no_slide_stands_on_two_sides(cells: CropSet) -> None:
     table, _, _ = in_view(cells.table, "paper_003", 3)
     made = runs(table, small(repeats=3))
     assert [run.name for run in made] == ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2"]
@@ -187,7 +188,7 @@ def test_no_slide_stands_on_two_sides(cells: Cells) -> None:
         runs(table[table["slide"] == "slide_001"].reset_index(drop=True), small())
 
 
-def test_each_scanner_is_left_out_in_turn(cells: Cells) -> None:
+def test_each_scanner_is_left_out_in_turn(cells: CropSet) -> None:
     table, _, _ = in_view(cells.table, "paper_003", 3)
     made = runs(table, small(split_by="scanner"))
     assert [run.name for run in made] == ["scanner_1", "scanner_2"]
@@ -198,7 +199,7 @@ def test_each_scanner_is_left_out_in_turn(cells: Cells) -> None:
         runs(table.assign(scanner=None), small(split_by="scanner"))
 
 
-def test_segmentation_tests_on_named_groups(cells: Cells) -> None:
+def test_segmentation_tests_on_named_groups(cells: CropSet) -> None:
     run = segmentation_split(cells.table, Segmenter(source="toy", test_groups=("toy/slide_001",)))
     assert set(cells.table["slide"].to_numpy()[run.test]) == {"slide_001"}
     images = cells.table["image_id"].to_numpy()
@@ -212,7 +213,7 @@ def test_segmentation_tests_on_named_groups(cells: Cells) -> None:
     [("efficientnet_b0", 4.018), ("mobilenet_v3_small", 0.932), ("mobilenet_v3_large", 2.980), ("densenet121", 6.962)],
 )
 def test_networks_have_the_published_sizes(model: str, millions: float) -> None:
-    """Table 5, as far as timm's models are Keras's (facts-versions.md, section 7)."""
+    """Table 5, as far as timm's models are Keras's (docs/facts/versions.md#sizes-of-timms-networks)."""
     network = build_classifier(model, 8)
     assert parameters_m(network) == pytest.approx(millions, abs=0.002)
     assert network.eval()(torch.rand(2, 3, 80, 80)).shape == (2, 8)
@@ -229,16 +230,16 @@ def test_missing_weights_are_an_error_and_never_random(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(timm, "create_model", offline)
     for weights, words in (
-        (Weights(kind="imagenet"), "cannot be downloaded"),
-        (Weights(kind="imagenet", path="nowhere.pth"), "does not exist"),
-        (Weights(kind="checkpoint", path="nowhere"), "no model folder"),
+        (FirstWeights(kind="imagenet"), "cannot be downloaded"),
+        (FirstWeights(kind="imagenet", path="nowhere.pth"), "does not exist"),
+        (FirstWeights(kind="checkpoint", path="nowhere"), "no model folder"),
     ):
         with pytest.raises(WeightsNotFoundError, match=words):
             first_weights(network, "mobilenet_v3_small", weights)
     with pytest.raises(ValueError, match="must name a model folder"):
-        Weights(kind="checkpoint")
+        FirstWeights(kind="checkpoint")
     with pytest.raises(ConfigurationError, match="no such encoder"):
-        build_segmenter("resnet17", Weights())
+        build_segmenter("resnet17", FirstWeights())
 
 
 def test_imagenet_weights_of_a_file_reach_all_but_the_last_layer(tmp_path: Path) -> None:
@@ -248,21 +249,25 @@ def test_imagenet_weights_of_a_file_reach_all_but_the_last_layer(tmp_path: Path)
     given = timm.create_model("mobilenetv3_small_100", num_classes=1000).state_dict()
     torch.save(given, tmp_path / "weights.pth")
     network = build_classifier("mobilenet_v3_small", 3)
-    origin = first_weights(network, "mobilenet_v3_small", Weights(kind="imagenet", path=str(tmp_path / "weights.pth")))
+    origin = first_weights(
+        network, "mobilenet_v3_small", FirstWeights(kind="imagenet", path=str(tmp_path / "weights.pth"))
+    )
     assert torch.equal(network.state_dict()["body.conv_stem.weight"], given["conv_stem.weight"])
     assert "weights.pth" in origin
     with pytest.raises(ConfigurationError, match="do not fit"):
         first_weights(
             build_classifier("efficientnet_b0", 3),
             "efficientnet_b0",
-            Weights(kind="imagenet", path=str(tmp_path / "weights.pth")),
+            FirstWeights(kind="imagenet", path=str(tmp_path / "weights.pth")),
         )
     save_bundle(ModelBundle(network.state_dict(), {}), tmp_path / "model")
     other = build_classifier("mobilenet_v3_small", 5)  # other classes, the same body
-    assert "checkpoint model" in first_weights(other, "x", Weights(kind="checkpoint", path=str(tmp_path / "model")))
+    assert "checkpoint model" in first_weights(
+        other, "x", FirstWeights(kind="checkpoint", path=str(tmp_path / "model"))
+    )
 
 
-def test_augmentation_turns_mask_and_crop_alike_and_depends_on_epoch_and_cell(cells: Cells) -> None:
+def test_augmentation_turns_mask_and_crop_alike_and_depends_on_epoch_and_cell(cells: CropSet) -> None:
     rows = np.arange(len(cells))
     data = CropData(cells.crops, rows, cells.masks, 3, flips(36))
     plain = CropData(cells.crops, rows, cells.masks, 3)
@@ -298,16 +303,16 @@ def test_unet_learns_discs_and_fills_in_masks_that_are_missing(tmp_path: Path) -
     assert not (tmp_path / "work").exists()
     groups = cells.table["group_id"].to_numpy()
     assert sorted(set(groups[made.test])) == made.metrics["test_groups"]
-    blind = Cells(cells.table.assign(has_mask=False, mask_origin=None), cells.crops, np.zeros_like(cells.masks))
+    blind = CropSet(cells.table.assign(has_mask=False, mask_origin=None), cells.crops, np.zeros_like(cells.masks))
     filled = complete_masks(made.model, blind)
     assert pixel_measures(np.asarray(cells.masks), filled)["iou"] > 0.8
     assert complete_masks(None, blind).all()  # no outline at all: the whole crop is shown
-    assert len(predict_masks(build_segmenter("resnet18", Weights())[0], cells.crops, np.zeros(0, np.int64))) == 0
+    assert len(predict_masks(build_segmenter("resnet18", FirstWeights())[0], cells.crops, np.zeros(0, np.int64))) == 0
     with pytest.raises(ConfigurationError, match="too few cells with masks"):
         train_segmenter(blind, options, tmp_path / "w")
 
 
-def test_variant_is_trained_scored_and_compared(cells: Cells, tmp_path: Path) -> None:
+def test_variant_is_trained_scored_and_compared(cells: CropSet, tmp_path: Path) -> None:
     options = small(training=Training(epochs=4, batch_size=8, lr=2e-3, accelerator="cpu"), loss="class_weighted")
     told: list[str] = []
     made = train_variant(cells, None, options, tmp_path / "w", lambda _, facts: told.append(facts["run"]))
@@ -343,7 +348,7 @@ def test_variant_is_trained_scored_and_compared(cells: Cells, tmp_path: Path) ->
 
 
 def test_killed_variant_does_not_train_finished_runs_again(
-    cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cells: CropSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train_variant(cells, None, small(), tmp_path / "whole")
 
@@ -366,7 +371,7 @@ def test_killed_variant_does_not_train_finished_runs_again(
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)
 
 
-def test_a_foundation_model_is_probed_like_any_other_variant(cells: Cells, tmp_path: Path) -> None:
+def test_a_foundation_model_is_probed_like_any_other_variant(cells: CropSet, tmp_path: Path) -> None:
     """With a transformer of the same shape whose weights are random."""
     from safetensors.torch import save_file
 
@@ -376,7 +381,7 @@ def test_a_foundation_model_is_probed_like_any_other_variant(cells: Cells, tmp_p
     (tmp_path / "reddino").mkdir()
     save_file(build_backbone().state_dict(), tmp_path / "reddino/model.safetensors")
     weights = {"kind": "foundation", "path": str(tmp_path / "reddino")}
-    options = small(model="reddino_small", weights=weights, runs=1)
+    options = small(model="reddino_small", first_weights=weights, runs=1)
     made = train_variant(cells, None, options, tmp_path / "work")
     chances = made.predictions[[c for c in made.predictions if c.startswith("p_")]].to_numpy()
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
@@ -385,14 +390,14 @@ def test_a_foundation_model_is_probed_like_any_other_variant(cells: Cells, tmp_p
     chosen = chosen_cells(made.predictions, made.facts["classes"], made.model.config["run"], 1)
     _, maps = attention_maps(made.model, cells, None, chosen)
     assert np.isfinite(maps).all()
-    missing = small(model="dinobloom_s", weights={**weights, "path": str(tmp_path / "nowhere")}, runs=1)
+    missing = small(model="dinobloom_s", first_weights={**weights, "path": str(tmp_path / "nowhere")}, runs=1)
     with pytest.raises(WeightsNotFoundError, match="nothing is downloaded"):
         train_variant(cells, None, missing, tmp_path / "other")
     with pytest.raises(ValidationError, match="kind: foundation"):
         small(model="reddino_small")
 
 
-def test_training_keeps_the_best_epoch_and_says_when_the_loss_is_no_number(cells: Cells, tmp_path: Path) -> None:
+def test_training_keeps_the_best_epoch_and_says_when_the_loss_is_no_number(cells: CropSet, tmp_path: Path) -> None:
     data = CropData(cells.crops, np.arange(36), np.repeat(np.arange(3), 12), 0)
     network = build_classifier("mobilenet_v3_small", 3)
     settings = Training(epochs=3, batch_size=36, accelerator="cpu")
@@ -410,7 +415,7 @@ def test_training_keeps_the_best_epoch_and_says_when_the_loss_is_no_number(cells
 
 
 @pytest.mark.parametrize("method", ["reinhard", "macenko"])
-def test_stains_come_together_and_shapes_stay(cells: Cells, method: str) -> None:
+def test_stains_come_together_and_shapes_stay(cells: CropSet, method: str) -> None:
     """One slide is stained bluer; afterwards the slides are alike, and dark pixels are where they were."""
     bluer = np.array(cells.crops).astype(np.float64)
     other = (cells.table["slide"] == "slide_002").to_numpy()

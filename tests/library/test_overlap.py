@@ -11,16 +11,17 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from blood_kedro.assembly.localizers import localizer
 from blood_kedro.library.core.boxes import BOX_COLUMNS
-from blood_kedro.library.core.cells import Cell, Cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, WeightsNotFoundError
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.overlap.by_eye import judged_boxes, true_cells
 from blood_kedro.library.overlap.gather import Located, annotated, cut_red_cells, with_parts
 from blood_kedro.library.overlap.label_model import combine, describe_rules, weak_labels
+from blood_kedro.library.overlap.localizer import SourceImages
 from blood_kedro.library.overlap.networks import build_network, class_weights
 from blood_kedro.library.overlap.options import Band, CropOptions, RuleOptions, Study
 from blood_kedro.library.overlap.regions import measure_regions, otsu_area, segment_field
@@ -187,9 +188,9 @@ def test_crops_masks_measures_and_rejects(tmp_path: Path, window: str) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), draw(CENTRES)[..., ::-1])
     (tmp_path / "bad.png").write_bytes(b"no image")
     outside = located("a.png", [*CENTRES, (-30, 10)])
-    rejects, rows = Rejects("drawn"), []
+    rejects, rows = RejectLog("drawn"), []
     options = OPTIONS.model_copy(update={"window": window})
-    cells = write_cells(
+    cells = write_crops(
         tmp_path / "cells", cut_red_cells(tmp_path, [outside, located("bad.png", [(5, 5)])], options, rejects, rows), 64
     )
     assert len(cells) == len(rows) == len(CENTRES)
@@ -197,7 +198,7 @@ def test_crops_masks_measures_and_rejects(tmp_path: Path, window: str) -> None:
     assert {row["part"] for row in rows} == {"val"}
     assert {row["path"]: row["reason"] for row in rejects.rows}.keys() == {"a.png", "bad.png"}
     assert "box of" in rejects.rows[0]["reason"]
-    assert len(conform(RejectsSchema, rejects.rows)) == 2
+    assert len(conform(Rejects, rejects.rows)) == 2
     # The cell in the middle is in its mask; the pair shares one component.
     assert cells.masks[:, 32, 32].all()
     scale = 64 / (120 if window == "cells" else 41)
@@ -212,10 +213,10 @@ def test_points_tell_how_many_cells_a_component_holds(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), draw(CENTRES)[..., ::-1])
     options = OPTIONS.model_copy(update={"truth": "points", "max_unlabelled_share": 0.2})
     rows: list[dict[str, Any]] = []
-    list(cut_red_cells(tmp_path, [located("a.png", CENTRES)], options, Rejects("drawn"), rows))
+    list(cut_red_cells(tmp_path, [located("a.png", CENTRES)], options, RejectLog("drawn"), rows))
     assert [row["true_cells"] for row in rows] == [1] * 5 + [2] * 2 + [3] * 3 + [1]
     # With half of the cells unlabelled nobody knows who overlaps.
-    rejects = Rejects("drawn")
+    rejects = RejectLog("drawn")
     assert not list(cut_red_cells(tmp_path, [located("a.png", CENTRES[:5])], options, rejects, []))
     assert "have no label" in rejects.rows[0]["reason"]
 
@@ -270,7 +271,7 @@ def test_judged_boxes_find_their_crops() -> None:
 
 
 @pytest.fixture(scope="module")
-def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cells, pd.DataFrame]:
+def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[CropSet, pd.DataFrame]:
     """160 crops of one or two discs; the label of every tenth is wrong."""
     rng = np.random.default_rng(1)
     made, several = [], rng.integers(0, 2, 160)
@@ -279,8 +280,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cells, pd.DataFrame
         centres = [(32 + shift[0], 32 + shift[1])] + ([(32 + shift[0] + 14, 32 + shift[1])] if two else [])
         image = draw([(int(x), int(y)) for x, y in centres], (64, 64), 10)
         facts = {"cell_id": f"c{k}", "source": "s", "image_id": f"i{k}", "group_id": f"i{k}", "label_raw": "rbc"}
-        made.append(Cell(image, None, facts))
-    cells = write_cells(tmp_path_factory.mktemp("crops") / "cells", made, 64)
+        made.append(Crop(image, None, facts))
+    cells = write_crops(tmp_path_factory.mktemp("crops") / "cells", made, 64)
     table = measured(peaks=list(several + 1), relative_area=list(several + 1.0))
     table["true_cells"] = several + 1.0
     table["part"] = ["train"] * 90 + ["val"] * 20 + ["test"] * 50
@@ -293,7 +294,7 @@ def labels_of(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_counting_learns_from_probabilities_and_same_seed_same_answers(
-    crops: tuple[Cells, pd.DataFrame], tmp_path: Path
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path
 ) -> None:
     cells, table = crops
     said, labels = labels_of(table)
@@ -312,7 +313,7 @@ def test_counting_learns_from_probabilities_and_same_seed_same_answers(
 
 
 @pytest.mark.parametrize("network", ["base", "improved"])
-def test_networks_of_paper_002_on_its_sample(crops: tuple[Cells, pd.DataFrame], tmp_path: Path, network: Any) -> None:
+def test_networks_of_paper_002_on_its_sample(crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, network: Any) -> None:
     cells, table = crops
     said, labels = labels_of(table)
     study = Study(
@@ -333,7 +334,7 @@ def test_networks_of_paper_002_on_its_sample(crops: tuple[Cells, pd.DataFrame], 
 
 @pytest.mark.parametrize(("network", "noise"), [("base", 0.0), ("improved", 0.05)])
 def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored(
-    crops: tuple[Cells, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, noise: float
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, noise: float
 ) -> None:
     import torch
 
@@ -362,7 +363,7 @@ def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored
 
 
 def test_one_weak_class_or_too_few_crops_cannot_be_trained_on(
-    crops: tuple[Cells, pd.DataFrame], tmp_path: Path
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path
 ) -> None:
     cells, table = crops
     lone = table.assign(peaks=1, relative_area=1.0)
@@ -436,25 +437,25 @@ def test_counting_is_scored_up_to_four_cells() -> None:
 def test_options_say_what_is_wrong() -> None:
     with pytest.raises(ValidationError, match="must not exceed"):
         Band(single=2, overlapping=1)
-    with pytest.raises(ValidationError, match="needs model"):
-        CropOptions(source="s", cell_px=40, localizer="detector")
+    with pytest.raises(ConfigurationError, match=r"detector cannot be used.*\n.*\n.*model: Field required"):
+        localizer(CropOptions(source="s", cell_px=40, localizer="detector"))
+    with pytest.raises(ConfigurationError, match=r"(?s)overlap.crops.c.localizer.*write detector"):
+        localizer(CropOptions(name="c", source="s", cell_px=40, localizer="detectr"))
 
 
 def test_localizers_without_their_model_say_what_to_do(tmp_path: Path) -> None:
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import locate
-
-    nothing = pd.DataFrame({"image_id": [], "source": [], "path": []})
+    table = pd.DataFrame({"image_id": [], "source": [], "path": []})
+    nothing = SourceImages(tmp_path, table, table, Groups({}, {}))
     detector = OPTIONS.model_copy(update={"localizer": "detector", "model": str(tmp_path / "none")})
     with pytest.raises(WeightsNotFoundError, match="no detector"):
-        locate(tmp_path, nothing, nothing, Groups({}, {}), detector, Rejects("s"))
+        localizer(detector).locate(nothing, RejectLog("s"))
     yolo = OPTIONS.model_copy(update={"localizer": "yolov5n", "model": str(tmp_path / "none.pt")})
     with pytest.raises((ConfigurationError, WeightsNotFoundError), match=r"ultralytics|no weights"):
-        locate(tmp_path, nothing, nothing, Groups({}, {}), yolo, Rejects("s"))
+        localizer(yolo).locate(nothing, RejectLog("s"))
 
 
 def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
     from blood_kedro.library.core.model_bundle import save_bundle
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
     from tests.fixtures.corpora import tiny_detector
 
     made = tiny_detector()
@@ -466,12 +467,12 @@ def test_a_detector_of_this_project_localizes(tmp_path: Path) -> None:
     options = OPTIONS.model_copy(
         update={"localizer": "detector", "model": str(tmp_path / "model"), "score_threshold": 0.01}
     )
-    rejects = Rejects("s")
+    rejects = RejectLog("s")
     groups = Groups({"s/a": "s/a", "s/b": "s/b"}, {"s/a": "test", "s/b": "val"})
-    (found,) = locate(tmp_path, index, index, groups, options, rejects)
+    (found,) = localizer(options).locate(SourceImages(tmp_path, index, index, groups), rejects)
     assert found.facts["part"] == "test"
-    assert groups_learnt_from(groups, options) == {"s/a"}
-    assert groups_learnt_from(groups, OPTIONS) == frozenset()
+    assert localizer(options).learnt_from(groups) == {"s/a"}
+    assert localizer(OPTIONS).learnt_from(groups) == frozenset()
     assert found.boxes.shape[1] == 4
     assert len(found.names) == len(set(found.names)) == len(found.boxes)
     assert rejects.rows[0]["path"] == "bad.png"

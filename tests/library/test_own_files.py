@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.detection.own import Found, Seen, look_at
 from blood_kedro.library.detection.tiled import detect_image
@@ -39,7 +39,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         picture(tmp_path / name, form)
     (tmp_path / "d.HEIC").write_bytes(b"x")
     (tmp_path / ".DS_Store").write_bytes(b"x")
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     found = image_files([tmp_path], rejects)
     assert [path.name for path in found] == ["a.jpg", "b.webp", "c.jfif"]
     for path in found:
@@ -82,7 +82,7 @@ def test_coco_names_the_files_that_annotation_tools_open(tmp_path: Path) -> None
     assert [image["file_name"] for image in content["images"]] == ["a.jpg"]
 
 
-def cells_at(look: Path, work: Path, rejects: Rejects) -> Found:
+def cells_at(look: Path, work: Path, rejects: RejectLog) -> Found:
     """What a detector that finds one cell in the middle of every picture says."""
 
     def seen(pixels: np.ndarray) -> Seen:
@@ -104,14 +104,14 @@ def test_bad_pictures_of_a_folder_are_rejects_and_the_others_go_on(tmp_path: Pat
         lambda rejects: cells_at(folder, tmp_path / "work", rejects).counts["image"].tolist(),
         lambda rejects: [smear.name for smear in open_smears([folder], 512, 0, tmp_path / "work", rejects)],
     ):
-        rejects = Rejects("own")
+        rejects = RejectLog("own")
         assert read(rejects) == ["good"]
         assert {Path(str(row["path"])).name for row in rejects.rows if row["action"] == "dropped"} == bad
     (folder / "good.png").unlink()
     with pytest.raises(SourceNotFoundError, match=r"cut\.jpg: image cannot be decoded"):
-        cells_at(folder, tmp_path / "work", Rejects("own"))
+        cells_at(folder, tmp_path / "work", RejectLog("own"))
     with pytest.raises(SourceNotFoundError, match=r"cut\.jpg: image cannot be decoded"):
-        open_smears([folder], 512, 0, tmp_path / "work", Rejects("own"))
+        open_smears([folder], 512, 0, tmp_path / "work", RejectLog("own"))
 
 
 def test_how_values_were_read_is_noted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_how_values_were_read_is_noted_once(tmp_path: Path, monkeypatch: pytest.
     said = []
     for most in (40_000_000, 10, 10):  # in memory, unpacked to the disk, and found there
         monkeypatch.setattr(large, "_UNPACKED_PIXELS", most)
-        rejects = Rejects("own")
+        rejects = RejectLog("own")
         open_smears([tmp_path / "a.tif"], 512, 0, tmp_path / "work", rejects)
         said.append([str(row["reason"]) for row in rejects.rows])
     assert said[0] == said[1] == said[2]
@@ -130,10 +130,10 @@ def test_how_values_were_read_is_noted_once(tmp_path: Path, monkeypatch: pytest.
 def test_a_spoiled_unpacked_picture_is_unpacked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "_UNPACKED_PIXELS", 10)
     path = picture(tmp_path / "a.png", "PNG")
-    found = opened(path, tmp_path / "work", Rejects("own"))
+    found = opened(path, tmp_path / "work", RejectLog("own"))
     assert found is not None
     found.file.write_bytes(found.file.read_bytes()[:200])
-    again = opened(path, tmp_path / "work", Rejects("own"))
+    again = opened(path, tmp_path / "work", RejectLog("own"))
     assert again is not None
     assert np.array_equal(pixels_of(again.file), read_rgb(path))
 

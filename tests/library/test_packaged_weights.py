@@ -12,11 +12,12 @@ from skimage import data as pictures
 
 from blood_kedro.library.core.errors import UnsafeFileError, WeightsNotFoundError
 from blood_kedro.library.detection.initialization import initialize
-from blood_kedro.library.detection.network import IMAGENET_MEAN, IMAGENET_STD, imagenet_normalization
-from blood_kedro.library.detection.options import Initialization, Network
+from blood_kedro.library.detection.network import imagenet_normalization
+from blood_kedro.library.detection.options import Network
 from blood_kedro.library.morphology.networks import LITE0_ENCODER, build_classifier, build_segmenter, first_weights
-from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.training.first_weights import FirstWeights
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 ESPRESSO = 967
 
@@ -53,7 +54,7 @@ def test_a_classifier_starts_from_them_with_a_silent_head_and_normalises_by_itse
     weights: dict[str, torch.Tensor],
 ) -> None:
     network = build_classifier("efficientnet_lite0", 5).eval()
-    assert "efficientnet-lite0" in first_weights(network, "efficientnet_lite0", Weights(kind="imagenet"))
+    assert "efficientnet-lite0" in first_weights(network, "efficientnet_lite0", FirstWeights(kind="imagenet"))
     assert torch.equal(network.state_dict()["blocks.3.1.conv_pw.weight"], weights["blocks.3.1.conv_pw.weight"])
     with torch.no_grad():
         torch.testing.assert_close(network(coffee()).softmax(1), torch.full((1, 5), 0.2))
@@ -66,7 +67,7 @@ def test_a_classifier_starts_from_them_with_a_silent_head_and_normalises_by_itse
 
 
 def test_the_encoder_of_a_u_net_starts_from_them(weights: dict[str, torch.Tensor]) -> None:
-    network, origin = build_segmenter(LITE0_ENCODER, Weights(kind="imagenet"))
+    network, origin = build_segmenter(LITE0_ENCODER, FirstWeights(kind="imagenet"))
     assert "encoder" in origin
     name = "unet.encoder.model.blocks.3.1.conv_pw.weight"
     assert torch.equal(network.state_dict()[name], weights["blocks.3.1.conv_pw.weight"])
@@ -80,7 +81,7 @@ def test_the_body_of_a_detector_starts_from_them(weights: dict[str, torch.Tensor
     )
     mean, std = imagenet_normalization(options.backbone)
     assert (mean, std) == packaged_weights.NORMALIZATION
-    made = initialize(options, Initialization(kind="imagenet"), 4, mean, std)
+    made = initialize(options, FirstWeights(kind="imagenet"), 4, mean, std)
     body = made.network.backbone.body.state_dict()  # type: ignore[union-attr, operator]
     for name in ("blocks.6.0.conv_pwl.weight", "bn1.running_mean"):
         assert torch.equal(body[name], weights[name])

@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging import files, large
 from blood_kedro.library.imaging.large import image_files, opened, pixels_of
 from blood_kedro.library.imaging.read import decode, inspect_image, read_grey, read_rgb, size_of
@@ -333,7 +333,7 @@ def test_orientation_is_the_same_whichever_way_a_file_is_read(
     assert np.abs(plain.astype(int) - wanted).mean() < 6
     monkeypatch.setattr(large, "_UNPACKED_PIXELS", 10)
     for path in paths:
-        found = opened(path, tmp_path / "work", Rejects("t"))
+        found = opened(path, tmp_path / "work", RejectLog("t"))
         assert found is not None
         assert (found.width_px, found.height_px) == wanted.shape[1::-1]
         assert np.array_equal(pixels_of(found.file), wanted), path.name
@@ -417,7 +417,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     Image.new("RGB", (20, 20), "white").save(tmp_path / "good.png")
     (tmp_path / os.fsdecode(b"\xff\xfe.png")).write_bytes((tmp_path / "good.png").read_bytes())
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     assert [path.name for path in image_files([tmp_path], rejects)] == ["good.png"]
     said = {Path(str(row["path"])).name: str(row["reason"]) for row in rejects.rows}
     assert all(row["action"] == "dropped" for row in rejects.rows)
@@ -463,7 +463,7 @@ def bmp(width: int, height: int) -> bytes:
 def test_a_picture_that_is_too_large_is_refused_by_its_header(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / ("a.tif" if content[:2] == b"II" else "a.png")
     path.write_bytes(content)
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     assert opened(path, tmp_path / "work", rejects) is None
     for read in (read_rgb, inspect_image, size_of):
         with pytest.raises(BadInputError, match=r"too large|exceeds limit|limit of"):

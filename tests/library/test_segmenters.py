@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blood_kedro.library.core.cells import write_cells
+from blood_kedro.library.core.crop_set import write_crops
 from blood_kedro.library.core.errors import SourceNotFoundError, WeightsNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import Piece, overlaps, piece
 from blood_kedro.library.counting.score.agreement import agree
@@ -105,15 +105,15 @@ def test_unet_draws_the_outline_of_each_cell_that_watershed_finds() -> None:
     places = [((60, 60), 1.0), ((98, 60), 1.0), ((150, 180), 0.8), ((3, 128), 1.0), ((250, 250), 1.0)]
     rgb, cells = field(*places)
     segment = UnetSegmenter(stained, 80, Segmentation(cell_px=36, unet_cell_px=55.4))
-    found = segment("tile", rgb, Rejects("tile"))
+    found = segment("tile", rgb, RejectLog("tile"))
     assert len(found) == len(cells)
     assert agree(found, cells, 0.85).matched == len(cells)
     assert not overlaps(found)  # each pixel has one owner
     assert all(0 <= x0 < x1 <= 256 and 0 <= y0 < y1 <= 256 for x0, y0, x1, y1 in (p.box_xyxy_px for p in found))
     blind = UnetSegmenter(lambda crops: np.zeros(crops.shape[:3], np.bool_), 80, Segmentation(cell_px=36))
-    assert agree(blind("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # watershed's own are left
-    assert segment("tile", np.full((100, 100, 3), 225, np.uint8), Rejects("tile")) == []
-    assert segment("tile", rgb[:4, :4], Rejects("tile")) == []
+    assert agree(blind("tile", rgb, RejectLog("tile")), cells, 0.75).matched == len(cells)  # watershed's own are left
+    assert segment("tile", np.full((100, 100, 3), 225, np.uint8), RejectLog("tile")) == []
+    assert segment("tile", rgb[:4, :4], RejectLog("tile")) == []
 
 
 def test_unet_of_fields_keeps_touching_cells_apart() -> None:
@@ -135,15 +135,15 @@ def test_unet_of_fields_keeps_touching_cells_apart() -> None:
 
         return FieldUnet(predict, Segmentation(cell_px=36, unet_cell_px=36 * scale))
 
-    found = knows(inside)("tile", rgb, Rejects("tile"))
+    found = knows(inside)("tile", rgb, RejectLog("tile"))
     assert len(found) == len(cells)
     assert agree(found, cells, 0.9).matched == len(cells)
     whole = np.zeros((256, 256), np.bool_)
     for cell in cells:
         whole[cell.window] |= cell.mask
-    assert agree(knows(whole)("tile", rgb, Rejects("tile")), cells, 0.75).matched == len(cells)  # too large: split
-    assert agree(knows(inside, 0.5)("tile", rgb, Rejects("tile")), cells, 0.8).matched == len(cells)
-    assert knows(inside)("tile", rgb[:4, :4], Rejects("tile")) == []
+    assert agree(knows(whole)("tile", rgb, RejectLog("tile")), cells, 0.75).matched == len(cells)  # too large: split
+    assert agree(knows(inside, 0.5)("tile", rgb, RejectLog("tile")), cells, 0.8).matched == len(cells)
+    assert knows(inside)("tile", rgb[:4, :4], RejectLog("tile")) == []
 
 
 def test_windows_of_fields_show_every_cell_of_a_tile_and_say_what_has_no_masks(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_windows_of_fields_show_every_cell_of_a_tile_and_say_what_has_no_masks(t
         mask = np.zeros((256, 256), np.uint8)
         mask[cell.window] = 255 * cell.mask
         cv2.imwrite(str(tmp_path / f"Mask_sub_folders/1_2/{k}.png"), mask)
-    rejects = Rejects("fields")
+    rejects = RejectLog("fields")
     windows = list(field_windows(tmp_path, 36, 80, 80, 1, rejects))
     assert [(str(row["path"]), row["reason"]) for row in rejects.rows] == [("HS2_3_4.png", "tile without masks")]
     assert {w.facts["group_id"] for w in windows} == {"ojaghi/HS1"}
@@ -186,7 +186,7 @@ def test_tiles_that_show_the_same_place_stay_on_one_side_of_a_split(tmp_path: Pa
     cv2.imwrite(str(tmp_path / "grid_images/0_0.png"), smear[:64, :64])  # of another smear
     groups = tile_groups(tmp_path)
     assert groups == {**{name: names[min(cell[0], 2), cell[1]] for cell, name in names.items()}, "0_0": "0_0"}
-    cells = write_cells(tmp_path / "cells", field_windows(tmp_path, 16, 32, 32, 1, Rejects("fields")), 32)
+    cells = write_crops(tmp_path / "cells", field_windows(tmp_path, 16, 32, 32, 1, RejectLog("fields")), 32)
     table = cells.table
     for seed in range(5):
         run = segmentation_split(table, Segmenter(source="x", test_groups=("ojaghi/HS2_8_0",), seed=seed))
@@ -203,7 +203,7 @@ def test_stored_masks_with_every_fault(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{name}.png"), mask)
     (tmp_path / "3.png").write_bytes(b"")
     pd.DataFrame({"id": [0, 7], "predicted_iou": [0.97, 0.9]}).to_csv(tmp_path / "tile.csv", index=False)
-    rejects = Rejects("tile")
+    rejects = RejectLog("tile")
     (found,) = read_masks(tmp_path, 40, 50, rejects)
     assert (found.box_xyxy_px, found.area_px2, found.score) == ((5, 10, 25, 20), 200, 0.97)
     reasons = {Path(str(row["path"])).name: str(row["reason"]) for row in rejects.rows}
@@ -214,7 +214,7 @@ def test_stored_masks_with_every_fault(tmp_path: Path) -> None:
         "7.png": "row of the table without a mask",
     }
     (tmp_path / "tile.csv").unlink()
-    assert np.isnan(read_masks(tmp_path, 40, 50, Rejects("tile"))[0].score)
+    assert np.isnan(read_masks(tmp_path, 40, 50, RejectLog("tile"))[0].score)
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +276,7 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
             pred_iou_thresh=iou,
             stability_score_thresh=stability,
         )
-        ours = SamSegmenter(options)("tile", rgb, Rejects("tile"))
+        ours = SamSegmenter(options)("tile", rgb, RejectLog("tile"))
         theirs = reference(
             Image.fromarray(rgb),
             points_per_crop=5,

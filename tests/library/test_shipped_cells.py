@@ -30,13 +30,21 @@ from blood_kedro.library.shipped.nucleated import with_nucleated
 from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
 from blood_kedro.library.shipped.scale import find_scale
 from blood_kedro.library.shipped.train_cells import train_cells
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.library.training.options import Hardware
 
 BOXES = np.array([[8.0, 12.0, 40.0, 44.0], [60.0, 20.0, 72.0, 34.0]])
 LABELS = np.array([0, 2])
 NOTHING = np.zeros((0, 4))
 SMALL = CellRecipe(
-    weights="none", channels=8, window_px=64, batch=1, steps=4, checkpoint_every=2, warmup=0.25, frozen_stages=0
+    first_weights=FirstWeights(),
+    channels=8,
+    window_px=64,
+    batch=1,
+    steps=4,
+    checkpoint_every=2,
+    warmup=0.25,
+    frozen_stages=0,
 )
 
 

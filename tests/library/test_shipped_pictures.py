@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from blood_kedro.library.core.errors import SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.shipped.cell_options import PictureOptions
 from blood_kedro.library.shipped.pictures import fingerprint_of, gather, learnt_from
 
@@ -41,7 +41,7 @@ def test_every_laboratory_comes_at_one_width_of_a_red_cell(tmp_path: Path) -> No
     write_txl(folder, "p", (360, 363), [(1, 100, 100, 180, 180), (0, 200, 200, 300, 320), (2, 20, 20, 50, 52)])
     write_txl(folder, "r", (575, 575), [(1, 100, 100, 228, 228), (1, 100, 100, 228, 229)])
     write_txl(folder, "unknown", (300, 200), [(1, 100, 100, 128, 128)])
-    rejects = Rejects("shipped")
+    rejects = RejectLog("shipped")
     found = {each.laboratory: each for each in gather(tmp_path, OPTIONS, rejects)}
     assert set(found) == {"pbc", "raabin"}
     pbc, raabin = found["pbc"], found["raabin"]
@@ -68,7 +68,7 @@ def test_nothing_near_the_official_test_list_is_learnt_from(tmp_path: Path) -> N
         "<annotation><size><width>640</width><height>480</height></size><object><name>RBC</name><bndbox><xmin>101</xmin>"
         "<ymin>101</ymin><xmax>205</xmax><ymax>205</ymax></bndbox></object></annotation>"
     )
-    pictures = gather(tmp_path, OPTIONS, Rejects("shipped"))
+    pictures = gather(tmp_path, OPTIONS, RejectLog("shipped"))
     assert {each.laboratory for each in pictures} == {"bccd", "bccd_own"}
     assert [each.image_id for each in learnt_from(pictures, frozenset())] == ["txl_pbc/images/train/another one"]
 
@@ -83,7 +83,7 @@ def test_a_chula_field_counts_its_unlabelled_cells_for_nothing(tmp_path: Path) -
     centres = [(30 + 60 * k, 30 + 60 * j) for j in range(4) for k in range(5)][:-4]
     (folder / "Label/1.txt").write_text("\n".join(f"{x} {y} 0" for x, y in centres))
     options = OPTIONS.model_copy(update={"chula_class_size_px": {"0": 38.0}, "chula_min_points": 3})
-    (found,) = gather(tmp_path, options, Rejects("shipped"))
+    (found,) = gather(tmp_path, options, RejectLog("shipped"))
     assert len(found.boxes) == 16
     assert len(found.ignore) == 4
     assert not found.judged, "a fifth of its cells has no label"
@@ -93,4 +93,4 @@ def test_a_chula_field_counts_its_unlabelled_cells_for_nothing(tmp_path: Path) -
 
 def test_a_folder_without_any_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError):
-        gather(tmp_path, OPTIONS, Rejects("shipped"))
+        gather(tmp_path, OPTIONS, RejectLog("shipped"))

@@ -26,7 +26,7 @@ from blood_kedro.library.shipped.stains import (
     stray_light,
     veiled,
 )
-from blood_kedro.library.shipped.type_cells import CropSet
+from blood_kedro.library.shipped.type_cells import TypedCrops
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
@@ -39,6 +39,7 @@ from blood_kedro.library.shipped.type_study import (
 )
 from blood_kedro.library.shipped.type_training import Lessons, allowed_loss, fit_types, rate, sampling_chances
 from blood_kedro.library.shipped.views import cut_view, training_view
+from blood_kedro.library.training.first_weights import FirstWeights
 
 SMALL = View(side_px=32, cell_px=12, margin_px=8)
 GROUND, RED, AZURE = (240, 235, 225), (215, 150, 150), (110, 60, 150)
@@ -167,7 +168,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
     lessons = Lessons(
         rng.integers(0, 256, (12, 48, 48, 3), np.uint8), np.eye(3, dtype=bool)[[0, 1, 2] * 4], np.arange(12)
     )
-    recipe = TypeRecipe(view=SMALL, weights="random", steps=4, batch=4, checkpoint_every=2)
+    recipe = TypeRecipe(view=SMALL, first_weights=FirstWeights(), steps=4, batch=4, checkpoint_every=2)
     whole = fit_types(lessons, recipe, tmp_path / "whole")
 
     class Killed(Exception):  # noqa: N818
@@ -270,7 +271,7 @@ def test_a_label_allows_its_own_kinds_and_what_it_is_a_kind_of() -> None:
     assert whole_types([*classes, "normal_rbc"]) == ["neutrophil", "immature_granulocyte", "normal_rbc"]
 
 
-def typed_cells() -> CropSet:
+def typed_cells() -> TypedCrops:
     """Two laboratories that show blue and red cells, of two types; each picture is a group."""
     rng = np.random.default_rng(0)
     light = np.arange(80) % 2
@@ -280,7 +281,7 @@ def typed_cells() -> CropSet:
         {"laboratory": ["one"] * 40 + ["two"] * 40, "type": np.where(light, "monocyte", "segmented_neutrophil")}
     )
     names = [f"picture_{k}" for k in range(80)]
-    return CropSet(crops, table.assign(cell_id=names, image_id=names, group_id=names, x_px=24.0, y_px=24.0))
+    return TypedCrops(crops, table.assign(cell_id=names, image_id=names, group_id=names, x_px=24.0, y_px=24.0))
 
 
 def test_a_classifier_is_trained_judged_and_left_out_by_its_parameters(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from torch import nn
 
 from blood_kedro.datasets.json_file import JsonFileDataset
 from blood_kedro.datasets.table import TableDataset
-from blood_kedro.library.core.cells import Cell, read_cells, write_cells
+from blood_kedro.library.core.crop_set import Crop, read_crops, write_crops
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.records import Data, Record, read_all, read_record, write_record
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Counted
 from blood_kedro.library.counting.pieces import Piece, pieces_of_labels
 from blood_kedro.library.standardization import run as run_module
@@ -60,7 +60,7 @@ class Counter:
     def __init__(self) -> None:
         self.tiles: list[str] = []
 
-    def __call__(self, name: str, rgb: np.ndarray, _rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: np.ndarray, _rejects: RejectLog) -> list[Piece]:
         self.tiles.append(name)
         _, labels = cv2.connectedComponents((rgb[..., 1] < 150).astype(np.uint8))
         return pieces_of_labels(np.asarray(labels, np.int32))
@@ -328,9 +328,9 @@ def test_a_spoiled_folder_of_cells_is_refused_by_name(name: str, tmp_path: Path)
         "y_px": 1.0,
         "mask_origin": "sam",
     }
-    write_cells(tmp_path / "cells", [Cell(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), facts)], 8)
-    assert len(read_cells(tmp_path / "cells")) == 1
+    write_crops(tmp_path / "cells", [Crop(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), facts)], 8)
+    assert len(read_crops(tmp_path / "cells")) == 1
     half(tmp_path / "cells" / name)
     with pytest.raises(DataContractError, match="make the cells again") as caught:
-        read_cells(tmp_path / "cells")
+        read_crops(tmp_path / "cells")
     assert str(tmp_path / "cells") in caught.value.where

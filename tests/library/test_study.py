@@ -25,7 +25,7 @@ def test_arms_differ_in_what_their_question_is_about() -> None:
     assert len(set(study.SEEDS)) >= 3
     asked = dict(study.QUESTIONS)
     for pair in asked["Does transfer help at equal augmentation?"]:
-        assert differences(*pair) == {"initialization"}
+        assert differences(*pair) == {"first_weights"}
     for pair in asked["What does augmentation do?"]:
         assert differences(*pair) == {"augmentation"}
     for name, expected in {
@@ -35,7 +35,7 @@ def test_arms_differ_in_what_their_question_is_about() -> None:
         "rare_class_copy_paste": {"copy_paste"},
         "balanced_copy_paste": {"copy_paste", "sampler"},
         "source_aware": {"ignore_regions", "label_space"},
-        "generated_smears": {"initialization", "network"},
+        "generated_smears": {"first_weights", "network"},
     }.items():
         assert differences(study.PLAIN, name) == expected, name
     for name in study.ARMS:
@@ -43,7 +43,7 @@ def test_arms_differ_in_what_their_question_is_about() -> None:
         # Live batch norm needs the statistics of eight images, frozen batch norm weights that it was trained with
         # (decision 14).
         assert recipe.network.norm != "batch" or recipe.batch_size >= 8
-        assert recipe.network.norm != "frozen_batch" or recipe.initialization.kind == "imagenet"
+        assert recipe.network.norm != "frozen_batch" or recipe.first_weights.kind == "imagenet"
 
 
 def training(recipe: Regimen, data: str, value: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
@@ -21,10 +21,11 @@ from blood_kedro.library.morphology import cross_validate
 from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
 from blood_kedro.library.morphology.cross_validate import train_variant
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
-from blood_kedro.library.morphology.options import Segmenter, Weights
+from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.segment import complete_masks, train_segmenter
 from blood_kedro.library.morphology.splits import FirstStage, runs, segmentation_split
 from blood_kedro.library.morphology.unet import ClassicUnet
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.library.training.options import Training
 from tests.library.test_morphology import small, toy_cells
 
@@ -139,9 +140,11 @@ def test_stages_composed_are_tested_on_the_same_slides_by_predicted_masks(tmp_pa
     parts = segmenter.model.config["groups"]
     assert sorted(sum(parts.values(), [])) == sorted(set(cells.table["group_id"]))
     save_bundle(segmenter.model, tmp_path / "model")
-    start = Weights(kind="checkpoint", path=str(tmp_path / "model"))
+    start = FirstWeights(kind="checkpoint", path=str(tmp_path / "model"))
     with pytest.raises(ConfigurationError, match="first weights learnt from slides"):
-        again = Segmenter(name="again", source="toy", weights=start, test_groups=(parts["train"][0],), training=QUICK)
+        again = Segmenter(
+            name="again", source="toy", first_weights=start, test_groups=(parts["train"][0],), training=QUICK
+        )
         train_segmenter(cells, again, tmp_path / "again")
     options = small(masks_from="unet", masks="predicted", test_share=0.2, training=QUICK)
     made = train_variant(cells, segmenter.model, options, tmp_path / "w")
@@ -193,7 +196,7 @@ def test_classic_unet_is_ronnebergers() -> None:
     assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) == 10  # two a level, on the way down
     assert network(torch.rand(2, 3, 80, 80)).shape == (2, 1, 80, 80)
     with pytest.raises(ConfigurationError, match="no ImageNet weights"):
-        build_segmenter("classic", Weights(kind="imagenet"))
+        build_segmenter("classic", FirstWeights(kind="imagenet"))
 
 
 def test_classic_unet_is_saved_served_and_loaded(tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ def test_classic_unet_is_saved_served_and_loaded(tmp_path: Path) -> None:
     from blood_kedro.serving.cell_segmenter import CellSegmenter
 
     torch.manual_seed(0)
-    network, origin = build_segmenter("classic", Weights())
+    network, origin = build_segmenter("classic", FirstWeights())
     assert origin == "random weights"
     options = Segmenter(source="toy", encoder="classic").model_dump(mode="json")
     bundle = ModelBundle(network.state_dict(), {"segmenter": options})
@@ -222,5 +225,5 @@ def test_classic_unet_learns_discs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     options = Segmenter(source="toy", encoder="classic", resamples=5, val_share=0.2, test_share=0.33, training=training)
     made = train_segmenter(cells, options, tmp_path / "work")
     assert made.metrics["iou"] > 0.8
-    blind = Cells(cells.table.assign(has_mask=False, mask_origin=None), cells.crops, np.zeros_like(cells.masks))
+    blind = CropSet(cells.table.assign(has_mask=False, mask_origin=None), cells.crops, np.zeros_like(cells.masks))
     assert (complete_masks(made.model, blind) == complete_masks(made.model, cells, "predicted")).all()

@@ -13,7 +13,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from blood_kedro import tracking
-from blood_kedro.datasets.folder import ImageFolderDataset
+from blood_kedro.datasets.folder import FolderDataset
 from blood_kedro.datasets.json_file import JsonFileDataset
 from blood_kedro.datasets.table import TableDataset
 from blood_kedro.datasets.text_file import TextFileDataset
@@ -56,11 +56,11 @@ def catalog(folder: Path, name: str, further: dict[str, Any]) -> DataCatalog:
     }
     made[f"{name}.count_run_id"] = TextFileDataset(filepath=str(place / "run_id.txt"))
     made[f"{name}.counts"] = TableDataset(filepath=str(place / "counts.csv"))
-    made[f"{name}.counting_work"] = ImageFolderDataset(filepath=str(folder / "work"), must_exist=False)
+    made[f"{name}.counting_work"] = FolderDataset(filepath=str(folder / "work"), must_exist=False)
     for each in ("counting_masks", "count_masks"):
-        made[f"{name}.{each}"] = ImageFolderDataset(filepath=str(place / "masks"), must_exist=False)
+        made[f"{name}.{each}"] = FolderDataset(filepath=str(place / "masks"), must_exist=False)
     for each in ("own_count_folder", "own_count_report"):
-        made[each] = ImageFolderDataset(filepath=str(folder / "own_count"), must_exist=each == "own_count_report")
+        made[each] = FolderDataset(filepath=str(folder / "own_count"), must_exist=each == "own_count_report")
     return DataCatalog(made | {key: MemoryDataset(value) for key, value in further.items()})
 
 

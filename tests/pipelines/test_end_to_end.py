@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blood_kedro.library.core.cells import read_cells
+from blood_kedro.library.core.crop_set import read_crops
 from blood_kedro.library.core.model_bundle import load_bundle
 from blood_kedro.library.morphology.networks import load_segmenter
 from blood_kedro.library.morphology.segment import predict_masks
@@ -147,7 +147,7 @@ def test_logged_models_of_single_cells_predict(demo: Path, monkeypatch: pytest.M
     monkeypatch.chdir(demo)
     mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
     runs = {run.info.run_name: run.info.run_id for run in runs_of(demo)}
-    cells = read_cells(demo / "data/05_model_input/cells/synthetic")
+    cells = read_crops(demo / "data/05_model_input/cells/synthetic")
     classifier = mlflow.pyfunc.load_model(f"runs:/{runs['efficientnet_b0']}/model")
     table = classifier.predict(np.array(cells.crops[:5]))
     assert table.columns[:2].tolist() == ["label", "confidence"]
@@ -195,7 +195,7 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
     monkeypatch.chdir(demo)
     mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
     runs = {run.info.run_name: run.info.run_id for run in runs_of(demo)}
-    cutouts = read_cells(demo / "data/05_model_input/cells/cutouts_synthetic")
+    cutouts = read_crops(demo / "data/05_model_input/cells/cutouts_synthetic")
     table = mlflow.pyfunc.load_model(f"runs:/{runs['cell_kinds']}/model").predict(np.array(cutouts.crops[:5]))
     assert table.columns.tolist() == ["kind", "p_rbc", "p_wbc", "p_platelet"]
 
@@ -227,13 +227,13 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
     }
     # It goes on from the demo's detector, so it has the demo's network; the other machine's is smaller.
     same = {**recipe["network"], "backbone": "efficientnet_lite0_fpn", "norm": "batch"}
-    start = {"kind": "checkpoint", "mlflow_run": first}
+    start = {"kind": "run", "run": first}
     overlay: dict[str, Any] = {
         "evaluation": {"resamples": 5},
         "regimens": {
             "regimen_1": {"epochs": 1, "seeds": [1, 2]},
             "regimen_2": {"enabled": False},
-            "continued": {**recipe, "name": "continued", "network": same, "initialization": start},
+            "continued": {**recipe, "name": "continued", "network": same, "first_weights": start},
             "elsewhere": {**recipe, "name": "elsewhere"},
         },
     }

@@ -16,7 +16,7 @@ import pytest
 from blood_kedro.library.cells.gather import point_cells
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.counting.name.cutouts import segmented_cutouts
 from blood_kedro.library.counting.name.splits import splits
@@ -147,7 +147,7 @@ def test_detection(real: Real) -> None:
 
 
 def test_single_cell_shapes(real: Real, shared_data: Path) -> None:
-    chula, rejects = real.tables["chula"], Rejects("chula")
+    chula, rejects = real.tables["chula"], RejectLog("chula")
     options = CellOptions(**{**load("laptop")["morphology"]["cells"]["chula"], "per_class": 400})
     index = real.index("chula")
     here = chula.annotations[chula.annotations["image_id"].isin(index["image_id"])]
@@ -178,7 +178,7 @@ def test_kinds_of_cells(real: Real, shared_data: Path) -> None:
     entry = {**load("laptop")["sam_counting"]["cutouts"]["cutouts_bccd"], "red_cells": 400}
     options = CutoutOptions(**entry)
     cells = segmented_cutouts(
-        shared_data / "bccd", index, bccd.annotations, real.groups, options, Watershed(options), Rejects("bccd")
+        shared_data / "bccd", index, bccd.annotations, real.groups, options, Watershed(options), RejectLog("bccd")
     )
     table = pd.DataFrame([cell.facts for cell in cells])
     classifier = KindClassifier(name="k", cutouts=("c",), kinds=("rbc", "wbc", "platelet"))

@@ -13,7 +13,7 @@ import pytest
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Parts, count_pictures
 from blood_kedro.library.counting.count.rules import KDE_PEAKS
 from blood_kedro.library.counting.open.smear import open_smears
@@ -131,7 +131,7 @@ def test_fitted_boxes_agree_with_boxes_drawn_by_eye(
 
 
 def test_bccd_shows_45_fields_twice_and_its_own_split_leaks(shared_data: Path, tmp_path: Path) -> None:
-    """Ingestion, standardization and merging of a real source by the pipelines; facts-data.md, section 2."""
+    """Ingestion to merging of a real source by the pipelines (docs/facts/data.md#bccd-fields-shown-twice)."""
     folder = copy_project(tmp_path / "project")
     only = "sources.chula.enabled=false,sources.pbc.enabled=false,standardization.boxes=paper"
     kedro_run(
@@ -191,7 +191,7 @@ def _accuracy_of_rules(
     rows: list[dict[str, object]] = []
     alone = {str(name): str(name) for name in index["image_id"]}
     found = annotated(index, tables.annotations, Groups(alone, dict.fromkeys(alone, "train")), options.cell_px)
-    for _ in cut_red_cells(folder, found, options, Rejects(options.source), rows):
+    for _ in cut_red_cells(folder, found, options, RejectLog(options.source), rows):
         pass
     table = pd.DataFrame(rows)
     if options.truth == "by_eye":
@@ -208,7 +208,7 @@ def test_watershed_agrees_with_sam_masks(shared_data: Path) -> None:
     matched, total = {0.5: 0, 0.75: 0}, 0
     for image in sorted((shared_data / "ojaghi/grid_images").glob("[0-9]*.png"))[::4]:
         rgb = read_rgb(image)
-        stored = read_masks(shared_data / "ojaghi/Mask_sub_folders" / image.stem, 512, 512, Rejects(image.stem))
+        stored = read_masks(shared_data / "ojaghi/Mask_sub_folders" / image.stem, 512, 512, RejectLog(image.stem))
         absorbance = -np.log(np.clip(flat_field_green(rgb), 0.05, 2))
         reference, _ = filter_pieces(stored, FilterOptions(), 512, 512, absorbance)
         found, _ = filter_pieces(watershed_pieces(rgb, WatershedOptions()), FilterOptions(), 512, 512)
@@ -238,7 +238,7 @@ def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Pat
         count_rule="kde_peaks",
         write_masks=False,
     )
-    rejects = Rejects("t")
+    rejects = RejectLog("t")
     smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path, rejects)
     parts = Parts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
     run = count_pictures(smears, options, parts, tmp_path / "work", rejects)

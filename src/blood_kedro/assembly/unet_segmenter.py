@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import Piece
 
@@ -49,7 +49,7 @@ class Unet:
             return FieldUnet(predict, self.options)
         return UnetSegmenter(predict, self.options.unet_side_px, self.options)
 
-    def __call__(self, name: str, rgb: npt.NDArray[np.uint8], rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: npt.NDArray[np.uint8], rejects: RejectLog) -> list[Piece]:
         """Cells of a tile."""
         found: list[Piece] = self._segment(name, rgb, rejects)
         return found

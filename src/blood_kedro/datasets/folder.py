@@ -1,4 +1,4 @@
-"""Folders: of images that a node has written, and of a trained model."""
+"""Folders: of anything, of pictures, and of a trained model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from blood_kedro.datasets.json_file import previewed
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, load_config, save_bundle
 
 
-class ImageFolderDataset(AbstractDataset[Path, Path]):
-    """A folder of images. Images are streamed into it by the node, so what is saved and loaded is its path.
+class FolderDataset(AbstractDataset[Path, Path]):
+    """A folder that a node writes into or reads: what is saved and loaded is its path.
 
     Saving checks that the node wrote where the catalog says; loading that the folder is there and holds something
     (unless `must_exist` is false: the folders of sources are checked by ingestion, which knows how to get them).
@@ -22,21 +22,12 @@ class ImageFolderDataset(AbstractDataset[Path, Path]):
     Args:
         filepath: the folder.
         must_exist: see above.
-        boxes: COCO json, or annotations.csv of standardization, whose boxes the preview shows.
         metadata: ignored here; kedro-viz reads it.
     """
 
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        must_exist: bool = True,
-        boxes: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, *, filepath: str, must_exist: bool = True, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self._must_exist = must_exist
-        self._boxes = None if boxes is None else Path(boxes)
         self.metadata = metadata
 
     def load(self) -> Path:
@@ -53,17 +44,37 @@ class ImageFolderDataset(AbstractDataset[Path, Path]):
             raise DatasetError(f"the node wrote {data}, the catalog says {self._filepath}: make them agree")
         self.load()
 
-    def preview(self, images: int = 6) -> ImagePreview:
-        """A few images with their boxes, for kedro-viz."""
-        from blood_kedro.datasets.montage import montage
-
-        return ImagePreview(base64.b64encode(montage(self._filepath, images, self._boxes)).decode("ascii"))
-
     def _exists(self) -> bool:
         return self._filepath.is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "must_exist": self._must_exist}
+
+
+class ImageFolderDataset(FolderDataset):
+    """A folder of pictures, some of which kedro-viz shows.
+
+    Args:
+        filepath, must_exist, metadata: see FolderDataset.
+        boxes: COCO json, or annotations.csv of standardization, whose boxes the preview shows.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        must_exist: bool = True,
+        boxes: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(filepath=filepath, must_exist=must_exist, metadata=metadata)
+        self._boxes = None if boxes is None else Path(boxes)
+
+    def preview(self, images: int = 6) -> ImagePreview:
+        """A few images with their boxes, for kedro-viz."""
+        from blood_kedro.datasets.montage import montage
+
+        return ImagePreview(base64.b64encode(montage(self._filepath, images, self._boxes)).decode("ascii"))
 
 
 class ModelBundleDataset(AbstractDataset[ModelBundle, ModelBundle]):

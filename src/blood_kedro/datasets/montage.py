@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from blood_kedro.library.core.colours import LABELLED, UNLABELLED
+
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 _SIDE_PX, _GAP_PX, _COLUMNS = 300, 6, 3
-_LABELLED, _IGNORED = (38, 39, 214), (170, 170, 170)  # BGR: red, grey
+_LABELLED_BGR, _IGNORED_BGR = LABELLED[::-1], UNLABELLED[::-1]
 _Boxes = dict[str, list[tuple[float, float, float, float, bool]]]
 
 
@@ -46,7 +48,7 @@ def _small(
     small = np.ascontiguousarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
     for x, y, w, h, ignored in boxes:
         corners = [round(v * scale) for v in (x, y, x + w, y + h)]
-        cv2.rectangle(small, corners[:2], corners[2:], _IGNORED if ignored else _LABELLED, 1)
+        cv2.rectangle(small, corners[:2], corners[2:], _IGNORED_BGR if ignored else _LABELLED_BGR, 1)
     return np.asarray(small, np.uint8)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.plan.cell_px import with_cell_px
 from blood_kedro.plan.names import IMAGES, OWN
 from blood_kedro.plan.tree import named_groups
 
@@ -21,7 +22,7 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: an entry has a `name` that is not its key.
     """
-    return with_names(with_own_smear(with_own_images(with_repetitions(dict(parameters)))))
+    return with_names(with_cell_px(with_own_smear(with_own_images(with_repetitions(dict(parameters))))))
 
 
 def with_repetitions(parameters: dict[str, Any]) -> dict[str, Any]:

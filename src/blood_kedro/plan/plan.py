@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, StrictInt
 
+from blood_kedro.assembly.crop_readers import published_sets
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.library.detection.options import OwnImages, Pretraining, Regimen
@@ -60,11 +61,15 @@ class Plan(BaseModel):
 
     @property
     def needed_sets(self) -> list[str]:
-        """Published sets that single cells or cutouts are read from and that are no sources of images with boxes."""
-        readers = {options.reader for options in enabled(self.morphology.cells).values()}
-        published = any(options.reader == "published" for options in self.cutout_sets.values())
-        needed = {"elsafty": "elsafty" in readers, "ojaghi": published or bool({"ojaghi", "fields"} & readers)}
-        return [name for name, is_needed in needed.items() if is_needed]
+        """Published sets that single cells or cutouts are read from and that are no sources of images with boxes.
+
+        Raises:
+            ConfigurationError: an entry names a reader that there is not.
+        """
+        needed = published_sets(enabled(self.morphology.cells).values())
+        if any(options.reader == "published" for options in self.cutout_sets.values()):
+            needed.add("ojaghi")
+        return sorted(needed)
 
     @property
     def enabled_regimens(self) -> dict[str, Regimen]:

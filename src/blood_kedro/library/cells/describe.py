@@ -9,7 +9,7 @@ def cells_by_class_and_scanner(table: pd.DataFrame) -> pd.DataFrame:
     """Cells of each class and scanner (paper 003, Fig. 3): `class`, `scanner`, `cells`, the commonest class first.
 
     Args:
-        table: of schema `CellTable`. The class is the shape, else the class of the taxonomy, else the source's own
+        table: of schema `CropTable`. The class is the shape, else the class of the taxonomy, else the source's own
             word; cells of sources that name no scanner are of "no scanner named".
     """
     label = table["shape"].fillna(table["label"]).fillna(table["label_raw"])

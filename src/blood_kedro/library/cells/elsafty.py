@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE, SHAPE_TO_LABEL
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import SUFFIXES, is_litter, read_rgb
 
 HOW_TO_GET = (
@@ -55,7 +55,7 @@ class _File:
     numbers: tuple[int, ...]
 
 
-def pairs(folder: Path, rejects: Rejects) -> list[tuple[Path, Path | None, str | None, tuple[int, ...]]]:
+def pairs(folder: Path, rejects: RejectLog) -> list[tuple[Path, Path | None, str | None, tuple[int, ...]]]:
     """Every crop with its mask (or None), shape (None in sets for segmentation) and numbers, in order of numbers.
 
     Raises:
@@ -79,7 +79,7 @@ def pairs(folder: Path, rejects: Rejects) -> list[tuple[Path, Path | None, str |
     return [(images[key], masks.get(key), *key) for key in order]
 
 
-def _files(folder: Path, rejects: Rejects) -> Iterator[_File]:
+def _files(folder: Path, rejects: RejectLog) -> Iterator[_File]:
     for path in sorted(folder.rglob("*")):
         shown = path.relative_to(folder)
         if path.suffix.lower() not in SUFFIXES or is_litter(shown):
@@ -110,7 +110,7 @@ def _kind(words: list[str]) -> str:
     return "segmented" if any(re.search(r"\bsegmented\b", word) for word in words) else "image"
 
 
-def read_cell(image: Path, mask: Path | None, shape: str | None, numbers: tuple[int, ...], side_px: int) -> Cell:
+def read_cell(image: Path, mask: Path | None, shape: str | None, numbers: tuple[int, ...], side_px: int) -> Crop:
     """One crop with its mask.
 
     Raises:
@@ -143,4 +143,4 @@ def read_cell(image: Path, mask: Path | None, shape: str | None, numbers: tuple[
         "y_px": y + height / 2,
         "mask_origin": None if known is None else "annotated",
     }
-    return Cell(rgb, known, facts)
+    return Crop(rgb, known, facts)

@@ -14,21 +14,21 @@ import pandas as pd
 from blood_kedro.library.cells import elsafty, ojaghi
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.imaging.read import read_rgb
 
 K = TypeVar("K")
 # What a worker gives back: cells, and rejects as (path, reason, row).
-_Result = tuple[list[Cell], list[tuple[str, str, int | None]]]
+_Result = tuple[list[Crop], list[tuple[str, str, int | None]]]
 
 
-def elsafty_cells(folder: Path, options: CellOptions, side_px: int, rejects: Rejects, seed: int) -> Iterator[Cell]:
+def elsafty_cells(folder: Path, options: CellOptions, side_px: int, rejects: RejectLog, seed: int) -> Iterator[Crop]:
     """Cells of the published data of paper 003.
 
     Raises:
@@ -46,7 +46,7 @@ class _ElsaftyBlock:
     side_px: int
 
     def __call__(self, block: list[tuple[Path, Path | None, str | None, tuple[int, ...]]]) -> _Result:
-        cells: list[Cell] = []
+        cells: list[Crop] = []
         rejects: list[tuple[str, str, int | None]] = []
         for image, mask, shape, numbers in block:
             try:
@@ -57,8 +57,8 @@ class _ElsaftyBlock:
 
 
 def ojaghi_cells(
-    folder: Path, tile_groups: Mapping[str, str], options: CellOptions, side_px: int, rejects: Rejects, seed: int
-) -> Iterator[Cell]:
+    folder: Path, tile_groups: Mapping[str, str], options: CellOptions, side_px: int, rejects: RejectLog, seed: int
+) -> Iterator[Crop]:
     """Single cells of the tiles with SAM masks. `tile_groups`: of each tile, the one that stands for its group.
 
     All are of one class: `per_class` takes as many of each tile.
@@ -84,7 +84,7 @@ class _OjaghiTile:
     seed: int
 
     def __call__(self, tile: Path) -> _Result:
-        rejects = Rejects("ojaghi")
+        rejects = RejectLog("ojaghi")
         cells = list(ojaghi.cells_of_tile(self.folder, tile, self.crop_px, self.side_px, rejects))
         cells = [cells[k] for k in _sample([tile.stem] * len(cells), self.most, self.seed)]
         return cells, [(str(row["path"]), str(row["reason"]), None) for row in rejects.rows]
@@ -97,9 +97,9 @@ def point_cells(
     groups: Groups,
     options: CellOptions,
     side_px: int,
-    rejects: Rejects,
+    rejects: RejectLog,
     seed: int,
-) -> Iterator[Cell]:
+) -> Iterator[Crop]:
     """Cells around labelled points.
 
     Args:
@@ -170,7 +170,7 @@ def _sample(labels: list[str], per_class: int | None, seed: int) -> list[int]:
     return sorted(kept)
 
 
-def _collected(results: Iterable[_Result], rejects: Rejects) -> Iterator[Cell]:
+def _collected(results: Iterable[_Result], rejects: RejectLog) -> Iterator[Crop]:
     for cells, rows in results:
         for path, reason, row in rows:
             rejects.add(path, "cell", "dropped", reason, row)

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from blood_kedro.library.cells.crop import crop_square, touches_border
 from blood_kedro.library.core.boxes import Boxes
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import read_grey, read_rgb
 
 HOW_TO_GET = "git clone https://github.com/Abhi21298/Thesis-Blood-Smears and point raw_root's ojaghi/ at it"
-# facts-data.md, section 5: no labelled mask has 300 px^2 or less; platelets, debris and slivers do. A single red cell
-# is 36 px wide, about 1,000 px^2; masks of more than 2,200 px^2 are clusters.
+# No labelled mask has 300 px^2 or less; platelets, debris and slivers do. A single red cell is 36 px wide, about
+# 1,000 px^2; masks of more than 2,200 px^2 are clusters (docs/facts/data.md#ojaghi-tiles).
 MIN_AREA_PX2, MAX_AREA_PX2 = 300, 2200
 # A mask that holds two others to this share is a cluster; one that lies in a larger one is seen there already.
 _INSIDE_SHARE, _SAME_IOU = 0.8, 0.8
@@ -42,7 +42,7 @@ def tiles(folder: Path) -> list[Path]:
     return found
 
 
-def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects: Rejects) -> Iterator[Cell]:
+def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects: RejectLog) -> Iterator[Crop]:
     """Single red cells of a tile with their masks; everything else is a reject with its reason."""
     rgb = read_rgb(image)
     masks, rows = _masks(folder, image, rgb.shape[:2], rejects)
@@ -54,7 +54,7 @@ def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects
         y, x = np.nonzero(mask)
         centre = (float(x.min() + x.max() + 1) / 2, float(y.min() + y.max() + 1) / 2)
         crop, cut = crop_square(rgb, mask, centre, crop_px, side_px)
-        yield Cell(
+        yield Crop(
             crop,
             cut,
             {
@@ -74,7 +74,7 @@ def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects
         )
 
 
-def boxes_of_tile(folder: Path, image: Path, rejects: Rejects) -> tuple[Boxes, Boxes]:
+def boxes_of_tile(folder: Path, image: Path, rejects: RejectLog) -> tuple[Boxes, Boxes]:
     """Boxes `(N, 4)` xyxy px of the red cells of a tile, cut ones too, and of what is neither a cell nor background.
 
     The second are clusters that SAM did not take apart.
@@ -95,7 +95,7 @@ def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _masks(
-    folder: Path, image: Path, shape: tuple[int, ...], rejects: Rejects
+    folder: Path, image: Path, shape: tuple[int, ...], rejects: RejectLog
 ) -> tuple[list[npt.NDArray[np.bool_]], list[Path]]:
     """Masks of a tile with the size of the tile, and their files."""
     paths = sorted((folder / "Mask_sub_folders" / image.stem).glob("*.png"), key=lambda p: (len(p.stem), p.stem))

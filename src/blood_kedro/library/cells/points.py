@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from blood_kedro.library.cells.crop import crop_square, touches_border
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.taxonomy import SHAPE_OF_LABEL
 from blood_kedro.library.imaging.segmentation import foreground, split_instances
 
@@ -41,7 +41,7 @@ class Reject:
 
 def cells_at_points(
     rgb: RgbImage, points: Sequence[LabelledPoint], facts: dict[str, object], cell_px: float, crop_px: int, side_px: int
-) -> tuple[list[Cell], list[Reject]]:
+) -> tuple[list[Crop], list[Reject]]:
     """Cut out the cell at each point, with its mask where segmentation finds one of a plausible size.
 
     Args:
@@ -83,7 +83,7 @@ def cells_at_points(
             "y_px": float(centre[1]),
             "mask_origin": "segmented" if found else None,
         }
-        cells.append(Cell(crop, cut, {"slide": None, "scanner": None, **facts, **own}))
+        cells.append(Crop(crop, cut, {"slide": None, "scanner": None, **facts, **own}))
     return cells, rejects
 
 

@@ -24,6 +24,7 @@ PART = ".part-"
 # What another machine began to write is left alone for so long: nobody here can tell whether it is still at work.
 _ABANDONED_S = 24 * 3600.0
 _READABLE = 0o666
+# Folders that this process has cleared of what killed ones left: that is done once, whatever is in them later.
 _swept: set[Path] = set()
 
 
@@ -168,7 +169,7 @@ def _owner() -> str:
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"
 
 
-@cache
+@cache  # the name of a machine is asked for with each file
 def _machine() -> str:
     return sha256(socket.gethostname().encode()).hexdigest()[:8]
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from functools import cache
 from pathlib import Path
 
 
-@cache
 def commit_of(project: Path) -> str | None:
     """The commit that is checked out; None outside a repository."""
     found = subprocess.run(  # noqa: S603 - our own arguments

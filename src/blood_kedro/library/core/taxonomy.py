@@ -134,9 +134,9 @@ SOURCE_LABELS: dict[str, dict[str, str]] = {
 }
 
 # What each source labels wherever it shows, up to the ignore regions that standardization finds. PBC names the one cell
-# in the middle: its red cells and platelets are never labelled, other white cells hardly ever show (facts-data.md,
-# sections 3 and 4). Chula labels red cells only;
-# the sickle set marks sickle cells among many others.
+# in the middle: its red cells and platelets are never labelled, other white cells hardly ever show
+# (docs/facts/data.md#pbc-cells-without-a-label). Chula labels red cells only; the sickle set marks
+# sickle cells among many others.
 LABELLED_BY: dict[str, tuple[str, ...]] = {
     "bccd": ("rbc", "wbc", "platelet"),
     "chula": ("rbc",),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.rules import CountRule
 from blood_kedro.library.counting.count.smears import NameTypes, count_smears
 from blood_kedro.library.counting.name.kinds import KINDS
@@ -61,7 +61,7 @@ def count_pictures(
     options: SmearInput,
     parts: Parts,
     work_folder: Path,
-    rejects: Rejects,
+    rejects: RejectLog,
     looks: Sequence[Look] = (),
 ) -> Counted:
     """Count smears; tiles that cannot be read, and masks that cannot be used, go to rejects.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from blood_kedro.library.core.limits import MOST_OVERLAPPING
 from blood_kedro.library.counting.segment.filters import FilterOptions
 from blood_kedro.library.counting.segment.sam_options import SamOptions
 from blood_kedro.library.counting.segment.watershed import WatershedOptions
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.options import Training
 
 Kind = Literal["rbc", "wbc", "platelet"]
@@ -96,7 +98,7 @@ class SmearInput(Segmentation):
     count_rule: str = "instances"
     px_per_um: float | None = Field(None, gt=0)
     volume_ul_per_mm2: float | None = Field(None, gt=0)
-    max_overlap_ratio: float = Field(0.25, ge=0)
+    max_overlap_ratio: float = Field(MOST_OVERLAPPING, ge=0)
     resamples: int = Field(2000, ge=0)
     workers: int = Field(0, ge=0)
     cluster: str | None = None
@@ -151,7 +153,8 @@ class KindClassifier(_Frozen):
     table of groups (and 75:15:10 of tiles, in the authors' set), so that no field is on two sides; with `folds`, every
     group is tested on once. `augmented` kinds are multiplied
     by `copies` (flips and turns of up to 90 degrees), on the training side alone; of the others at most `ratio` are
-    kept for each of theirs. `start_from` names a classifier whose weights are fine-tuned (section 4.3).
+    kept for each of theirs. `first_weights: {kind: checkpoint, model: <name>}` fine-tunes those
+    of another classifier (section 4.3).
     """
 
     name: str = ""
@@ -165,7 +168,7 @@ class KindClassifier(_Frozen):
     ratio: float = Field(2.0, gt=0)
     search: Search = Search()
     training: Training = Training(schedule="cosine", stop_patience=1000)
-    start_from: str | None = None
+    first_weights: Annotated[FirstWeights, possible_for("cutout classifier")] = FirstWeights()
     resamples: int = Field(2000, ge=0)
     seed: int = 0
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import boxes as boxlib
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.imaging.paste import paste, usual_cell_px
@@ -34,7 +34,7 @@ class Paster:
         ConfigurationError: a class has no cut-out, or the training data have no such class.
     """
 
-    def __init__(self, coco: dict[str, Any], cutouts: Sequence[Cutout], options: CopyPaste, seed: int) -> None:
+    def __init__(self, coco: dict[str, Any], cutouts: Sequence[CellPatch], options: CopyPaste, seed: int) -> None:
         self.options, self.seed = options, seed
         self.names = {category["id"]: category["name"] for category in coco["categories"]}
         self.ids = {name: number for number, name in self.names.items()}

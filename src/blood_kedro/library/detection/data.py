@@ -1,6 +1,6 @@
 """Images and boxes for a detector, in an order and with augmentations that depend only on seed and epoch.
 
-That is what lets a killed training continue and end with the same weights (facts-versions.md, section 5).
+That is what lets a killed training continue and end with the same weights (docs/facts/versions.md#resuming-a-training).
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ from torchvision.ops import box_area, clip_boxes_to_image
 
 from blood_kedro.library.core.boxes import from_coco
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.limits import LEFT_SHARE
 from blood_kedro.library.core.taxonomy import labelled_by
 from blood_kedro.library.detection.copy_paste import Paster
 from blood_kedro.library.detection.transforms import preprocessing, random_augmentation
 
 Sample = tuple[Tensor, dict[str, Tensor]]
-
-
-# What augmentation leaves of a box must show this much of it, else it is no cell any more.
-_LEFT_SHARE = 0.3
 
 
 class DetectionData(Dataset[Sample]):
@@ -129,7 +126,7 @@ def _inside(boxes: Tensor, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Boxes cut to the canvas (height, width), and which were kept: those of which enough is left to be a cell."""
     plain = boxes.as_subclass(Tensor)
     cut = clip_boxes_to_image(plain, canvas)
-    seen = box_area(cut) >= _LEFT_SHARE * box_area(plain)
+    seen = box_area(cut) >= LEFT_SHARE * box_area(plain)
     seen &= (cut[:, 2:] - cut[:, :2] >= 1).all(dim=1)
     return cut[seen], seen
 

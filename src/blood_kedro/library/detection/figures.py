@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from blood_kedro.library.core.boxes import from_coco, intersection, iou
+from blood_kedro.library.core.colours import BLUE, FOUND, IGNORED, POINTED_AT, TRUTH
+from blood_kedro.library.core.limits import RIGHT_IOU
 from blood_kedro.library.imaging.read import read_rgb
 
-TRUTH, FOUND, IGNORED = "#1a9850", "#d7191c", "#bdbdbd"
 SHOWN_SCORE = 0.5
-_MATCH_IOU = 0.5
 
 
 def predictions_figure(coco: dict[str, Any], results: list[dict[str, Any]], images: Path, columns: int = 3) -> Figure:
@@ -46,7 +46,7 @@ def failures_figure(coco: dict[str, Any], results: list[dict[str, Any]], images:
         for axis, (image_id, box, text) in zip(axes[row], cases[:columns], strict=False):
             _draw(axis, records[image_id], coco, results, images)
             x, y, w, h = box
-            axis.add_patch(Rectangle((x - 3, y - 3), w + 6, h + 6, fill=False, ec="#ffd700", lw=2.2))
+            axis.add_patch(Rectangle((x - 3, y - 3), w + 6, h + 6, fill=False, ec=POINTED_AT, lw=2.2))
             axis.set_title(f"{title}: {text}", fontsize=8)
     return figure
 
@@ -61,8 +61,8 @@ def curves_figure(metrics: dict[str, Any], columns: int = 6) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     recall = np.linspace(0, 1, 101)
     for axis, (title, view, name) in zip(axes.ravel(), panels, strict=False):
-        axis.plot(recall, view["precision_recall"][name], color="#2166ac", lw=1.3)
-        axis.fill_between(recall, view["precision_recall"][name], color="#2166ac", alpha=0.12)
+        axis.plot(recall, view["precision_recall"][name], color=BLUE, lw=1.3)
+        axis.fill_between(recall, view["precision_recall"][name], color=BLUE, alpha=0.12)
         count, value = view["objects_per_class"][name], view["ap_50_per_class"][name]
         axis.set_title(f"{title}\nAP50 {value:.3f}, n = {count}", fontsize=7)
         axis.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -94,7 +94,7 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
         best = iou(boxes, predicted).max(axis=1) if len(predicted) else np.zeros(len(boxes))
         for cell, score in zip(cells, best, strict=True):
             rarity = counts[cell["category_id"]]
-            if score < _MATCH_IOU and rarity < missed.get(image_id, (np.inf,))[0]:
+            if score < RIGHT_IOU and rarity < missed.get(image_id, (np.inf,))[0]:
                 missed[image_id] = (rarity, image_id, cell["bbox"], names[cell["category_id"]])
         if len(predicted):
             areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import fingerprint
@@ -52,7 +52,7 @@ def fit(
     work_folder: Path,
     *,
     pretrained: ModelBundle | None = None,
-    cutouts: Sequence[Cutout] = (),
+    cutouts: Sequence[CellPatch] = (),
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
     seconds: float | None = None,
 ) -> Fit:
@@ -74,7 +74,7 @@ def fit(
 
     Raises:
         ConfigurationError: there is nothing to train on, or nothing to paste.
-        WeightsNotFoundError: the initialization cannot be had.
+        WeightsNotFoundError: the first weights cannot be had.
         KeyboardInterrupt: the user stopped the training.
     """
     import torch
@@ -83,7 +83,7 @@ def fit(
     from blood_kedro.library.detection.copy_paste import Paster
     from blood_kedro.library.detection.data import DetectionData
     from blood_kedro.library.detection.task import DetectionLoaders, DetectionTask
-    from blood_kedro.library.training.epochs import History, TimeLimit, fit_or_stop
+    from blood_kedro.library.training.epochs import History, TimeLimit, fit_or_stop, without_tips
     from blood_kedro.library.training.resume import resume_point
     from blood_kedro.library.training.sampling import EpochSampler
 
@@ -105,8 +105,9 @@ def fit(
     resume = resume_point(work_folder, identity)
     if resume is not None:
         logger.info("%s continues from %s", regimen.name, resume)
-    trainer = _trainer(regimen, work_folder, identity, [history, limit])
-    fit_or_stop(trainer, task, DetectionLoaders(train_data, val_data, regimen, repeats), resume)
+    with without_tips():
+        trainer = _trainer(regimen, work_folder, identity, [history, limit])
+        fit_or_stop(trainer, task, DetectionLoaders(train_data, val_data, regimen, repeats), resume)
     weights = {name: value.detach().cpu().contiguous() for name, value in task.network.state_dict().items()}
     trainer.strategy.barrier()
     if trainer.is_global_zero and not limit.reached:
@@ -136,7 +137,7 @@ def _start(
         mean, std = channel_statistics(data, regimen.seed)
     anchors = _fitted_anchors(train, regimen)
     classes = [category["name"] for category in train["categories"]]
-    start = initialize(regimen.network, regimen.initialization, len(classes) + 1, mean, std, pretrained, anchors)
+    start = initialize(regimen.network, regimen.first_weights, len(classes) + 1, mean, std, pretrained, anchors)
     logger.info("%s starts from %s", regimen.name, start.origin)
     network = start.network
     if asks_for_partial_labels(regimen):
@@ -162,8 +163,6 @@ def _trainer(regimen: Regimen, work_folder: Path, identity: str, callbacks: list
     from blood_kedro.library.training.epochs import EpochSeed
     from blood_kedro.library.training.resume import checkpoint
 
-    # Lightning sets its own level when it is imported; its tips and device tables are not this project's log.
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     return L.Trainer(
         max_epochs=regimen.epochs,
         accelerator=regimen.accelerator,
@@ -234,11 +233,11 @@ def identity_of(regimen: Regimen | dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _NO_MATTER}
 
 
-def _cells(cutouts: Sequence[Cutout]) -> list[str]:
+def _cells(cutouts: Sequence[CellPatch]) -> list[str]:
     return [hashlib.sha256(c.absorbance.tobytes()).hexdigest()[:16] for c in cutouts]
 
 
-def _kind(cutout: Cutout) -> str:
+def _kind(cutout: CellPatch) -> str:
     return "simulated" if cutout.origin == "simulated" else "real"
 
 

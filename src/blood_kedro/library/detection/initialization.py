@@ -12,13 +12,15 @@ from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.detection.network import Anchors, build_network
 from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.training.weight_kinds import refuse_impossible
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
     from torchvision.models.detection import FasterRCNN
 
-    from blood_kedro.library.detection.options import Initialization, Network
+    from blood_kedro.library.detection.options import Network
+    from blood_kedro.library.training.first_weights import FirstWeights
 
 # Layers whose shape depends on the classes: they always start at random.
 _CLASS_LAYERS = ("roi_heads.box_predictor.",)
@@ -41,7 +43,7 @@ class Initialized:
 
 def initialize(
     options: Network,
-    initialization: Initialization,
+    first_weights: FirstWeights,
     num_classes: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
@@ -52,32 +54,33 @@ def initialize(
 
     Args:
         options: architecture.
-        initialization: where weights come from.
+        first_weights: where they come from.
         num_classes: classes including background.
         mean: of each channel, images in 0..1.
         std: likewise.
-        pretrained: the bundle of the pre-training on generated smears or of an MLflow run, where the initialization is
-            one of these.
+        pretrained: the bundle of the pre-training on generated smears or of an MLflow run, where they are
+            to come from one of these.
         anchors: fitted anchors, where the network has them.
 
     Raises:
         WeightsNotFoundError: weights cannot be had; says what to do.
         UnsafeFileError: the file of weights holds more than tensors.
-        ConfigurationError: weights do not fit the network.
+        ConfigurationError: weights do not fit the network, or a detector cannot have them.
     """
+    refuse_impossible(first_weights.kind, "detector")
     network = build_network(options, num_classes, mean, std, anchors)
-    if initialization.kind == "random":
+    if first_weights.kind == "random":
         return Initialized(network, "random weights")
-    if initialization.trainable_layers is not None:
-        _freeze(network.backbone.body, initialization.trainable_layers)
-    if initialization.kind == "coco":
-        weights, origin = _coco(options, initialization)
+    if first_weights.trainable_layers is not None:
+        _freeze(network.backbone.body, first_weights.trainable_layers)
+    if first_weights.kind == "coco":
+        weights, origin = _coco(options, first_weights)
         _load(network, weights, origin, _CLASS_LAYERS)
-    elif initialization.kind == "imagenet":
-        weights, origin = _imagenet(options, initialization)
+    elif first_weights.kind == "imagenet":
+        weights, origin = _imagenet(options, first_weights)
         _load(network.backbone.body, weights, origin, ())
     else:
-        bundle, origin = _bundle(initialization, pretrained)
+        bundle, origin = _bundle(first_weights, pretrained)
         _load(network, bundle.weights, origin, _CLASS_LAYERS)
         return Initialized(network, origin, bundle.config)
     return Initialized(network, origin)
@@ -90,30 +93,30 @@ def _freeze(body: nn.Module, learning: int) -> None:
         parameter.requires_grad_(name.startswith(names))
 
 
-def _bundle(initialization: Initialization, pretrained: ModelBundle | None) -> tuple[ModelBundle, str]:
-    if initialization.path is None:
-        run = initialization.mlflow_run
+def _bundle(first_weights: FirstWeights, pretrained: ModelBundle | None) -> tuple[ModelBundle, str]:
+    if first_weights.path is None:
+        run = first_weights.run
         if pretrained is None:
             raise WeightsNotFoundError(
-                f"initialization is {initialization.kind}, and no pre-trained bundle was handed over",
+                f"first weights are to be of kind {first_weights.kind}, and no pre-trained bundle was handed over",
                 remedy="run the detection_training pipeline, which pre-trains (or fetches the run's model) first",
             )
         origin = (
             f"checkpoint of MLflow run {run}" if run else "pre-training on generated smears (no COCO, no real images)"
         )
         return pretrained, origin
-    folder = Path(initialization.path)
+    folder = Path(first_weights.path)
     if not (folder / "weights.safetensors").is_file():
         raise WeightsNotFoundError(
-            "initialization is checkpoint, and there is no model bundle",
+            "first weights are to come from a checkpoint, and there is no model bundle",
             where=str(folder.absolute()),
             expected="weights.safetensors and config.json",
-            remedy="point initialization.path at data/06_models/<regimen> of an earlier run",
+            remedy="point first_weights.path at data/06_models/<regimen> of an earlier run",
         )
     return load_bundle(folder), f"checkpoint {folder.name}"
 
 
-def _coco(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
+def _coco(options: Network, first_weights: FirstWeights) -> tuple[dict[str, Tensor], str]:
     if options.backbone not in _ON_COCO:
         raise ConfigurationError(
             "COCO weights do not exist for this backbone",
@@ -128,8 +131,8 @@ def _coco(options: Network, initialization: Initialization) -> tuple[dict[str, T
             got="group",
             expected="frozen_batch or batch",
         )
-    if initialization.path:
-        return file_weights(Path(initialization.path)), f"COCO weights from file {Path(initialization.path).name}"
+    if first_weights.path:
+        return file_weights(Path(first_weights.path)), f"COCO weights from file {Path(first_weights.path).name}"
     weights = _coco_weights(options.backbone)
     return _downloaded(weights), f"COCO weights (torchvision {weights})"
 
@@ -144,7 +147,7 @@ def _coco_weights(backbone: str) -> WeightsEnum:
     }[backbone]
 
 
-def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[str, Tensor], str]:
+def _imagenet(options: Network, first_weights: FirstWeights) -> tuple[dict[str, Tensor], str]:
     """Weights of the body: those of a classifier of torchvision or timm without its last layers."""
     from torchvision import models
 
@@ -155,8 +158,8 @@ def _imagenet(options: Network, initialization: Initialization) -> tuple[dict[st
             got="group",
             expected="frozen_batch or batch",
         )
-    if initialization.path:
-        weights, origin = file_weights(Path(initialization.path)), f"file {Path(initialization.path).name}"
+    if first_weights.path:
+        weights, origin = file_weights(Path(first_weights.path)), f"file {Path(first_weights.path).name}"
     elif options.backbone == "efficientnet_lite0_fpn":
         weights, origin = packaged_weights.efficientnet_lite0(), packaged_weights.ORIGIN
     else:
@@ -185,8 +188,8 @@ def _downloaded(weights: WeightsEnum) -> dict[str, Tensor]:
             where=weights.url,
             got=f"{type(error).__name__}: {error}",
             remedy=(
-                "download that file elsewhere and set initialization.path to it; or choose "
-                "initialization.kind: generated_smears or random"
+                "download that file elsewhere and set first_weights.path to it; or choose "
+                "first_weights.kind: simulated or random"
             ),
         ) from error
 
@@ -199,7 +202,7 @@ def file_weights(path: Path) -> dict[str, Tensor]:
         UnsafeFileError: it holds anything but tensors.
         DataContractError: it is cut or damaged, or holds values that are no numbers.
     """
-    return read_weights(path, "correct initialization.path, or take the file from where it came from again")
+    return read_weights(path, "correct first_weights.path, or take the file from where it came from again")
 
 
 def _load(module: Any, weights: dict[str, Tensor], origin: str, class_layers: tuple[str, ...]) -> None:  # noqa: ANN401

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.detection.fit import Fit
@@ -32,7 +32,7 @@ def fit_in_processes(
     work_folder: Path,
     *,
     pretrained: ModelBundle | None = None,
-    cutouts: Sequence[Cutout] = (),
+    cutouts: Sequence[CellPatch] = (),
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Fit:
     """As `fit`, with one process for each of `regimen.devices`: torchrun runs `job.py` on a pack in `work_folder`.

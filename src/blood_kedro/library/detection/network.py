@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from blood_kedro.library.training import packaged_weights
+from blood_kedro.library.detection.backbones import DETECTOR_BACKBONES, norm_layer
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from torch import nn
     from torchvision.models.detection import FasterRCNN
 
     from blood_kedro.library.detection.options import Network
-
-# Of torchvision's ImageNet and COCO weights.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # torchvision's own, one size for each of five levels.
 _DEFAULT_ANCHORS_PX = (32, 64, 128, 256, 512)
@@ -45,7 +42,7 @@ def build_network(
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 
     network = FasterRCNN(
-        _backbone(options),
+        DETECTOR_BACKBONES[options.backbone].build(options.norm, options.fpn_channels),
         num_classes,
         min_size=options.input_px,
         max_size=options.input_px,
@@ -70,7 +67,7 @@ def build_network(
 
 def imagenet_normalization(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation per channel, images in 0..1, that a backbone's ImageNet weights were trained with."""
-    return packaged_weights.NORMALIZATION if backbone == "efficientnet_lite0_fpn" else (IMAGENET_MEAN, IMAGENET_STD)
+    return DETECTOR_BACKBONES[backbone].normalization
 
 
 def _in_single_precision(module: nn.Module, inputs: Any, outputs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -84,50 +81,12 @@ def _in_single_precision(module: nn.Module, inputs: Any, outputs: Any) -> Any:  
     return tuple([level.float() for level in part] if isinstance(part, list) else part.float() for part in outputs)
 
 
-def _norm_layer(name: str) -> Callable[[int], nn.Module]:
-    from torch import nn
-    from torchvision.ops.misc import FrozenBatchNorm2d
-
-    layers: dict[str, Callable[[int], nn.Module]] = {
-        "batch": nn.BatchNorm2d,
-        "frozen_batch": FrozenBatchNorm2d,
-        "group": lambda channels: nn.GroupNorm(8, channels),
-    }
-    return layers[name]
-
-
-def _backbone(options: Network) -> nn.Module:
-    from torchvision.models import get_model, resnet50
-    from torchvision.models.detection import backbone_utils
-
-    if options.backbone == "efficientnet_lite0_fpn":
-        from blood_kedro.library.detection.timm_fpn import efficientnet_lite0_fpn
-
-        return efficientnet_lite0_fpn(options.fpn_channels, frozen_norm=options.norm == "frozen_batch")
-    norm = _norm_layer(options.norm)
-    if options.backbone == "mobilenet_v3_320":
-        backbone: nn.Module = backbone_utils.mobilenet_backbone(
-            backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=norm, trainable_layers=6
-        )
-    elif options.backbone == "resnet50_fpn_v2":
-        backbone = backbone_utils._resnet_fpn_extractor(resnet50(norm_layer=norm), 5, norm_layer=norm)
-    else:
-        # torchvision's resnet_fpn_backbone, but for the width of the pyramid, which it does not let one choose.
-        body = get_model(options.backbone.removesuffix("_fpn"), weights=None, norm_layer=norm)
-        layers = {f"layer{k + 1}": str(k) for k in range(4)}
-        widths = [body.inplanes // 8 * 2**k for k in range(4)]
-        backbone = backbone_utils.BackboneWithFPN(
-            body, layers, widths, options.fpn_channels, backbone_utils.LastLevelMaxPool()
-        )
-    return backbone
-
-
 def _second_version(options: Network) -> dict[str, Any]:
     """What torchvision's `fasterrcnn_resnet50_fpn_v2` has besides its backbone (Li et al., 2021, arXiv 2111.11429)."""
     from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead
     from torchvision.models.detection.rpn import RPNHead
 
-    head = FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=_norm_layer(options.norm))
+    head = FastRCNNConvFCHead((256, 7, 7), [256] * 4, [1024], norm_layer=norm_layer(options.norm))
     return {"rpn_head": RPNHead(256, len(_RATIOS), conv_depth=2), "box_head": head}
 
 

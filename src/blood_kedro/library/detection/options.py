@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.detection.backbones import DETECTOR_BACKBONES
 from blood_kedro.library.detection.transforms import named
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Initialization(_Frozen):
-    """Where the first weights come from.
-
-    `random`: none. `coco`: torchvision's COCO_V1 detector, or the file `path` (a torchvision state dict). `imagenet`:
-    the body of the backbone only: an installed package's weights (`efficientnet_lite0_fpn`, no download), torchvision's
-    IMAGENET1K_V1 classifier, or the file `path`. `checkpoint`: a model
-    bundle folder at `path` (safetensors) of this project, or the model of the MLflow run `mlflow_run`.
-    `generated_smears`: a short pre-training on simulated smears, done in the same run; it is not COCO and is never
-    called so. `trainable_layers`: so many of the last stages of a ResNet learn and the others stay as they came
-    (torchvision's `trainable_backbone_layers`, whose default for COCO weights is 3 of 5); None lets all learn.
-    """
-
-    kind: Literal["random", "coco", "imagenet", "checkpoint", "generated_smears"] = "random"
-    path: str | None = None
-    mlflow_run: str | None = None
-    trainable_layers: int | None = Field(None, ge=0, le=5)
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Initialization:
-        if self.kind == "checkpoint" and bool(self.path) == bool(self.mlflow_run):
-            raise ValueError(
-                "initialization.kind is checkpoint, so either initialization.path must name a model folder, or "
-                "initialization.mlflow_run a run that logged a model"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _learnt_stages(self) -> Initialization:
-        if self.kind == "random" and self.trainable_layers is not None:
-            raise ValueError("initialization.trainable_layers would freeze random weights: leave it null")
-        return self
 
 
 class Network(_Frozen):
@@ -57,9 +26,7 @@ class Network(_Frozen):
     boxes (`anchors.py`); `anchor_sizes_px` are the default's sizes.
     """
 
-    backbone: Literal[
-        "resnet50_fpn", "resnet50_fpn_v2", "resnet18_fpn", "mobilenet_v3_320", "efficientnet_lite0_fpn"
-    ] = "resnet50_fpn"
+    backbone: str = Field("resnet50_fpn", description="a name of backbones.py")
     norm: Literal["batch", "frozen_batch", "group"] = "batch"
     input_px: int = Field(512, ge=64)
     anchors: Literal["default", "fitted"] = "default"
@@ -73,10 +40,13 @@ class Network(_Frozen):
 
     @model_validator(mode="after")
     def _pyramid(self) -> Network:
-        if self.fpn_channels != 256 and self.backbone in ("resnet50_fpn_v2", "mobilenet_v3_320"):
-            raise ValueError(f"fpn_channels is fixed at 256 in {self.backbone}")
-        if self.norm == "group" and self.backbone == "efficientnet_lite0_fpn":
-            raise ValueError("efficientnet_lite0_fpn has batch norm: choose norm batch or frozen_batch")
+        if self.backbone not in DETECTOR_BACKBONES:
+            raise ValueError(f"there is no backbone {self.backbone}: one of {', '.join(DETECTOR_BACKBONES)}")
+        backbone = DETECTOR_BACKBONES[self.backbone]
+        if backbone.channels not in (None, self.fpn_channels):
+            raise ValueError(f"fpn_channels is fixed at {backbone.channels} in {self.backbone}")
+        if self.norm not in backbone.norms:
+            raise ValueError(f"{self.backbone} has batch norm: choose norm {' or '.join(backbone.norms)}")
         return self
 
 
@@ -125,7 +95,7 @@ class Regimen(_Frozen):
 
     name: str = ""
     enabled: bool = True
-    initialization: Initialization = Initialization()
+    first_weights: Annotated[FirstWeights, possible_for("detector")] = FirstWeights()
     study: str = Field("", description="the regimen that this one repeats with another seed or value")
     leave_out: str | None = None
     augmentation: str | tuple[str, ...] = "none"
@@ -164,9 +134,9 @@ class Regimen(_Frozen):
 
     @model_validator(mode="after")
     def _has_stages(self) -> Regimen:
-        if self.initialization.trainable_layers is not None and not self.network.backbone.startswith("resnet"):
+        if self.first_weights.trainable_layers is not None and not self.network.backbone.startswith("resnet"):
             raise ValueError(
-                f"initialization.trainable_layers counts stages of a ResNet, and network.backbone is "
+                f"first_weights.trainable_layers counts stages of a ResNet, and network.backbone is "
                 f"{self.network.backbone}: leave it null"
             )
         return self
@@ -183,7 +153,7 @@ class Regimen(_Frozen):
 
 
 class Pretraining(_Frozen):
-    """The short pre-training on simulated smears that `initialization: generated_smears` uses.
+    """The short pre-training on simulated smears that `first_weights: {kind: simulated}` uses.
 
     `smears` are options of the simulator; images come from another seed than the `synthetic` source's.
     """

@@ -13,7 +13,7 @@ import pandas as pd
 
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import COARSE, coarse
 from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of
@@ -50,7 +50,7 @@ class Found:
 
 
 def detect_images(
-    bundle: ModelBundle, paths: Sequence[Path], options: OwnImages, work_folder: Path, rejects: Rejects
+    bundle: ModelBundle, paths: Sequence[Path], options: OwnImages, work_folder: Path, rejects: RejectLog
 ) -> Found:
     """Find the cells of images with a detector that was trained here; files that cannot be read go to rejects.
 
@@ -73,7 +73,7 @@ def detect_images(
 
 
 def look_at(
-    look: Callable[[npt.NDArray[np.uint8]], Seen], paths: Sequence[Path], work_folder: Path, rejects: Rejects
+    look: Callable[[npt.NDArray[np.uint8]], Seen], paths: Sequence[Path], work_folder: Path, rejects: RejectLog
 ) -> Found:
     """Find the cells of images; files that cannot be read go to rejects.
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from blood_kedro.library.core.cutout import Cutout, load_cutouts, save_cutouts
+from blood_kedro.library.core.cell_patch import CellPatch, load_patches, save_patches
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -34,7 +34,7 @@ class Packed:
     coco: dict[str, dict[str, Any]]
     images: Path
     pretrained: ModelBundle | None
-    cutouts: list[Cutout]
+    cutouts: list[CellPatch]
 
 
 def pack_data(folder: Path, coco: dict[str, dict[str, Any]], images: Path, *, copy: bool = True) -> None:
@@ -56,7 +56,7 @@ def pack_regimen(
     folder: Path,
     regimen: Any,  # noqa: ANN401 - a Regimen, or what from_plain made of one
     pretrained: ModelBundle | None = None,
-    cutouts: Sequence[Cutout] = (),
+    cutouts: Sequence[CellPatch] = (),
 ) -> None:
     """Write a recipe, with the weights it starts from and the cells it pastes."""
     import torch
@@ -67,7 +67,7 @@ def pack_regimen(
         weights = {name: value.contiguous() for name, value in pretrained.weights.items()}
         write_atomically(own / "pretrained.pt", partial(torch.save, weights))
     if cutouts:
-        write_atomically(own / "cutouts.npz", partial(save_cutouts, list(cutouts)))
+        write_atomically(own / "cutouts.npz", partial(save_patches, list(cutouts)))
     _write_json(own / "regimen.json", to_plain(regimen))
 
 
@@ -96,7 +96,7 @@ def read_pack(folder: Path, name: str) -> Packed:
     pretrained = None
     if (own / "pretrained.pt").is_file():
         pretrained = ModelBundle(read_weights(own / "pretrained.pt", "pack the regimen again (make pack)"), {})
-    cutouts = load_cutouts(own / "cutouts.npz") if (own / "cutouts.npz").is_file() else []
+    cutouts = load_patches(own / "cutouts.npz") if (own / "cutouts.npz").is_file() else []
     regimen = from_plain(json.loads((own / "regimen.json").read_text()))
     return Packed(regimen, coco, folder / IMAGES, pretrained, cutouts)
 

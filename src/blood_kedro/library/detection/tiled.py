@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import boxes as boxlib
+from blood_kedro.library.core.limits import SAME_CELL_IOU
 from blood_kedro.library.imaging.tiling import Tile, overlapping_tiles
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 # Two tiles may see the centre of one cell on different sides of a seam: both keep it within this share of the overlap,
 # and the better of the two stays.
 _SEAM_SHARE = 0.25
-_SAME_CELL_IOU = 0.5
 # An image with a longer side is cut into tiles of this side.
 TILED_ABOVE_PX, TILE_PX = 2000, 640
 # An image with a shorter side than this shows no cell.
@@ -117,7 +117,7 @@ def _earlier(tile: Tile) -> list[tuple[int, int]]:
 
 def _better(a: Detections, b: Detections) -> tuple[Detections, Detections]:
     """Of cells that two tiles both found, whatever they call them, the one with the better score stays."""
-    same = boxlib.iou(a.boxes, b.boxes) >= _SAME_CELL_IOU
+    same = boxlib.iou(a.boxes, b.boxes) >= SAME_CELL_IOU
     a_wins = a.scores[:, None] >= b.scores[None]
     worse_of_a, worse_of_b = np.any(same & ~a_wins, axis=1), np.any(same & a_wins, axis=0)
     return _without(a, np.asarray(worse_of_a)), _without(b, np.asarray(worse_of_b))

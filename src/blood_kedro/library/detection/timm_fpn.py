@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from blood_kedro.library.training.packaged_weights import TIMM_NAME
-
 
 class TimmFpn(nn.Module):
     """Levels of stride 4, 8, 16, 32 and 64 (names `0`, `1`, `2`, `3`, `pool`) of equal width.
@@ -33,7 +31,7 @@ class TimmFpn(nn.Module):
         return levels
 
 
-def efficientnet_lite0_fpn(channels: int, *, frozen_norm: bool) -> TimmFpn:
-    """EfficientNet-Lite0 with random weights; `frozen_norm` keeps batch norm at the statistics it is loaded with."""
-    body: nn.Module = timm.create_model(TIMM_NAME, features_only=True, out_indices=(1, 2, 3, 4))
+def timm_fpn(timm_name: str, channels: int, *, frozen_norm: bool) -> TimmFpn:
+    """A network of timm with random weights; `frozen_norm` keeps batch norm at the statistics it is loaded with."""
+    body: nn.Module = timm.create_model(timm_name, features_only=True, out_indices=(1, 2, 3, 4))
     return TimmFpn(freeze_batch_norm_2d(body) if frozen_norm else body, channels)

@@ -29,7 +29,7 @@ _RANDOM: dict[str, Callable[[Any], v2.Transform]] = {
     "flip_vertical": lambda v2: v2.RandomVerticalFlip(0.5),
     # Smears have no up: quarter turns cost no resampling.
     "quarter_turn": lambda v2: v2.RandomApply([v2.RandomRotation((90, 90))], 0.5),
-    # Scanners differ in px per um by about this much (facts-data.md, sections 2 to 5).
+    # Scanners differ in px per um by about this much (docs/facts/data.md#bccd-scale, docs/facts/data.md#chula-scale).
     "zoom": lambda v2: v2.RandomAffine(0, translate=(0.1, 0.1), scale=(0.7, 1.4)),
     "blur": lambda v2: v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
 }

@@ -16,6 +16,7 @@ import pooch
 from blood_kedro.library.core.errors import ConfigurationError, DownloadError, UnsafeFileError
 from blood_kedro.library.core.files import remove, sweep_once, temporary_name, write_bytes_atomically
 from blood_kedro.library.core.hashing import sha256_of_file
+from blood_kedro.library.core.logs import at_level
 from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.download.published import Archive, Published, problems
 from blood_kedro.library.download.transfer import ResumingDownloader
@@ -134,13 +135,13 @@ def _archive(
         raise UnsafeFileError("the name of an archive leads out of its folder", got=ascii(archive.name))
     urls: Sequence[str] = (*options.mirrors.get(archive.name, ()), *archive.urls)
     failures = []
-    pooch.get_logger().setLevel("WARNING")  # what is fetched is said above
     for url in urls:
         part = cache / f"{archive.name}.part"
         own = auth if urlsplit(url).hostname in _TOKEN_HOSTS else None
         transfer = ResumingDownloader(part, options.attempts, options.stall_s, options.pause_s, own, most_bytes)
         try:
-            return Path(pooch.retrieve(url, archive.checksum, archive.name, cache, downloader=transfer)), url
+            with at_level(pooch.get_logger(), logging.WARNING):  # what is fetched is said above
+                return Path(pooch.retrieve(url, archive.checksum, archive.name, cache, downloader=transfer)), url
         except DownloadError as error:
             failures.append(f"{url}: {error.what} ({error.got})")
         except ValueError as error:  # what pooch raises where a checksum is wrong; it keeps nothing of it

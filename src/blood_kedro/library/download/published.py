@@ -66,7 +66,7 @@ class Published(_Frozen):
     known_faults: str
 
 
-@cache
+@cache  # a file of the package: it changes with the code alone
 def published() -> dict[str, Published]:
     """Every set of the table, by name."""
     return TypeAdapter(dict[str, Published]).validate_python(yaml.safe_load(_TABLE.read_text(encoding="utf-8")))

@@ -18,9 +18,9 @@ from scipy.sparse import csr_array
 
 from blood_kedro.library.evaluation.resampling import Floats
 
-_RECALLS = np.linspace(0, 1, 101)
+RECALLS = np.linspace(0, 1, 101)
 # Whether a recall of exactly j per cent reaches pycocotools' j-th threshold, which may be rounded above it.
-_REACHED = np.arange(101) / 100 >= _RECALLS
+_REACHED = np.arange(101) / 100 >= RECALLS
 METRICS = ("map", "map_50", "map_75", "mar_100")
 
 
@@ -130,4 +130,4 @@ def _average_precision(of: _Ranked, across: Floats, objects: Floats) -> Floats:
     whole = np.floor(percent)
     reached = whole + 1 - ((whole == percent) & ~_REACHED[whole.astype(np.int64)])
     reached[1:] -= reached[:-1].copy()  # how many of the 101 recalls each right detection is the first to reach
-    return np.asarray((envelope * reached).sum(axis=0) / len(_RECALLS), np.float64)
+    return np.asarray((envelope * reached).sum(axis=0) / len(RECALLS), np.float64)

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import boxes as boxlib
+from blood_kedro.library.core.limits import IGNORED_SHARE, RIGHT_IOU
 from blood_kedro.library.core.taxonomy import COARSE, coarse, is_a, is_labelled, labelled_by
 from blood_kedro.library.evaluation.resampling import Floats, mean_error_intervals
 from blood_kedro.library.evaluation.views import one_per_cell, with_judged
 
 KINDS = ("correct", "duplicate", "wrong_class", "merged", "poor_box", "ignored", "false_alarm")
-_MATCH_IOU, _POOR_IOU, _SWALLOWED = 0.5, 0.1, 0.7
+_POOR_IOU, _SWALLOWED = 0.1, 0.7
 
 
 def error_analysis(
@@ -98,12 +99,12 @@ def _kinds(
     truth, found = boxlib.from_coco(cells), boxlib.from_coco(detections)
     overlap = boxlib.iou(found, truth)
     covered = boxlib.intersection(found, truth) / np.maximum(boxlib.area(truth), 1e-9)
-    on_region = boxlib.covered_share(found, boxlib.from_coco(regions)) >= 0.5
+    on_region = boxlib.covered_share(found, boxlib.from_coco(regions)) >= IGNORED_SHARE
     labels = np.array([position[cell["category_id"]] for cell in cells], np.int64)
     taken = np.zeros(len(cells), np.bool_)
     kinds = []
     for k, detection in enumerate(detections):
-        near = overlap[k] >= _MATCH_IOU
+        near = overlap[k] >= RIGHT_IOU
         claimed = position[detection["category_id"]]
         same, below = near & (labels == claimed), near & finer[claimed, labels]
         free = np.flatnonzero(same & ~taken)
@@ -138,12 +139,12 @@ def _confuse(
     """Add the pairs of one image to the matrix."""
     background = len(matrix) - 1
     overlap = boxlib.iou(boxlib.from_coco(detections), boxlib.from_coco(cells))
-    on_region = boxlib.covered_share(boxlib.from_coco(detections), boxlib.from_coco(regions)) >= 0.5
+    on_region = boxlib.covered_share(boxlib.from_coco(detections), boxlib.from_coco(regions)) >= IGNORED_SHARE
     free = np.ones(len(cells), np.bool_)
     for k, detection in enumerate(detections):
         column = position[detection["category_id"]]
         candidates = np.where(free, overlap[k], 0.0)
-        if len(cells) and candidates.max() >= _MATCH_IOU:
+        if len(cells) and candidates.max() >= RIGHT_IOU:
             best = int(candidates.argmax())
             free[best] = False
             matrix[position[cells[best]["category_id"]], column] += 1

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.evaluation.bca import LEVELS, bca_levels
 
 Floats = npt.NDArray[np.float64]
 Limits = list[float | None]
@@ -35,10 +35,6 @@ SLIDES = "slides, or images that show the same field"
 _CHUNK = 250
 # The acceleration needs no more leave-outs than these; more groups are left out in blocks.
 _BLOCKS = 400
-_LEVELS = (0.025, 0.975)
-# A bias above a quarter of the standard error matters (Efron and Tibshirani, An introduction to the bootstrap, 1993,
-# section 10.3). BCa then reads its limits off a tail of few draws, and covers less than basic limits do.
-_MOST_BIAS = 0.25
 
 
 @dataclass(frozen=True)
@@ -130,34 +126,44 @@ def interval(
     known = draws[~np.isnan(draws)]
     if not len(known) or np.isnan(point):
         return [None, None], "none"
-    levels = _bca_levels(float(point), known, jackknife)
+    levels = bca_levels(float(point), known, jackknife)
     if levels is None:
-        high, low = 2 * point - np.quantile(known, _LEVELS)
+        high, low = 2 * point - np.quantile(known, LEVELS)
     else:
         low, high = np.quantile(known, levels)
     return [float(np.clip(low, *within)), float(np.clip(high, *within))], "basic" if levels is None else "bca"
+
+
+def mean_intervals(
+    values: Mapping[str, Floats],
+    groups: npt.ArrayLike,
+    *,
+    unit: str,
+    resamples: int,
+    seed: int,
+    within: Mapping[str, tuple[float, float]] | None = None,
+) -> Intervals:
+    """95% intervals of means: of `values` `(N,)` by name, of N things that belong to `groups` `(N,)`.
+
+    The other arguments are those of `intervals`.
+    """
+    numbers, count = numbered(groups)
+    sums = sums_by_group([*values.values(), np.ones(len(numbers))], numbers, count)
+
+    def statistic(weights: Floats) -> Floats:
+        drawn = weights @ sums
+        return ratio(drawn[:, :-1], np.repeat(drawn[:, -1:], len(values), axis=1))
+
+    return intervals(statistic, list(values), count, unit=unit, resamples=resamples, seed=seed, within=within)
 
 
 def mean_error_intervals(
     difference: Floats, groups: npt.ArrayLike, resamples: int, seed: int, unit: str = IMAGES
 ) -> Intervals:
     """95% intervals of `mean_absolute_error` and `bias`, from counted minus true `(N,)` in images of some groups."""
-    numbers, count = numbered(groups)
-    sums = sums_by_group([np.abs(difference), difference, np.ones(len(difference))], numbers, count)
-
-    def statistic(weights: Floats) -> Floats:
-        drawn = weights @ sums
-        return ratio(drawn[:, :2], np.repeat(drawn[:, 2:], 2, axis=1))
-
-    return intervals(
-        statistic,
-        ("mean_absolute_error", "bias"),
-        count,
-        unit=unit,
-        resamples=resamples,
-        seed=seed,
-        within={"mean_absolute_error": (0.0, math.inf), "bias": (-math.inf, math.inf)},
-    )
+    values = {"mean_absolute_error": np.abs(difference), "bias": difference}
+    within = {"mean_absolute_error": (0.0, math.inf), "bias": (-math.inf, math.inf)}
+    return mean_intervals(values, groups, unit=unit, resamples=resamples, seed=seed, within=within)
 
 
 def paired_difference(first: dict[str, Any], second: dict[str, Any], name: str) -> tuple[float, Limits] | None:
@@ -225,23 +231,3 @@ def _without_each(groups: int) -> Iterator[Floats]:
     for start in range(0, min(groups, _BLOCKS), _CHUNK):
         left_out = np.arange(start, min(start + _CHUNK, groups, _BLOCKS))
         yield (block != left_out[:, None]).astype(np.float64)
-
-
-def _bca_levels(point: float, draws: Floats, jackknife: Floats) -> Floats | None:
-    """The levels whose quantiles are BCa limits (Efron 1987, equation 2.3 on); None where they are undefined."""
-    same = np.abs(draws - point) <= 1e-12 * max(1.0, abs(point))  # sums in another order differ in the last digit
-    share = (np.mean(~same & (draws < point)) + same.mean() / 2).item()
-    away = jackknife.mean() - jackknife if len(jackknife) else jackknife
-    spread = float((away**2).sum())
-    if not 0 < share < 1 or same.all() or not spread > 1e-24:
-        return None
-    bias, acceleration = float(ndtri(share)), float((away**3).sum()) / (6 * spread**1.5)
-    if abs(bias) > _MOST_BIAS:
-        return None
-    shifted = bias + ndtri(np.array(_LEVELS))
-    room = 1 - acceleration * shifted
-    if (room <= 0).any():
-        return None
-    levels = np.asarray(ndtr(bias + shifted / room), np.float64)
-    most = 1 / (len(draws) + 1)
-    return levels if ((levels >= most) & (levels <= 1 - most)).all() else None

@@ -6,11 +6,10 @@ from typing import Any
 
 from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core.limits import SAME_CELL_IOU
 
 Coco = dict[str, Any]
 Results = list[dict[str, Any]]
-# Two detections of one coarse class that share this much are of one cell: the detector's own limit within a class.
-_SAME_CELL_IOU = 0.5
 
 
 def with_judged(truth: Coco, results: Results) -> Results:
@@ -78,6 +77,6 @@ def one_per_cell(results: Results) -> Results:
         torch.from_numpy(boxlib.from_coco(results)),
         torch.tensor([r["score"] for r in results], dtype=torch.float64),
         torch.tensor([images[r["image_id"]] * most + r["category_id"] for r in results]),
-        _SAME_CELL_IOU,
+        SAME_CELL_IOU,
     )
     return [results[k] for k in sorted(kept.tolist())]

@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.imaging.paste import FAINT, BoolMask, Box, FieldColour, RgbImage, otsu
 
 # A cell whose surroundings are darker than this share of the field's light lies in a crowd: it has no clean outline.
 _CLEAN_GROUND = 0.8
 
 
-def cut_out(rgb: RgbImage, box: Box, label: str, cell_px: float, colour: FieldColour, origin: str) -> Cutout | None:
+def cut_out(rgb: RgbImage, box: Box, label: str, cell_px: float, colour: FieldColour, origin: str) -> CellPatch | None:
     """Cut the cell out of its box; None where it has no outline of its own (crowded, cut by the border, too faint)."""
     x_min, y_min, x_max, y_max = box
     pad = 0.15 * max(x_max - x_min, y_max - y_min) + 2
@@ -34,7 +34,7 @@ def cut_out(rgb: RgbImage, box: Box, label: str, cell_px: float, colour: FieldCo
         return None
     soft = cv2.GaussianBlur(ndimage.binary_dilation(mask).astype(np.float32), (0, 0), 0.8)
     absorbance = np.asarray(np.clip(density, 0, None) * soft[..., None], np.float32)
-    return Cutout(label, absorbance, mask, cell_px, colour.red_od, origin)
+    return CellPatch(label, absorbance, mask, cell_px, colour.red_od, origin)
 
 
 def _central_mask(density: npt.NDArray[np.float32]) -> BoolMask | None:

@@ -38,7 +38,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
-# Pillow warns above its own limit and refuses twice as much: the same number holds wherever it opens a picture.
+# Pillow warns above its own limit and refuses twice as much: the same number holds wherever it opens a picture. It has
+# no other place for it than its module, and pictures are opened by several threads at once: a limit that one of them
+# sets for a while would be gone in the midst of another's. So it holds for the process.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from blood_kedro.library.core.distinct import distinct, on_any_disk
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.decode import decode, size_of
 from blood_kedro.library.imaging.files import SUFFIXES, check_file, is_litter, reading
 from blood_kedro.library.imaging.pixels import Decoded, RgbImage
@@ -27,7 +27,7 @@ _READING = b"2"
 _UNPACKED_PIXELS = 40_000_000
 
 
-def image_files(paths: Sequence[Path], rejects: Rejects) -> list[Path]:
+def image_files(paths: Sequence[Path], rejects: RejectLog) -> list[Path]:
     """Image files among paths, or in the only path if it is a folder, by suffix and in order of name.
 
     What else lies there is noted in the rejects, litter of operating systems aside; what is named like a picture and is
@@ -85,7 +85,7 @@ class Opened:
     version: str
 
 
-def opened(file: Path, work_folder: Path, rejects: Rejects) -> Opened | None:
+def opened(file: Path, work_folder: Path, rejects: RejectLog) -> Opened | None:
     """A picture of any size, opened; None where it cannot be read, which is a reject.
 
     What of the file is not used, and how more than 8 bits were read, is noted in the rejects.
@@ -115,7 +115,7 @@ def _opened(file: Path, work_folder: Path) -> tuple[Opened, list[str]]:
     width, height = size_of(file)  # by the header: a bomb is refused before its file is read whole
     version = version_of([file])
     if width * height <= _UNPACKED_PIXELS:
-        made = _decoded(file, file.stat().st_mtime_ns)
+        made = _decoded(file, _state(file))
         return Opened(file, made.rgb.shape[1], made.rgb.shape[0], version), _notes(made)
     unpacked = work_folder / "unpacked" / f"{version}.npy"
     notes = unpacked.with_suffix(".json")
@@ -148,13 +148,19 @@ def pixels_of(file: Path) -> RgbImage:
         BadInputError: it cannot be read.
     """
     check_file(file)
-    changed_ns = file.stat().st_mtime_ns
-    on_disk = _pixels_on_disk(file, changed_ns)
-    return _decoded(file, changed_ns).rgb if on_disk is None else on_disk
+    state = _state(file)
+    on_disk = _pixels_on_disk(file, state)
+    return _decoded(file, state).rgb if on_disk is None else on_disk
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What tells a file from another one of its name: a picture is kept for a file, not for a path."""
+    seen = file.stat()
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 @lru_cache(maxsize=1)
-def _pixels_on_disk(file: Path, _changed_ns: int) -> RgbImage | None:
+def _pixels_on_disk(file: Path, _state: tuple[int, ...]) -> RgbImage | None:
     if file.suffix == ".npy":
         unpacked: RgbImage = np.load(file, mmap_mode="r")
         return unpacked
@@ -164,7 +170,7 @@ def _pixels_on_disk(file: Path, _changed_ns: int) -> RgbImage | None:
 
 
 @lru_cache(maxsize=1)
-def _decoded(file: Path, _changed_ns: int) -> Decoded:
+def _decoded(file: Path, _state: tuple[int, ...]) -> Decoded:
     return decode(file)
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from blood_kedro.library.core import boxes as boxlib
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.taxonomy import PARENT, is_a
 
 Box = tuple[float, float, float, float]
@@ -77,10 +77,10 @@ def paste(
     rgb: RgbImage,
     boxes: boxlib.Boxes,
     cell_px: float,
-    cutouts: Sequence[Cutout],
+    cutouts: Sequence[CellPatch],
     rng: np.random.Generator,
     max_cover: float = 0.15,
-) -> tuple[RgbImage, boxlib.Boxes, list[Cutout]]:
+) -> tuple[RgbImage, boxlib.Boxes, list[CellPatch]]:
     """Paste cells at random places, turned, mirrored, and fitted in size and stain.
 
     Args:
@@ -97,7 +97,7 @@ def paste(
     """
     colour = field_colour(rgb)
     there = np.asarray(boxes, np.float64).reshape(-1, 4)
-    pasted: list[Cutout] = []
+    pasted: list[CellPatch] = []
     if colour is None:
         return rgb, there[:0], pasted
     image, known = rgb.astype(np.float32), len(there)
@@ -114,7 +114,7 @@ def paste(
 
 
 def _fitted(
-    cutout: Cutout, cell_px: float, colour: FieldColour, rng: np.random.Generator
+    cutout: CellPatch, cell_px: float, colour: FieldColour, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], BoolMask]:
     """Absorbance and mask of a cell in the scale and stain of a field, turned by quarters and mirrored."""
     scale = float(np.clip(cell_px / cutout.cell_px, 0.4, 2.5)) * rng.uniform(0.92, 1.08)

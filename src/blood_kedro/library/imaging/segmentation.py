@@ -3,7 +3,7 @@
 Used to measure boxes that a source does not give (PBC: class per image; Chula: a point per cell) and to
 find cells that are visible but carry no label. Needs no weights. The recipe for touching red cells
 (flat-field, unsharp mask before Otsu, distance-transform watershed) is the one that agreed best with SAM
-masks on the Ojaghi smears (`facts-peer.md`, section 4).
+masks on the Ojaghi smears (docs/facts/peer.md#segmentation-without-sam).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from blood_kedro.library.core import taxonomy
+from blood_kedro.library.core import coco, taxonomy
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.tables import records
 
@@ -50,25 +50,21 @@ def to_coco(
     taxonomy does not know which classes it labels wherever they show; it is kept beside the usual parts.
     """
     images = index[index["split"] == split]
-    category = {name: number for number, name in enumerate(classes, start=1)}
+    category = coco.numbered_from_one(classes)
     number_of = dict(zip(images["image_id"], images["global_id"], strict=True))
     rows = labels[labels["image_id"].isin(number_of)]
-    annotations = []
-    for number, row in enumerate(records(rows), start=1):
-        x, y, x_max, y_max = (float(row[name]) for name in BOX_COLUMNS)
-        w, h = x_max - x, y_max - y
-        annotations.append(
-            {
-                "id": number,
-                "image_id": int(number_of[row["image_id"]]),
-                "category_id": _category(row["label"], category),
-                "bbox": [x, y, w, h],
-                "area": w * h,
-                "iscrowd": int(row["ignore"]),
-                "label": row["label"],
-                "annotation_id": row["annotation_id"],
-            }
+    annotations = [
+        coco.annotation(
+            number,
+            int(number_of[row["image_id"]]),
+            _category(row["label"], category),
+            [float(row[name]) for name in BOX_COLUMNS],
+            crowd=bool(row["ignore"]),
+            label=row["label"],
+            annotation_id=row["annotation_id"],
         )
+        for number, row in enumerate(records(rows), start=1)
+    ]
     return {
         **({"labelled_by": {name: list(found) for name, found in labelled_by.items()}} if labelled_by else {}),
         "images": [
@@ -82,7 +78,7 @@ def to_coco(
             for row in records(images)
         ],
         "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in category.items()],
+        "categories": coco.categories(category),
     }
 
 

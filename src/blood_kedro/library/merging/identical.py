@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core import taxonomy
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.core.tables import records
 
 
@@ -54,7 +53,7 @@ def merge_identical(
     united = pd.concat(parts, ignore_index=True)
     order = {name: k for k, name in enumerate(images["image_id"])}
     united = united.iloc[np.argsort(united["image_id"].map(order).to_numpy(), kind="stable")].reset_index(drop=True)
-    return images[~images["image_id"].isin(keeper_of)], united, conform(RejectsSchema, rejects)
+    return images[~images["image_id"].isin(keeper_of)], united, conform(Rejects, rejects)
 
 
 def _disagrees(row: dict[str, Any]) -> str:

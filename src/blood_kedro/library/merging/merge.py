@@ -13,8 +13,7 @@ import pandas as pd
 
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.files import PART, remove, sweep, temporary_name
-from blood_kedro.library.core.schemas import SPLITS, Annotations, ImageGroups, UnifiedIndex, conform
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.schemas import SPLITS, Annotations, ImageGroups, Rejects, UnifiedIndex, conform
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.identical import merge_identical
@@ -126,7 +125,7 @@ def _without_copies(
         }
         for row in records(pictures[pictures["known"] == 0])
     ]
-    return images.reset_index(drop=True), labels, conform(RejectsSchema, records(rejects) + left_out)
+    return images.reset_index(drop=True), labels, conform(Rejects, records(rejects) + left_out)
 
 
 def _groups(pictures: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Images that show the same whole picture turned, mirrored, stretched or recoloured.
 
-Re-published sets are made of such copies: 219 images of TXL-PBC are BCCD pictures turned and recoloured (facts-data.md,
-section 6), of which a perceptual hash finds a third. Made small and square, a picture and its copy correlate in one of
-the eight orientations of a square.
+Re-published sets are made of such copies: 219 images of TXL-PBC are BCCD pictures turned and recoloured
+(docs/facts/data.md#txl-pbc), of which a perceptual hash finds a third. Made small and square, a picture and its copy
+correlate in one of the eight orientations of a square.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.morphology.networks import load_classifier
 from blood_kedro.library.morphology.segment import complete_masks
@@ -36,7 +36,7 @@ def chosen_cells(predictions: pd.DataFrame, classes: list[str], run: str, count:
 
 
 def attention_maps(
-    bundle: ModelBundle, cells: Cells, segmenter: ModelBundle | None, chosen: pd.DataFrame
+    bundle: ModelBundle, cells: CropSet, segmenter: ModelBundle | None, chosen: pd.DataFrame
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """Crops as the classifier saw them `(K, S, S, 3) uint8`, and maps `(K, S, S)` in 0..1 for the class it chose."""
     from pytorch_grad_cam import GradCAM
@@ -47,7 +47,7 @@ def attention_maps(
     row_of = {name: row for row, name in enumerate(cells.table["cell_id"])}
     rows = np.array([row_of[name] for name in chosen["cell_id"]], np.int64)
     crops = normalise(cells.crops, cells.table, options["stain"])
-    few = Cells(cells.table.iloc[rows].reset_index(drop=True), np.asarray(crops[rows]), np.asarray(cells.masks[rows]))
+    few = CropSet(cells.table.iloc[rows].reset_index(drop=True), np.asarray(crops[rows]), np.asarray(cells.masks[rows]))
     shown = complete_masks(segmenter, few, options["masks"]) if options["segmented"] else None
     data = CropData(few.crops, np.arange(len(few)), np.zeros(len(few), np.int64), 0, None, shown)
     images = torch.stack([data[k][0] for k in range(len(data))])

@@ -15,7 +15,7 @@ def in_view(table: pd.DataFrame, view: str, min_cells: int) -> tuple[pd.DataFram
     """Cells that have a class in a view.
 
     Args:
-        table: of schema `CellTable`.
+        table: of schema `CropTable`.
         view: a name of `VIEWS`.
         min_cells: classes with fewer cells are left out.
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for, table_fingerprint
@@ -29,7 +29,7 @@ from blood_kedro.library.morphology.options import Classifier
 from blood_kedro.library.morphology.segment import complete_masks
 from blood_kedro.library.morphology.splits import FirstStage, Run, runs
 from blood_kedro.library.morphology.stain import normalise
-from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
 from blood_kedro.library.training.foundation import fit_probe
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
 from blood_kedro.library.training.losses import ClassWeighted
@@ -64,7 +64,7 @@ class Variant:
 
 
 def train_variant(
-    cells: Cells,
+    cells: CropSet,
     segmenter: ModelBundle | None,
     options: Classifier,
     work_folder: Path,
@@ -107,7 +107,7 @@ def train_variant(
     size = sum(path.stat().st_size for path in (folder / best["run"] / "model").iterdir()) / 2**20
     config = {"classifier": options.model_dump(mode="json"), "classes": classes, "run": best["run"]}
     result = Variant(
-        ModelBundle(bundle.weights, {**bundle.config, **config}),
+        ModelBundle(bundle.weights, {**bundle.config, **config, "side_px": cells.side_px}),
         pd.concat(predictions, ignore_index=True),
         pd.concat(histories, ignore_index=True),
         {
@@ -170,7 +170,7 @@ def _train_run(
     table: pd.DataFrame,
     classes: list[str],
     crops: Crops,
-    shown: Masks | None,
+    shown: CropMasks | None,
     options: Classifier,
     folder: Path,
 ) -> None:
@@ -190,7 +190,7 @@ def _train_run(
         weighted = ClassWeighted(class_weights(labels[rows[run.train]], len(classes)))
         torch.manual_seed(seed)
         network = build_classifier(options.model, len(classes))
-        origin = first_weights(network, options.model, options.weights)
+        origin = first_weights(network, options.model, options.first_weights)
         trained = fit_supervised(
             network,
             weighted if options.loss == "class_weighted" else unweighted,
@@ -234,7 +234,7 @@ def _train_run(
 
 def _probe(train: CropData, val: CropData, classes: int, options: Classifier) -> tuple[nn.Module, Trained, str]:
     """Fit a head to a foundation model's features of cells as they are; told as one epoch."""
-    start, folder = time.perf_counter(), Path(str(options.weights.path))
+    start, folder = time.perf_counter(), Path(str(options.first_weights.path))
     batch = options.training.batch_size
     model = cast("Backbone", options.model)
     probe, train_loss = fit_probe(model, options.probe, folder, classes, in_order(train, batch))

@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from blood_kedro.library.core.colours import BLUE, GREY, RED
 from blood_kedro.library.evaluation.classification import roc
 from blood_kedro.library.morphology.summary import truth_and_probabilities
-
-_BLUE, _RED, _GREY = "#2166ac", "#c8553d", "#888888"
 
 
 def variant_figure(predictions: pd.DataFrame, score: dict[str, Any]) -> Figure:
@@ -54,16 +53,16 @@ def _roc(axis: Axes, predictions: pd.DataFrame, classes: list[str]) -> None:
             area = float(np.trapezoid(mean, grid))
             style = "-" if k < 10 else "--"
             axis.plot(grid, mean, style, color=colour, lw=1.2, label=f"{name.replace('_', ' ')} ({area:.3f})")
-    axis.plot([0, 1], [0, 1], ":", color=_GREY, lw=1)
+    axis.plot([0, 1], [0, 1], ":", color=GREY, lw=1)
     axis.set(xlabel="false positive rate", ylabel="sensitivity", title="each class against the rest (area)")
     axis.legend(fontsize=7, loc="lower right")
 
 
 def _reliability(axis: Axes, score: dict[str, Any]) -> None:
     confidence, accuracy, share = (np.array(v) for v in zip(*score["reliability"], strict=True))
-    colours = [(*to_rgb(_BLUE), 0.3 + 0.7 * part) for part in share / share.max()]
+    colours = [(*to_rgb(BLUE), 0.3 + 0.7 * part) for part in share / share.max()]
     axis.bar(confidence, accuracy, width=0.05, color=colours)
-    axis.plot([0, 1], [0, 1], ":", color=_GREY)
+    axis.plot([0, 1], [0, 1], ":", color=GREY)
     axis.set(
         xlim=(0, 1),
         ylim=(0, 1),
@@ -75,7 +74,7 @@ def _reliability(axis: Axes, score: dict[str, Any]) -> None:
 
 def _abstention(axis: Axes, score: dict[str, Any]) -> None:
     shares = [float(share) for share in score["abstention"]]
-    axis.plot(shares, list(score["abstention"].values()), "o-", color=_RED)
+    axis.plot(shares, list(score["abstention"].values()), "o-", color=RED)
     axis.set(xlabel="share of cells answered, surest first", ylabel="accuracy", title="what abstaining buys")
     axis.grid(alpha=0.25)
 

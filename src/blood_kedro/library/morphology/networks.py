@@ -11,35 +11,20 @@ from torch import Tensor, nn
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, rebuilt
 from blood_kedro.library.core.weights import read_weights
-from blood_kedro.library.morphology.options import Weights
+from blood_kedro.library.morphology.backbones import CLASSIFIER_BACKBONES, timm_backbone
 from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
-from blood_kedro.library.training.foundation import build_probe
-from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.library.training.predict import outputs
+from blood_kedro.library.training.weight_kinds import refuse_impossible
 
 CLASSIC = "classic"
 
-# The timm models whose parameter counts are those of Table 5 (facts-versions.md, section 7).
-TIMM_NAMES = {
-    "efficientnet_b0": "efficientnet_b0",
-    "efficientnet_b1": "efficientnet_b1",
-    "efficientnet_v2_b0": "tf_efficientnetv2_b0",
-    "resnet50": "resnet50",
-    "resnet50_v2": "resnetv2_50",
-    "xception": "legacy_xception",
-    "densenet121": "densenet121",
-    "mobilenet_v3_small": "mobilenetv3_small_100",
-    "mobilenet_v3_large": "mobilenetv3_large_100",
-    "convnext_tiny": "convnext_tiny",
-    # Not in the table: the one whose ImageNet weights need no download.
-    "efficientnet_lite0": packaged_weights.TIMM_NAME,
-}
 LITE0_ENCODER = f"tu-{packaged_weights.TIMM_NAME}"
 
 
-class CutMobileNet(nn.Module):
-    """MobileNetV3 up to its last block, then one linear layer: the network whose size Table 5 gives."""
+class _CutMobileNet(nn.Module):
+    """MobileNetV3 up to its last block, then one linear layer."""
 
     def __init__(self, body: nn.Module, channels: int, classes: int) -> None:
         super().__init__()
@@ -52,35 +37,40 @@ class CutMobileNet(nn.Module):
         return logits
 
 
-def build_classifier(model: str, classes: int) -> nn.Module:
-    """A classifier of `(N, 3, S, S)` images in 0..1 with random weights."""
+def cut_mobilenet(timm_name: str, classes: int) -> nn.Module:
+    """A MobileNetV3 of timm without what its published size leaves out, with random weights."""
     import timm
 
-    name = TIMM_NAMES[model]
-    if not model.startswith("mobilenet"):
-        network: nn.Module = timm.create_model(name, num_classes=classes)
-        if model == "efficientnet_lite0":
-            network.register_forward_pre_hook(_normalised)
-        return network
-    body: Any = timm.create_model(name, num_classes=0)
+    body: Any = timm.create_model(timm_name, num_classes=0)
     channels = int(body.conv_head.in_channels)
     body.conv_head, body.norm_head, body.act2 = nn.Identity(), nn.Identity(), nn.Identity()
-    return CutMobileNet(body, channels, classes)
+    return _CutMobileNet(body, channels, classes)
 
 
-def _normalised(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001 - a hook
+def build_classifier(model: str, classes: int) -> nn.Module:
+    """A classifier of `(N, 3, S, S)` images in 0..1 with random weights, by its name in `backbones.py`.
+
+    Raises:
+        KeyError: there is none of this name.
+        TypeError: it is a foundation model, which is not trained.
+    """
+    return timm_backbone(model).build(classes)
+
+
+def normalised(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001 - a hook
     """Images in 0..1 as EfficientNet-Lite0 was trained on them."""
     (mean, *_), (deviation, *_) = packaged_weights.NORMALIZATION  # the same in all channels
     return ((inputs[0] - mean) / deviation,)
 
 
-def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
+def first_weights(network: nn.Module, model: str, weights: FirstWeights) -> str:
     """Give a classifier its first weights, all but the last layer's, and say where they came from.
 
     Raises:
         WeightsNotFoundError: they cannot be had; nothing falls back to random ones.
-        ConfigurationError: they do not fit.
+        ConfigurationError: they do not fit, or a classifier cannot have them.
     """
+    refuse_impossible(weights.kind, "cell classifier")
     if weights.kind == "random":
         return "random weights"
     if weights.kind == "imagenet" and model == "efficientnet_lite0" and weights.path is None:
@@ -89,14 +79,14 @@ def first_weights(network: nn.Module, model: str, weights: Weights) -> str:
         nn.init.zeros_(network.get_submodule("classifier").weight)  # type: ignore[arg-type]
         return packaged_weights.ORIGIN
     if weights.kind == "imagenet":
-        _load(network, _imagenet(model, weights.path), f"ImageNet, {TIMM_NAMES[model]}")
+        _load(network, _imagenet(model, weights.path), f"ImageNet, {timm_backbone(model).timm_name}")
         return f"ImageNet weights ({weights.path or 'timm'})"
     folder = Path(str(weights.path))
     if not folder.is_dir():
         raise WeightsNotFoundError(
             "weights are to come from a checkpoint, and there is no model folder",
             where=str(folder.absolute()),
-            remedy="point weights.path at data/06_models/<variant> of an earlier run",
+            remedy="point first_weights.path at data/06_models/<variant> of an earlier run",
         )
     _load(network, load_bundle(folder).weights, folder.name)
     return f"checkpoint {folder.name}"
@@ -108,16 +98,17 @@ def _imagenet(model: str, path: str | None) -> dict[str, Tensor]:
     if path is not None:
         if not Path(path).is_file():
             raise WeightsNotFoundError(
-                "the file of ImageNet weights does not exist", where=path, remedy="correct weights.path"
+                "the file of ImageNet weights does not exist", where=path, remedy="correct first_weights.path"
             )
-        return read_weights(Path(path), "correct weights.path")
+        return read_weights(Path(path), "correct first_weights.path")
+    name = timm_backbone(model).timm_name
     try:
-        downloaded: dict[str, Tensor] = timm.create_model(TIMM_NAMES[model], pretrained=True).state_dict()
+        downloaded: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # timm and its hub raise many kinds, none of which may end in random weights
         raise WeightsNotFoundError(
-            f"ImageNet weights of {TIMM_NAMES[model]} cannot be downloaded, and random ones are not put in their place",
+            f"ImageNet weights of {name} cannot be downloaded, and random ones are not put in their place",
             got=f"{type(error).__name__}: {error}",
-            remedy="download them elsewhere and set weights.path, or choose weights.kind: random",
+            remedy="download them elsewhere and set first_weights.path, or choose first_weights.kind: random",
         ) from error
     return downloaded
 
@@ -142,18 +133,19 @@ def _load(network: nn.Module, given: dict[str, Tensor], origin: str) -> None:
     network.load_state_dict(fitting, strict=False)
 
 
-def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
+def build_segmenter(encoder: str, weights: FirstWeights) -> tuple[nn.Module, str]:
     """U-Net of `(N, 3, S, S)` images in 0..1 to logits `(N, 1, S, S)`, sides padded to a multiple of 16 or 32 inside.
 
     `classic` is the plain one of `unet.py`, with random weights; any other encoder is one that
     segmentation-models-pytorch knows.
 
     Raises:
-        ConfigurationError: there is no such encoder, or no ImageNet weights of it.
+        ConfigurationError: there is no such encoder, or no such first weights of it.
         WeightsNotFoundError: ImageNet weights of the encoder cannot be had.
     """
     import segmentation_models_pytorch as smp
 
+    refuse_impossible(weights.kind, "cell segmenter")
     if weights.kind == "checkpoint":
         bundle = load_bundle(Path(str(weights.path)))
         network = load_segmenter(bundle)
@@ -162,9 +154,9 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
         if weights.kind == "imagenet":
             raise ConfigurationError(
                 "the classic U-Net has no ImageNet weights",
-                where="segmenter.weights.kind",
+                where="segmenter.first_weights.kind",
                 got="imagenet",
-                remedy="choose weights.kind: random, or another encoder",
+                remedy="choose first_weights.kind: random, or another encoder",
             )
         return PaddedUnet(ClassicUnet(), 16), "random weights"
     packaged = encoder == LITE0_ENCODER
@@ -176,11 +168,11 @@ def build_segmenter(encoder: str, weights: Weights) -> tuple[nn.Module, str]:
         raise WeightsNotFoundError(
             f"ImageNet weights of {encoder} cannot be downloaded, and random ones are not put in their place",
             got=f"{type(error).__name__}: {error}",
-            remedy="choose segmenter.weights.kind: random",
+            remedy="choose segmenter.first_weights.kind: random",
         ) from error
     padded = PaddedUnet(unet, 32)
     if packaged:
-        padded.register_forward_pre_hook(_normalised)
+        padded.register_forward_pre_hook(normalised)
     if weights.kind == "random":
         return padded, "random weights"
     if packaged:
@@ -214,10 +206,8 @@ def load_classifier(bundle: ModelBundle) -> nn.Module:
     """
 
     def network(config: dict[str, Any]) -> nn.Module:
-        options, classes = config["classifier"], len(config["classes"])
-        if options["model"] in FOUNDATION_MODELS:
-            return build_probe(options["probe"], classes, bundle.weights)
-        return build_classifier(options["model"], classes)
+        options = config["classifier"]
+        return CLASSIFIER_BACKBONES[options["model"]].rebuilt(options, len(config["classes"]), bundle.weights)
 
     return rebuilt(bundle, network)
 
@@ -228,7 +218,7 @@ def load_segmenter(bundle: ModelBundle) -> nn.Module:
     Raises:
         DataContractError: the config does not describe a U-Net, or the weights are not its own.
     """
-    return rebuilt(bundle, lambda config: build_segmenter(str(config["segmenter"]["encoder"]), Weights())[0])
+    return rebuilt(bundle, lambda config: build_segmenter(str(config["segmenter"]["encoder"]), FirstWeights())[0])
 
 
 def parameters_m(network: nn.Module) -> float:

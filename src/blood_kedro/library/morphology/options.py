@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
+from blood_kedro.library.morphology.backbones import CLASSIFIER_BACKBONES
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Method
 from blood_kedro.library.training.options import Training
-
-ModelName = Literal[
-    "efficientnet_b0",
-    "efficientnet_b1",
-    "efficientnet_v2_b0",
-    "resnet50",
-    "resnet50_v2",
-    "xception",
-    "densenet121",
-    "mobilenet_v3_small",
-    "mobilenet_v3_large",
-    "convnext_tiny",
-    "efficientnet_lite0",
-    Backbone,
-]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Weights(_Frozen):
-    """Where first weights come from: nowhere, ImageNet, or a folder `path` of a model or of a foundation model's file.
-
-    ImageNet weights are downloaded, or the file `path`; those of `efficientnet_lite0` come with an installed package.
-    """
-
-    kind: Literal["random", "imagenet", "checkpoint", "foundation"] = "random"
-    path: str | None = None
-
-    @model_validator(mode="after")
-    def _needs_path(self) -> Weights:
-        if self.kind in ("checkpoint", "foundation") and not self.path:
-            what = "a model folder" if self.kind == "checkpoint" else "the folder of the foundation model's file"
-            raise ValueError(f"weights.kind is {self.kind}, so weights.path must name {what}")
-        return self
 
 
 class Segmenter(_Frozen):
@@ -56,7 +26,7 @@ class Segmenter(_Frozen):
     enabled: bool = True
     source: str
     encoder: str = "resnet18"
-    weights: Weights = Weights()
+    first_weights: Annotated[FirstWeights, possible_for("cell segmenter")] = FirstWeights()
     val_share: float = Field(0.2, gt=0, lt=1)
     test_share: float = Field(0.2, gt=0, lt=1)
     test_groups: tuple[str, ...] = ()
@@ -84,8 +54,8 @@ class Classifier(_Frozen):
     enabled: bool = True
     source: str
     view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
-    model: ModelName = "efficientnet_b0"
-    weights: Weights = Weights()
+    model: str = Field("efficientnet_b0", description="a name of backbones.py")
+    first_weights: Annotated[FirstWeights, possible_for("cell classifier")] = FirstWeights()
     probe: Method = "linear"
     loss: Literal["unweighted", "class_weighted"] = "unweighted"
     segmented: bool = True
@@ -105,13 +75,21 @@ class Classifier(_Frozen):
     resamples: int = Field(2000, ge=0)
     seed: int = 0
 
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        if model not in CLASSIFIER_BACKBONES:
+            raise ValueError(f"there is no {model}: one of {', '.join(CLASSIFIER_BACKBONES)}")
+        return model
+
     @model_validator(mode="after")
     def _fits_together(self) -> Classifier:
         if self.masks == "predicted" and not (self.segmented and self.masks_from):
             raise ValueError("masks: predicted needs segmented: true, and masks_from to name a segmenter")
-        if (self.model in FOUNDATION_MODELS) != (self.weights.kind == "foundation"):
+        if (self.model in FOUNDATION_MODELS) != (self.first_weights.kind == "foundation"):
             raise ValueError(
-                f"{', '.join(FOUNDATION_MODELS)} and no other model take weights: {{kind: foundation, path: <folder>}}"
+                f"{', '.join(FOUNDATION_MODELS)} and no other model take "
+                "first_weights: {kind: foundation, path: <folder>}"
             )
         if self.split_by == "scanner" and self.test_groups:
             raise ValueError("split_by: scanner tests on each scanner in turn, so test_groups must be empty")

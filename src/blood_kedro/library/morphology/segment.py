@@ -14,7 +14,7 @@ import torch
 from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor, nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
@@ -33,7 +33,7 @@ from blood_kedro.library.evaluation.resampling import (
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import FirstStage, Run, segmentation_split
-from blood_kedro.library.training.crops import CropData, Crops, Masks, flips, in_order
+from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
 from blood_kedro.library.training.predict import device_for, outputs
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -67,7 +67,7 @@ class _Loss(nn.Module):
 
 
 def train_segmenter(
-    cells: Cells, options: Segmenter, work_folder: Path, on_epoch: Callable[[dict[str, float]], None] = lambda _: None
+    cells: CropSet, options: Segmenter, work_folder: Path, on_epoch: Callable[[dict[str, float]], None] = lambda _: None
 ) -> Segmentation:
     """Train on cells with masks, stop by the validation loss, and measure on groups that were never seen.
 
@@ -87,8 +87,8 @@ def train_segmenter(
     train = CropData(cells.crops, known[run.train], cells.masks, seed, flips())
     val = CropData(cells.crops, known[run.val], cells.masks, seed)
     torch.manual_seed(seed)
-    network, origin = build_segmenter(options.encoder, options.weights)
-    start = load_config(Path(str(options.weights.path))) if options.weights.kind == "checkpoint" else None
+    network, origin = build_segmenter(options.encoder, options.first_weights)
+    start = load_config(Path(str(options.first_weights.path))) if options.first_weights.kind == "checkpoint" else None
     kept = options.model_dump(mode="json", exclude={"resamples"})
     trained = fit_supervised(
         network,
@@ -121,6 +121,7 @@ def train_segmenter(
     }
     config = {
         "segmenter": options.model_dump(mode="json"),
+        "side_px": cells.side_px,
         "weights_origin": origin,
         "groups": groups_of,
         "learnt_from": all_learnt_from(table["image_id"].iloc[np.concatenate([run.train, run.val])], start),
@@ -136,8 +137,10 @@ def _groups(table: pd.DataFrame, run: Run, options: Segmenter) -> dict[str, list
     """
     parts = {"train": run.train, "val": run.val, "test": run.test}
     groups = {part: sorted(set(table["group_id"].to_numpy()[rows])) for part, rows in parts.items()}
-    started = options.weights.kind == "checkpoint"
-    groups["before"] = sorted(FirstStage.of(load_bundle(Path(str(options.weights.path)))).learnt) if started else []
+    started = options.first_weights.kind == "checkpoint"
+    groups["before"] = (
+        sorted(FirstStage.of(load_bundle(Path(str(options.first_weights.path)))).learnt) if started else []
+    )
     both = sorted(set(groups["before"]) & set(groups["test"]))
     if both:
         raise ConfigurationError(
@@ -149,7 +152,7 @@ def _groups(table: pd.DataFrame, run: Run, options: Segmenter) -> dict[str, list
     return groups
 
 
-def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Masks:
+def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> CropMasks:
     """Masks `(len(rows), S, S) bool` of crops, the cell's probability above one half."""
     data = CropData(crops, rows, np.zeros(len(crops), np.int64), 0)
     found = (logits[:, 0] > 0 for logits in outputs(network, in_order(data, _BATCH)))
@@ -157,7 +160,9 @@ def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dty
     return np.concatenate(parts)
 
 
-def complete_masks(bundle: ModelBundle | None, cells: Cells, masks: Literal["given", "predicted"] = "given") -> Masks:
+def complete_masks(
+    bundle: ModelBundle | None, cells: CropSet, masks: Literal["given", "predicted"] = "given"
+) -> CropMasks:
     """The given mask of each cell and the U-Net's where none is given, or (`predicted`) the U-Net's for all.
 
     Mapped masks that are all given are handed on as they are. A cell without any outline is shown whole (black would
@@ -177,7 +182,7 @@ def complete_masks(bundle: ModelBundle | None, cells: Cells, masks: Literal["giv
     return shown
 
 
-def _intervals(truth: Masks, found: Masks, where: pd.DataFrame, resamples: int, seed: int) -> Intervals:
+def _intervals(truth: CropMasks, found: CropMasks, where: pd.DataFrame, resamples: int, seed: int) -> Intervals:
     """95% intervals of the pooled IoU and F1, over slides; over the images of the slide where there is one alone."""
     several = len(set(where["group_id"])) > 1
     unit = SLIDES if several else "images of one slide: other slides may differ by more"

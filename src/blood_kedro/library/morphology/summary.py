@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.hashing import table_fingerprint
+from blood_kedro.library.core.limits import MOST_OVERLAPPING
 from blood_kedro.library.core.numbers import none_for_nan
 from blood_kedro.library.evaluation.classification import (
     MEASURES,
@@ -26,8 +27,6 @@ _COMPARED = ("accuracy", "sensitivity", "ppv", "f1")
 _TIMES = ("train_s", "test_s")
 # Paper 003, section 4.1: more than 5% ovalocytes goes with nearly every anaemia.
 OVALOCYTE_PERCENT = 5.0
-# Overlapping groups per single cell above which a field is not fit for counting (a reader's rule of thumb, not a norm).
-OVERLAP_RATIO = 0.25
 OVERLAPPING = ("two_overlapping_cells", "three_overlapping_cells")
 
 
@@ -232,5 +231,5 @@ def _words(percent: dict[str, float], ratio: float) -> str:
     ):
         value = percent[f"{name}_percent"]
         said.append(f"{words} {value:.1f}%" if value else f"no {words}")
-    fit = "not fit for counting" if ratio > OVERLAP_RATIO else "fit for counting"
+    fit = "not fit for counting" if ratio > MOST_OVERLAPPING else "fit for counting"
     return ", ".join(said) + f"; {ratio:.2f} overlapping groups per single cell: {fit}"

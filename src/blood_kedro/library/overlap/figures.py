@@ -9,10 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.colours import BLUE, GREY, RED
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.overlap.score import NAMES
-
-_BLUE, _RED, _GREY = "#2166ac", "#c8553d", "#888888"
 
 
 def study_figure(answers: pd.DataFrame, score: dict[str, Any]) -> Figure:
@@ -36,7 +35,7 @@ def study_figure(answers: pd.DataFrame, score: dict[str, Any]) -> Figure:
 
 def _bars(axis: Axes, against: dict[str, Any], judge: str) -> None:
     counts = [against["crops"] - against["overlapping"], against["overlapping"]]
-    axis.bar(NAMES, counts, color=[_BLUE, _RED])
+    axis.bar(NAMES, counts, color=[BLUE, RED])
     axis.bar_label(axis.containers[0])  # type: ignore[arg-type]
     axis.set(title=f"test crops by {judge}", ylabel="crops")
 
@@ -54,13 +53,13 @@ def _confusion(axis: Axes, matrix: Any, names: tuple[str, ...], judge: str) -> N
 
 def _confidence(axis: Axes, answers: pd.DataFrame) -> None:
     p = answers["overlapping"].to_numpy()
-    axis.hist(np.maximum(p, 1 - p), bins=np.linspace(0.5, 1, 26).tolist(), color=_GREY)
+    axis.hist(np.maximum(p, 1 - p), bins=np.linspace(0.5, 1, 26).tolist(), color=GREY)
     axis.set(title="confidence of the answer", xlabel="probability of the class chosen", ylabel="crops")
 
 
 def _per_class(axis: Axes, against: dict[str, Any]) -> None:
     measures = ("precision", "recall", "f1")
-    for k, (name, prefix, colour) in enumerate((("single", "single_", _BLUE), ("overlapping", "", _RED))):
+    for k, (name, prefix, colour) in enumerate((("single", "single_", BLUE), ("overlapping", "", RED))):
         values = [against[f"{prefix}{measure}"] or 0 for measure in measures]
         bars = axis.bar(np.arange(3) + 0.4 * k - 0.2, values, 0.38, label=name, color=colour)
         axis.bar_label(bars, fmt="%.2f", fontsize=8)
@@ -72,17 +71,17 @@ def _per_class(axis: Axes, against: dict[str, Any]) -> None:
 def _roc(axis: Axes, against: dict[str, Any], judge: str) -> None:
     grid, curve = against["roc"]
     if curve[0] is not None:
-        axis.plot(grid, curve, color=_RED, label=f"classifier ({against['auc']:.3f})")
+        axis.plot(grid, curve, color=RED, label=f"classifier ({against['auc']:.3f})")
     if "labels" in against and against["labels"]["auc"] is not None:
         labels = against["labels"]
-        axis.plot(*labels["roc"], "--", color=_GREY, label=f"weak labels ({labels['auc']:.3f})")
-    axis.plot([0, 1], [0, 1], ":", color=_GREY)
+        axis.plot(*labels["roc"], "--", color=GREY, label=f"weak labels ({labels['auc']:.3f})")
+    axis.plot([0, 1], [0, 1], ":", color=GREY)
     axis.set(xlabel="false positive rate", ylabel="recall of overlapping", title=f"ROC against {judge} (area)")
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=8, loc="lower right")
 
 
-def crops_figure(cells: Cells, table: pd.DataFrame, labels: pd.DataFrame, seed: int, columns: int = 12) -> Figure:
+def crops_figure(cells: CropSet, table: pd.DataFrame, labels: pd.DataFrame, seed: int, columns: int = 12) -> Figure:
     """Crops by how sure the rules are that the cell in the middle overlaps: single, doubtful, overlapping."""
     p = labels["overlapping"].to_numpy(np.float64)
     bands = (("single", p < 0.1), ("doubtful", (p >= 0.1) & (p <= 0.9)), ("overlapping", p > 0.9))
@@ -99,7 +98,7 @@ def crops_figure(cells: Cells, table: pd.DataFrame, labels: pd.DataFrame, seed: 
             axis = axes[2 * band + place // columns][place % columns]
             axis.imshow(cells.crops[row])
             if cells.masks[row].any() and not cells.masks[row].all():
-                axis.contour(cells.masks[row], [0.5], colors=[_RED], linewidths=0.7)
+                axis.contour(cells.masks[row], [0.5], colors=[RED], linewidths=0.7)
             true = table["true_cells"].iloc[row]
             axis.set_title(f"{p[row]:.2f}" + ("" if np.isnan(true) else f" · {int(true)}"), fontsize=7, pad=2)
         axes[2 * band][0].set_ylabel(name, fontsize=9)

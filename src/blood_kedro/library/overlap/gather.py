@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import SPLITS
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
@@ -73,8 +73,8 @@ def located(
 
 
 def cut_red_cells(
-    folder: Path, found: Sequence[Located], options: CropOptions, rejects: Rejects, rows: list[_Row]
-) -> Iterator[Cell]:
+    folder: Path, found: Sequence[Located], options: CropOptions, rejects: RejectLog, rows: list[_Row]
+) -> Iterator[Crop]:
     """Crops of all boxes, one at a time; measures are appended to `rows` in the same order.
 
     Args:
@@ -97,7 +97,7 @@ class _Image:
     folder: Path
     options: CropOptions
 
-    def __call__(self, found: Located) -> tuple[list[Cell], list[_Row], list[tuple[str, str, int | None]]]:
+    def __call__(self, found: Located) -> tuple[list[Crop], list[_Row], list[tuple[str, str, int | None]]]:
         try:
             rgb = read_rgb(self.folder / found.path)
         except BadInputError as error:
@@ -113,7 +113,7 @@ class _Image:
             if unlabelled > self.options.max_unlabelled_share:
                 reason = f"{100 * unlabelled:.0f}% of the cells have no label: the truth of overlap is not known"
                 return [], [], [(found.path, reason, None)]
-        cells: list[Cell] = []
+        cells: list[Crop] = []
         rows: list[_Row] = []
         dropped: list[tuple[str, str, int | None]] = []
         for k, region in enumerate(measure_regions(field, boxes)):
@@ -122,7 +122,7 @@ class _Image:
                 continue
             crop, mask = cut_window(rgb, field, region.component, boxes[k], self.options)
             shown = mask if mask.any() else None
-            cells.append(Cell(crop, shown, _facts(found, k, points[k], seen=shown is not None)))
+            cells.append(Crop(crop, shown, _facts(found, k, points[k], seen=shown is not None)))
             rows.append(
                 {
                     "cell_id": found.names[k],
@@ -137,7 +137,7 @@ class _Image:
 
 
 def _facts(found: Located, k: int, middle: npt.NDArray[np.float64], *, seen: bool) -> dict[str, object]:
-    """Columns of `CellTable` for one box."""
+    """Columns of `CropTable` for one box."""
     return {
         **found.facts,
         "cell_id": found.names[k],

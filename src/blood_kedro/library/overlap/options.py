@@ -18,9 +18,9 @@ class _Frozen(BaseModel):
 class CropOptions(_Frozen):
     """Where red cells come from and how they are cut.
 
-    `localizer`: `annotations` takes the source's own boxes, `detector` those of a regimen of this project (`model` is
-    its folder), `yolov5n` those of ultralytics (`model` is a file of weights, which it
-    unpickles: it must be trusted; an optional extra, for its licence).
+    `localizer` is a name of `assembly/localizers.py`: `annotations` takes the source's own boxes, `detector` those of a
+    regimen of this project (`model` is its folder), `yolov5n` those of ultralytics (`model` is a file of weights, which
+    it unpickles: it must be trusted; an optional extra, for its licence). `localizer_options` are what one alone reads.
     `window: box` resizes the box to a square as paper 002 does; `cells` cuts a square of `window_cells` cell diameters
     around the middle of the box, so that neighbours show and a large cell stays large. `truth`: `simulated` from the
     simulator, `points` where nearly every cell of an image is labelled (Chula), `by_eye` the checked boxes of BCCD.
@@ -29,7 +29,8 @@ class CropOptions(_Frozen):
     name: str = ""
     enabled: bool = True
     source: str
-    localizer: Literal["annotations", "detector", "yolov5n"] = "annotations"
+    localizer: str = "annotations"
+    localizer_options: dict[str, object] = {}
     model: str | None = None
     score_threshold: float = Field(0.5, gt=0, lt=1)
     cell_px: float = Field(gt=5, description="usual diameter of a red cell in px of the images")
@@ -39,12 +40,6 @@ class CropOptions(_Frozen):
     truth: Literal["simulated", "points", "by_eye"] | None = None
     max_unlabelled_share: float = Field(1.0, gt=0, le=1, description="images with more unlabelled cells are left out")
     workers: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _needs_model(self) -> CropOptions:
-        if self.localizer != "annotations" and not self.model:
-            raise ValueError(f"localizer {self.localizer} needs model: a folder (detector) or a file (yolov5n)")
-        return self
 
 
 class Band(_Frozen):

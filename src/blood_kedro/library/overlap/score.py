@@ -16,6 +16,7 @@ from blood_kedro.library.evaluation.resampling import (
     Intervals,
     excludes_zero,
     intervals,
+    mean_intervals,
     numbered,
     ratio,
     sums_by_group,
@@ -68,7 +69,9 @@ def _against_truth(
     score["labels"] = _measured(truth, weak, groups, resamples, seed)
     right, label_right = (p > 0.5) == truth, (weak > 0.5) == truth
     gained = right.astype(np.float64) - label_right
-    limits = _intervals([gained], ("gain",), groups, resamples, seed, {"gain": (-1.0, 1.0)}).limits["gain"]
+    limits = mean_intervals(
+        {"gain": gained}, groups, unit=IMAGES, resamples=resamples, seed=seed, within={"gain": (-1.0, 1.0)}
+    ).limits["gain"]
     score["gain"] = float(gained.mean())
     score["gain_interval_95"] = limits
     score["beats_labels"] = ("yes" if score["gain"] > 0 else "no") if excludes_zero(limits) else "undecided"
@@ -109,9 +112,15 @@ def _counting(
     found = shares.argmax(axis=1) + 1
     confusion = np.zeros((MOST_CELLS, MOST_CELLS), int)
     np.add.at(confusion, (truth - 1, found - 1), 1)
-    parts = [(found == truth).astype(np.float64), np.abs(found - truth).astype(np.float64)]
-    most = {"mean_absolute_error": (0.0, float(MOST_CELLS))}
-    made = _intervals(parts, ("exact", "mean_absolute_error"), groups, resamples, seed, most)
+    exact, error = (found == truth).astype(np.float64), np.abs(found - truth).astype(np.float64)
+    made = mean_intervals(
+        {"exact": exact, "mean_absolute_error": error},
+        groups,
+        unit=IMAGES,
+        resamples=resamples,
+        seed=seed,
+        within={"mean_absolute_error": (0.0, float(MOST_CELLS))},
+    )
     return {
         "exact": float((found == truth).mean()),
         "mean_absolute_error": float(np.abs(found - truth).mean()),
@@ -138,22 +147,3 @@ def _two_class_intervals(
 
     names = ("accuracy", "precision", "recall", "f1")
     return intervals(statistic, names, count, unit=IMAGES, resamples=resamples, seed=seed)
-
-
-def _intervals(
-    parts: list[Floats],
-    names: tuple[str, ...],
-    groups: npt.NDArray[np.object_],
-    resamples: int,
-    seed: int,
-    within: dict[str, tuple[float, float]],
-) -> Intervals:
-    """Of means over crops."""
-    numbers, count = numbered(groups)
-    sums = sums_by_group([*parts, np.ones(len(groups))], numbers, count)
-
-    def statistic(weights: Floats) -> Floats:
-        drawn = weights @ sums
-        return ratio(drawn[:, :-1], np.repeat(drawn[:, -1:], len(parts), axis=1))
-
-    return intervals(statistic, names, count, unit=IMAGES, resamples=resamples, seed=seed, within=within)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -38,7 +38,7 @@ class Parts:
 
 
 def train_study(
-    cells: Cells,
+    cells: CropSet,
     table: pd.DataFrame,
     said: pd.DataFrame,
     labels: pd.DataFrame,

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-_COLOURS = ("#1b6ca8", "#c8553d", "#4c956c", "#7b5ea7", "#b8860b", "#555555")
+from blood_kedro.library.core.colours import SERIES
 
 
 def loss_figure(regimens: dict[str, dict[str, Any]]) -> Figure:
@@ -19,7 +19,7 @@ def loss_figure(regimens: dict[str, dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(12 if curved else 7.5, 4.2), layout="constrained")
     axes = figure.subplots(1, 2 if curved else 1, squeeze=False)[0]
     axis = axes[0]
-    for colour, (name, parts) in zip(_COLOURS * 5, regimens.items(), strict=False):
+    for colour, (name, parts) in zip(SERIES * 5, regimens.items(), strict=False):
         history = parts["history"]
         axis.plot(history["epoch"], history["train_loss"], "--", color=colour, marker=".", label=f"{name}, training")
         axis.plot(history["epoch"], history["val_loss"], "-", color=colour, marker="o", label=f"{name}, validation")
@@ -28,7 +28,7 @@ def loss_figure(regimens: dict[str, dict[str, Any]]) -> Figure:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
-    for colour, name in zip(_COLOURS * 5, regimens, strict=False):
+    for colour, name in zip(SERIES * 5, regimens, strict=False):
         if name in curved:
             measured = curved[name].dropna(subset="val_map_50")
             axes[1].plot(measured["epoch"], measured["val_map_50"], "-", color=colour, marker="o", label=name)

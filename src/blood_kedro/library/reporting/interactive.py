@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from blood_kedro.library.core.colours import SERIES
 from blood_kedro.library.reporting import published
 
-COLOURS = ("#1b6ca8", "#c8553d", "#4c956c", "#7b5ea7", "#b8860b", "#777777")
 _HEIGHT_PX = 420
 
 
@@ -49,7 +49,7 @@ def plotly_script() -> str:
 def loss_curves(regimens: dict[str, dict[str, Any]]) -> go.Figure:
     """Training and validation loss over epochs (paper 000, Fig. 1); empty before anything was trained."""
     figure = go.Figure()
-    for colour, (name, parts) in zip(COLOURS * 9, regimens.items(), strict=False):
+    for colour, (name, parts) in zip(SERIES * 9, regimens.items(), strict=False):
         table = parts["history"]
         for column, dash, what in (("train_loss", "dash", "training"), ("val_loss", "solid", "validation")):
             figure.add_scatter(
@@ -98,7 +98,7 @@ def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
     table = pd.DataFrame(rows)
     order = table.groupby("class")["cells"].max().sort_values(ascending=False).index.tolist()
     figure = go.Figure()
-    for colour, (regimen, part) in zip(COLOURS * 9, table.groupby("regimen", sort=False), strict=False):
+    for colour, (regimen, part) in zip(SERIES * 9, table.groupby("regimen", sort=False), strict=False):
         figure.add_bar(
             x=part["class"].tolist(),
             y=part["ap_50"].tolist(),
@@ -139,7 +139,7 @@ def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
             ("", parts["metrics"]["precision_recall"], "legendonly"),
         )
         for prefix, curves, visible in views:
-            for colour, (label, precision) in zip(COLOURS * 9, curves.items(), strict=False):
+            for colour, (label, precision) in zip(SERIES * 9, curves.items(), strict=False):
                 recall = [k / (len(precision) - 1) for k in range(len(precision))]
                 figure.add_scatter(
                     x=recall,
@@ -166,7 +166,7 @@ def comparison_chart(table: pd.DataFrame | None) -> Chart | None:
     if table is None or table.empty:
         return None
     figure = go.Figure()
-    for colour, row in zip(COLOURS * 9, table.to_dict("records"), strict=False):
+    for colour, row in zip(SERIES * 9, table.to_dict("records"), strict=False):
         figure.add_scatter(
             x=[row["test_s"]],
             y=[row["accuracy"]],
@@ -188,7 +188,7 @@ def cells_chart(tables: dict[str, pd.DataFrame]) -> Chart | None:
     table = pd.concat(filled, ignore_index=True)
     figure = go.Figure()
     for colour, ((name, scanner), part) in zip(
-        COLOURS * 9, table.groupby(["source", "scanner"], sort=False), strict=False
+        SERIES * 9, table.groupby(["source", "scanner"], sort=False), strict=False
     ):
         figure.add_bar(
             x=part["class"].str.replace("_", " ").tolist(),
@@ -216,7 +216,7 @@ def counts_chart(inputs: dict[str, Any]) -> Chart | None:
         return None
     table = pd.DataFrame(rows)
     figure = go.Figure()
-    for colour, (name, part) in zip(COLOURS * 9, table.groupby("input", sort=False), strict=False):
+    for colour, (name, part) in zip(SERIES * 9, table.groupby("input", sort=False), strict=False):
         figure.add_bar(
             x=part["kind"].str.replace("_", " ").tolist(),
             y=part["sum_error_percent"].tolist(),
@@ -239,7 +239,7 @@ def _chart(name: str, figure: go.Figure, data: pd.DataFrame) -> Chart:
         margin={"l": 60, "r": 10, "t": 20, "b": 60},
         font={"size": 13},
         legend={"orientation": "h", "y": -0.25 if figure.layout.legend.y is None else figure.layout.legend.y},
-        colorway=list(COLOURS),
+        colorway=list(SERIES),
         hovermode="closest",
     )
     html = figure.to_html(

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from blood_kedro.library.core import coco
 from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.colours import CELL_TYPES, TEXT
 from blood_kedro.library.core.files import link_folder, replaced_folder
 from blood_kedro.library.core.taxonomy import CLASS_IDS, COARSE, coarse
 
 RgbImage = npt.NDArray[np.uint8]
-# Red cells red, white cells green, platelets violet, as in the masks of counting.
-COLOURS = {"rbc": (214, 39, 40), "wbc": (0, 128, 0), "platelet": (148, 0, 211)}
 MOST_PX = 1600
 CELLS, COUNTS, COCO, PAGE, OVERLAYS = "cells.csv", "counts.csv", "coco.json", "index.html", "overlays"
 
@@ -57,7 +57,7 @@ def overlay(picture: Picture, cells: pd.DataFrame, *, named: bool = True) -> Rgb
     width = 2 if max(canvas.shape[:2]) > 800 else 1
     for row in cells.to_dict("records"):
         x0, y0, x1, y1 = (round(float(row[name]) * picture.scale) for name in BOX_COLUMNS)
-        colour = COLOURS[coarse(str(row["label"]))]
+        colour = CELL_TYPES[coarse(str(row["label"]))]
         cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, width)
         name = row.get("type", row["label"]) if row["label"] == "wbc" else row["label"]
         if named and name not in COARSE and x1 - x0 > 24:
@@ -76,21 +76,17 @@ def coco_of(cells: pd.DataFrame, counts: pd.DataFrame, files: Mapping[str, str])
     """
     numbers = {str(name): k for k, name in enumerate(counts["image"], start=1)}
     labels = sorted(set(cells["label"]), key=CLASS_IDS.__getitem__)
-    category = {label: k for k, label in enumerate(labels, start=1)}
-    annotations = []
-    for k, row in enumerate(cells.to_dict("records"), start=1):
-        x0, y0, x1, y1 = (float(row[name]) for name in BOX_COLUMNS)
-        annotations.append(
-            {
-                "id": k,
-                "image_id": numbers[str(row["image"])],
-                "category_id": category[str(row["label"])],
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "area": (x1 - x0) * (y1 - y0),
-                "iscrowd": 0,
-                "score": float(row["score"]),
-            }
+    category = coco.numbered_from_one(labels)
+    annotations = [
+        coco.annotation(
+            k,
+            numbers[str(row["image"])],
+            category[str(row["label"])],
+            [float(row[name]) for name in BOX_COLUMNS],
+            score=float(row["score"]),
         )
+        for k, row in enumerate(cells.to_dict("records"), start=1)
+    ]
     return {
         "images": [
             {
@@ -102,7 +98,7 @@ def coco_of(cells: pd.DataFrame, counts: pd.DataFrame, files: Mapping[str, str])
             for row in counts.to_dict("records")
         ],
         "annotations": annotations,
-        "categories": [{"id": k, "name": label} for label, k in category.items()],
+        "categories": coco.categories(category),
     }
 
 
@@ -156,6 +152,7 @@ def write_own_report(
             notes=notes,
             rejects=rejects.to_dict("records"),
             cells=len(cells),
+            colours=TEXT,
             classes=_classes(cells),
         )
         (part / PAGE).write_text(page, encoding="utf-8")

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate, max_pool2d, pad
 from torchvision.ops import batched_nms
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, Boxes, area, intersection
+from blood_kedro.library.core.limits import SAME_CELL_IOU
 from blood_kedro.library.detection.tiled import Detections, detect_tiled
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_loss import around
@@ -22,8 +23,9 @@ from blood_kedro.library.shipped.nucleated import with_nucleated
 
 # Less sure middles are not looked at; at most so many of a tile are.
 LEAST_SCORE, MOST_CELLS = 0.05, 1000
-# Two boxes of one class that overlap more are one cell; red cells that lie on each other overlap less.
-_SAME_CELL_IOU = 0.55
+# Two boxes of one class that overlap more are one cell; red cells that lie on each other overlap less. It is not the
+# common SAME_CELL_IOU: the thresholds that ship with the weights were chosen with it.
+_NMS_IOU = 0.55
 # A cell of another class that lies in a surer one to this share is part of it: a lobe, or a granule.
 _PART_SHARE = 0.7
 # Tiles in px at the network's scale; a white cell is up to 165 px wide there.
@@ -91,7 +93,7 @@ class AtScale(nn.Module):
         boxes = torch.minimum(boxes.clamp(min=0), limits)
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         boxes, found, labels = boxes[real], found[real], labels[real]
-        kept = batched_nms(boxes, found, labels, _SAME_CELL_IOU)[:MOST_CELLS]
+        kept = batched_nms(boxes, found, labels, _NMS_IOU)[:MOST_CELLS]
         sides = boxes.new_tensor([picture.shape[2] / width, picture.shape[1] / height] * 2)
         return {"boxes": boxes[kept] * sides, "labels": labels[kept] + 1, "scores": found[kept]}
 
@@ -118,7 +120,7 @@ def without_parts(found: Detections) -> Detections:
     shared = intersection(boxes, boxes)
     inside = shared / np.maximum(area(boxes), 1e-9)[:, None]  # share of the row's cell in the column's
     either = np.minimum(area(boxes)[:, None], area(boxes)[None])
-    same = shared / np.maximum(area(boxes)[:, None] + area(boxes)[None] - shared, 1e-9) > 0.5
+    same = shared / np.maximum(area(boxes)[:, None] + area(boxes)[None] - shared, 1e-9) > SAME_CELL_IOU
     white = CLASSES.index("wbc") + 1
     part = (inside > _PART_SHARE) & (labels[None] == white) & (either > 0)
     loses = np.tril((part | same) & (labels[:, None] != labels[None]), k=-1)

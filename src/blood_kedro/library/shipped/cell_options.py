@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blood_kedro.library.core.taxonomy import COARSE
 from blood_kedro.library.shipped.augment import Jitter
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 
-CLASSES = ("rbc", "wbc", "platelet")
+CLASSES = COARSE
 
 
 class PictureOptions(BaseModel):
@@ -17,7 +19,7 @@ class PictureOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell_px: float = Field(32, ge=16, le=64, description="width of a usual red cell in the pictures that networks see")
-    # Pictures of TXL-PBC come from three laboratories that their size tells apart (facts-data.md, section 6).
+    # Pictures of TXL-PBC come from three laboratories that their size tells apart (docs/facts/data.md#txl-pbc).
     txl_laboratories: dict[str, str] = {
         "640x480": "bccd",
         "416x416": "bccd",
@@ -38,7 +40,7 @@ class CellRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights: Literal["imagenet", "none"] = "imagenet"
+    first_weights: Annotated[FirstWeights, possible_for("shipped detector")] = FirstWeights(kind="imagenet")
     channels: int = Field(64, ge=8)
     frozen_stages: int = Field(2, ge=0, le=7, description="first stages of the backbone that stay as they are")
     window_px: int = Field(224, ge=64, multiple_of=32)

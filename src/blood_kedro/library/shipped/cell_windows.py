@@ -11,15 +11,12 @@ from torch.utils.data import Dataset
 
 from blood_kedro.library.core.boxes import Boxes, area
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.limits import LEFT_SHARE
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.augment import jittered
 from blood_kedro.library.shipped.cell_loss import Goal, goal_of
 from blood_kedro.library.shipped.cell_options import CellRecipe
 from blood_kedro.library.shipped.pictures import LabelledPicture
-
-# What a window leaves of a cell must show this share of it, else it is no cell any more: it counts for nothing.
-_LEFT_SHARE = 0.3
-
 
 Batch = tuple[npt.NDArray[np.uint8], list[Goal]]
 
@@ -101,5 +98,5 @@ def _inside(boxes: Boxes, labels: npt.NDArray[np.int64], side: int) -> tuple[Box
     """Boxes clipped to a window and their labels, and what is left of cells that are hardly in it."""
     clipped = np.clip(boxes, 0, side)
     share = area(clipped) / np.maximum(area(boxes), 1e-6)
-    kept = share >= _LEFT_SHARE
+    kept = share >= LEFT_SHARE
     return clipped[kept], labels[kept], clipped[(share > 0) & ~kept]

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.boxes import Boxes, covered_share, iou
+from blood_kedro.library.core.limits import IGNORED_SHARE, RIGHT_IOU
 from blood_kedro.library.detection.tiled import Detections
+from blood_kedro.library.evaluation.accumulate import RECALLS
 from blood_kedro.library.evaluation.resampling import IMAGES, Floats, intervals, numbered
 from blood_kedro.library.shipped.cell_options import CLASSES
 from blood_kedro.library.shipped.pictures import LabelledPicture
-
-_RECALLS = np.linspace(0, 1, 101)
-_RIGHT_IOU, _IGNORED_SHARE = 0.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def judge(picture: LabelledPicture, found: Detections, label: str, threshold: fl
     boxes, scores = found.boxes[mine], found.scores[mine]
     truth = picture.boxes[picture.labels == number]
     right = _matched(boxes, truth)
-    void = ~right & (covered_share(boxes, picture.ignore) > _IGNORED_SHARE)
+    void = ~right & (covered_share(boxes, picture.ignore) > IGNORED_SHARE)
     sure = found.scores >= threshold
     return Judged(
         picture.group_id,
@@ -59,7 +58,7 @@ def _matched(boxes: Boxes, truth: Boxes) -> npt.NDArray[np.bool_]:
     right = np.zeros(len(boxes), np.bool_)
     for k in range(len(boxes)):
         best = np.where(free, overlap[k], 0)
-        if len(truth) and best.max() >= _RIGHT_IOU:
+        if len(truth) and best.max() >= RIGHT_IOU:
             right[k] = True
             free[best.argmax()] = False
     return right
@@ -100,7 +99,7 @@ def precision_of(judged: Sequence[Judged]) -> Measure:
             return float("nan")
         hits, shown = np.cumsum(weight[owner] * right), np.cumsum(weight[owner])
         precision = np.maximum.accumulate((hits / np.maximum(shown, 1e-9))[::-1])[::-1]
-        at = np.searchsorted(hits / total, _RECALLS - 1e-12)
+        at = np.searchsorted(hits / total, RECALLS - 1e-12)
         return float(np.append(precision, 0)[at].mean())
 
     return measure

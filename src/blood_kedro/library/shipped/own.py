@@ -12,7 +12,7 @@ import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.smears import MOST_SHAPES
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
@@ -30,7 +30,7 @@ _ONE_SCALE = 1.5
 
 
 def find_cells(
-    paths: Sequence[Path], cell_px: float | None, score: float | None, work_folder: Path, rejects: Rejects
+    paths: Sequence[Path], cell_px: float | None, score: float | None, work_folder: Path, rejects: RejectLog
 ) -> Found:
     """Cells of images, by the model that comes with the project.
 

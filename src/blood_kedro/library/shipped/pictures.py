@@ -20,7 +20,8 @@ from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
 from blood_kedro.library.core.boxes import Boxes, area, iou
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.limits import DRAWN_TWICE_IOU
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
@@ -37,7 +38,7 @@ from blood_kedro.library.standardization.options import SourceBoxes
 
 _ALL = (True, True, True)
 # A box that comes nearer to the border of its picture than this may be a cell that is cut.
-_EDGE_PX = 2
+EDGE_PX = 2
 # Pictures judged by the incomplete labels of their own source are a laboratory of their own.
 OWN = "_own"
 # In larger sets, only overlaps of about a fifth of the frame and more are found.
@@ -83,7 +84,7 @@ class _Found:
     scale_of: str = ""  # pictures that share one magnification
 
 
-def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[LabelledPicture]:
+def gather(raw_root: Path, options: PictureOptions, rejects: RejectLog) -> list[LabelledPicture]:
     """Every labelled picture of the sources under `raw_root`, in a fixed order.
 
     Raises:
@@ -113,7 +114,7 @@ def gather(raw_root: Path, options: PictureOptions, rejects: Rejects) -> list[La
     ]
 
 
-def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _txl(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     names = {"WBC": "wbc", "RBC": "rbc", "Platelets": "platelet", "PC": "platelet"}
     adapter = YoloFolder(SourceOptions(name="txl_pbc", adapter="yolo", labels=names))
     for image in adapter.scan(folder, rejects):
@@ -133,12 +134,12 @@ def _txl(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_F
 
 
 def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, npt.NDArray[np.int64]]:
-    """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs of TXL-PBC, facts-data.md, section 6)."""
-    twin = np.triu(iou(boxes, boxes) > 0.9, k=1).any(axis=0)
+    """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs, docs/facts/data.md#txl-pbc)."""
+    twin = np.triu(iou(boxes, boxes) > DRAWN_TWICE_IOU, k=1).any(axis=0)
     return boxes[~twin], labels[~twin]
 
 
-def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _bccd(folder: Path, _options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     """Pictures of the official test list, judged by their own labels; never learnt from, and nothing near them is."""
     for image in Bccd().scan(folder, rejects):
         if image.official_split != "test":
@@ -159,7 +160,7 @@ def _bccd(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[
         )
 
 
-def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _chula(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     settings = SourceBoxes(cell_px=options.chula_cell_px, class_size_px=options.chula_class_size_px)
     for image in Chula().scan(folder, rejects):
         if len(image.labels) < options.chula_min_points:
@@ -186,7 +187,7 @@ def _chula(folder: Path, options: PictureOptions, rejects: Rejects) -> Iterator[
         )
 
 
-def _ojaghi(folder: Path, _options: PictureOptions, rejects: Rejects) -> Iterator[_Found]:
+def _ojaghi(folder: Path, _options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
     for path in tiles(folder):
         boxes, ignore = boxes_of_tile(folder, path, rejects)
         labels = np.zeros(len(boxes), np.int64)
@@ -206,7 +207,7 @@ def _widths(found: list[_Found], sizes: list[tuple[int, int]]) -> dict[str, floa
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
-        inside = (low > _EDGE_PX) & (each.boxes[:, 2] < width - _EDGE_PX) & (each.boxes[:, 3] < height - _EDGE_PX)
+        inside = (low > EDGE_PX) & (each.boxes[:, 2] < width - EDGE_PX) & (each.boxes[:, 3] < height - EDGE_PX)
         whole = each.boxes[inside & (high > 0) & (each.labels == 0)]
         widths.setdefault(each.scale_of, []).extend(np.sqrt(area(whole)))
     return {key: float(np.median(values)) for key, values in widths.items() if values}

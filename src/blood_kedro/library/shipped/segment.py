@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.imaging.segmentation import foreground, split_instances
@@ -36,7 +36,7 @@ class ShippedSegmenter:
         cells: Cells = load("cells")
         return cells
 
-    def __call__(self, _name: str, rgb: RgbImage, _rejects: Rejects) -> list[Piece]:
+    def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """One mask for each cell found: what is stained in its box, split from its neighbours; else an ellipse."""
         found = self._cells.predict(rgb, self.cell_px)
         if not len(found):

@@ -54,10 +54,12 @@ def train_cells(
         TrainingDivergedError: a loss is not finite.
     """
     torch.manual_seed(seed_for(recipe.seed, "cells"))
-    network = (imagenet_centre_net if recipe.weights == "imagenet" else CentreNet)(len(CLASSES), recipe.channels)
+    network = (imagenet_centre_net if recipe.first_weights.kind == "imagenet" else CentreNet)(
+        len(CLASSES), recipe.channels
+    )
     device = device_for(hardware)
     network = network.to(memory_format=torch.channels_last).to(device)
-    freeze_stages(network, recipe.frozen_stages if recipe.weights == "imagenet" else 0)
+    freeze_stages(network, recipe.frozen_stages if recipe.first_weights.kind == "imagenet" else 0)
     learning = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, recipe.lr, weight_decay=recipe.weight_decay)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}

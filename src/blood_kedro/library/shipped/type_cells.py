@@ -18,11 +18,12 @@ import pandas as pd
 from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
 from blood_kedro.library.core.boxes import area
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
 from blood_kedro.library.merging.thumbnails import make_thumbnails
+from blood_kedro.library.shipped.pictures import EDGE_PX
 from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_options import View
 from blood_kedro.library.shipped.views import cut_view
@@ -32,14 +33,16 @@ from blood_kedro.library.sources.chula import Chula
 from blood_kedro.library.sources.pbc import Pbc
 
 # Width of a usual red cell in px of the files: TXL-PBC's boxes of pictures of 360x363 and 640x480 px, square root of
-# the area, boxes that touch no border (PBC, BCCD); fitted outlines of normal cells (Chula).
+# the area, boxes that touch no border (PBC, BCCD); fitted outlines of normal cells (Chula). The classifiers that ship
+# learnt from crops of these widths, so they are part of the models: not those that sources have in the parameters
+# (`sources.<name>.cell_px`: 78 for PBC, 105 for BCCD), which would cut other crops.
 CELL_PX = {"chula": 38.0, "pbc": 79.0, "bccd": 103.5}
 TYPES_FILE = "wbc_types.csv"
-_EDGE_PX, _PRIOR_CELLS = 2, 3
+_PRIOR_CELLS = 3
 
 
 @dataclass(frozen=True)
-class CropSet:
+class TypedCrops:
     """Cells `crops (N, S, S, 3) uint8`, `S` the side of a view with its margins on both sides, and one row each.
 
     `table` has `cell_id, laboratory, image_id, group_id, type` and the box in px of the file where one is known; cells
@@ -49,12 +52,12 @@ class CropSet:
     crops: npt.NDArray[np.uint8]
     table: pd.DataFrame
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> CropSet:
+    def where(self, chosen: npt.NDArray[np.bool_]) -> TypedCrops:
         """The cells for which `chosen (N,)` is true."""
-        return CropSet(self.crops[chosen], self.table[chosen].reset_index(drop=True))
+        return TypedCrops(self.crops[chosen], self.table[chosen].reset_index(drop=True))
 
 
-def chula_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
+def chula_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     """Labelled red cells of Chula that no border cuts, as crops around the middle of their outline.
 
     Raises:
@@ -93,10 +96,10 @@ def chula_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
                     "y_px": centre[1],
                 }
             )
-    return CropSet(np.stack(crops), pd.DataFrame(rows))
+    return TypedCrops(np.stack(crops), pd.DataFrame(rows))
 
 
-def pbc_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
+def pbc_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     """The nucleated cell or platelet in the middle of each picture of PBC.
 
     Raises:
@@ -127,10 +130,10 @@ def pbc_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
                 "y_px": rgb.shape[0] / 2,
             }
         )
-    return CropSet(np.stack(crops), pd.DataFrame(rows))
+    return TypedCrops(np.stack(crops), pd.DataFrame(rows))
 
 
-def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
+def bccd_white_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     """The white cell of each BCCD picture that shows a single one whose type is known.
 
     Raises:
@@ -168,7 +171,7 @@ def bccd_white_cells(folder: Path, view: View, rejects: Rejects) -> CropSet:
                 "y_px": centre[1],
             }
         )
-    return CropSet(np.stack(crops), pd.DataFrame(rows))
+    return TypedCrops(np.stack(crops), pd.DataFrame(rows))
 
 
 def red_cell_px(image: RawImage, rgb: RgbImage, usual_px: float) -> float:
@@ -180,9 +183,7 @@ def red_cell_px(image: RawImage, rgb: RgbImage, usual_px: float) -> float:
     if not len(boxes):
         return usual_px
     height, width = rgb.shape[:2]
-    inside = (
-        (boxes[:, :2].min(axis=1) > _EDGE_PX) & (boxes[:, 2] < width - _EDGE_PX) & (boxes[:, 3] < height - _EDGE_PX)
-    )
+    inside = (boxes[:, :2].min(axis=1) > EDGE_PX) & (boxes[:, 2] < width - EDGE_PX) & (boxes[:, 3] < height - EDGE_PX)
     widths = np.sqrt(np.maximum(area(boxes[inside]), 0))
     prior = np.full(_PRIOR_CELLS, usual_px)
     return float(np.median(np.concatenate([widths, prior])))

@@ -73,7 +73,7 @@ def first_network(classes: int, recipe: TypeRecipe) -> CellTypeNet:
         WeightsNotFoundError: the package of ImageNet weights is not installed.
     """
     network = CellTypeNet(classes, recipe.dropout, recipe.drop_path)
-    if recipe.weights == "imagenet":
+    if recipe.first_weights.kind == "imagenet":
         own = network.body.state_dict()
         given = {n: v for n, v in packaged_weights.efficientnet_lite0().items() if own[n].shape == v.shape}
         network.body.load_state_dict(given, strict=False)

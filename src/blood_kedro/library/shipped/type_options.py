@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from blood_kedro.library.shipped.augment import Jitter
+from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
 
 Stain = Literal["as_it_is", "red_cells", "two_stains", "clear_two_stains"]
@@ -36,7 +37,7 @@ class TypeRecipe(_Frozen):
     model: Literal["efficientnet_lite0", Backbone] = "efficientnet_lite0"
     model_folder: str | None = Field(None, description="of a foundation model's file; nothing is downloaded")
     probe: Method = "linear"
-    weights: Literal["imagenet", "random"] = "imagenet"
+    first_weights: Annotated[FirstWeights, possible_for("shipped classifier")] = FirstWeights(kind="imagenet")
     view: View = View()
     steps: int = Field(600, ge=1)
     batch: int = Field(64, ge=2)

@@ -17,11 +17,11 @@ from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.shipped.attribution import IMAGENET, SETS
 from blood_kedro.library.shipped.bundle import bundle_of
 from blood_kedro.library.shipped.eight_shapes import SINGLE_SHAPES, as_eight, shape_of
-from blood_kedro.library.shipped.type_cells import CropSet, bccd_white_cells, chula_cells, pbc_cells
+from blood_kedro.library.shipped.type_cells import TypedCrops, bccd_white_cells, chula_cells, pbc_cells
 from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeModel, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
@@ -35,7 +35,7 @@ Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 OnStep = Callable[[dict[str, float]], None]
 
-_READERS: dict[str, Callable[[Path, View, Rejects], CropSet]] = {
+_READERS: dict[str, Callable[[Path, View, RejectLog], TypedCrops]] = {
     "chula": chula_cells,
     "pbc": pbc_cells,
     "bccd": bccd_white_cells,
@@ -54,7 +54,7 @@ class Judged:
     report: dict[str, Any]
 
 
-def gather_types(raw_root: Path, options: TypeModel, rejects: Rejects) -> CropSet:
+def gather_types(raw_root: Path, options: TypeModel, rejects: RejectLog) -> TypedCrops:
     """Cells of all sources of a classifier.
 
     Raises:
@@ -62,7 +62,7 @@ def gather_types(raw_root: Path, options: TypeModel, rejects: Rejects) -> CropSe
     """
     parts = [_READERS[name](raw_root / name, options.recipe.view, rejects) for name in options.sources]
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    return CropSet(np.concatenate([part.crops for part in parts]), table)
+    return TypedCrops(np.concatenate([part.crops for part in parts]), table)
 
 
 def parents(classes: Sequence[str]) -> dict[str, str]:
@@ -84,7 +84,7 @@ def meant_classes(types: Sequence[str], classes: Sequence[str]) -> npt.NDArray[n
 
 
 def train_and_judge(
-    cells: CropSet,
+    cells: TypedCrops,
     options: TypeModel,
     work_folder: Path,
     on_step: OnStep = lambda _: None,
@@ -140,7 +140,7 @@ def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | Non
 
 
 def judge_left_out(
-    cells: CropSet,
+    cells: TypedCrops,
     options: TypeModel,
     laboratory: str,
     work_folder: Path,
@@ -175,7 +175,7 @@ def judge_left_out(
 
 
 def judge_by_cell(
-    cells: CropSet,
+    cells: TypedCrops,
     options: TypeModel,
     work_folder: Path,
     on_step: OnStep = lambda _: None,
@@ -185,7 +185,7 @@ def judge_by_cell(
 
     Cells of one picture stand on both sides, so it says less of new pictures. Arguments as of `train_and_judge`.
     """
-    alone = CropSet(cells.crops, cells.table.assign(group_id=cells.table["cell_id"]))
+    alone = TypedCrops(cells.crops, cells.table.assign(group_id=cells.table["cell_id"]))
     return train_and_judge(alone, options, work_folder, on_step, hardware).report
 
 
@@ -218,7 +218,7 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
     return labels, np.asarray(pd.factorize(table["group_id"])[0], np.int64)
 
 
-def _answers(trained: TrainedTypes, cells: CropSet, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
+def _answers(trained: TrainedTypes, cells: TypedCrops, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
     seen = plain_view(cells.crops[rows], options.recipe.view)
     network = trained_network(trained, options).to(device_for(hardware))
     return log_probabilities(network, seen, options.views)

@@ -1,6 +1,7 @@
 """What is on a slide or in its picture and is no cell: stain precipitate, scale bars, arrows.
 
-Real sets have them: green and black scale bars, a yellow arrow and a pointer in Chula (facts-data.md, section 3).
+Real sets have them: green and black scale bars, a yellow arrow and a pointer in Chula
+(docs/facts/data.md#chula-marks-in-the-pictures).
 """
 
 from __future__ import annotations

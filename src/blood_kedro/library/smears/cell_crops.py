@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.paper_003 import SHAPE_TO_LABEL
 from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
@@ -18,7 +18,7 @@ _NINE_KINDS = {
 
 def simulated_cells(
     per_class: int, slides: int, shapes: str, side_px: int, seed: int, workers: int = -1
-) -> Iterator[Cell]:
+) -> Iterator[Crop]:
     """`per_class` crops of each shape, spread evenly over the slides.
 
     Args:
@@ -38,11 +38,11 @@ def simulated_cells(
     yield from in_processes(_cell, tasks, workers, ordered=True)
 
 
-def _cell(task: tuple[str, str, int, int, int, int]) -> Cell:
+def _cell(task: tuple[str, str, int, int, int, int]) -> Crop:
     shape, kind, seed, slide, number, side_px = task
     crop = simulate_crop(kind, seed, slide, number, side_px, 6.0 * side_px / 80)
     name = f"synthetic/{crop.slide}"
-    return Cell(
+    return Crop(
         crop.rgb,
         crop.mask,
         {

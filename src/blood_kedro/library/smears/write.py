@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import cv2
 
+from blood_kedro.library.core import coco
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.masks import encode_rle_at
@@ -81,7 +82,7 @@ def write_tiles(
 
 @dataclass(frozen=True)
 class _Rendered:
-    """One image as it goes to disk: PNG bytes, and its entries in `annotations.json` but for their numbers."""
+    """One image as it goes to disk: PNG bytes, and what `annotations.json` says of it but for numbers."""
 
     file_name: str
     png: bytes
@@ -133,9 +134,8 @@ def _write(folder: Path, fields: Iterable[_Rendered], made_by: dict[str, Any]) -
 
 
 def _stream(file: TextIO, folder: Path, fields: Iterable[_Rendered], made_by: dict[str, Any]) -> None:
-    categories = [{"id": number, "name": name} for name, number in CLASS_IDS.items()]
     file.write(f'{{"info": {json.dumps({"fingerprint": fingerprint(made_by), **made_by})},\n')
-    file.write(f'"categories": {json.dumps(categories)},\n"annotations": [')
+    file.write(f'"categories": {json.dumps(coco.categories(CLASS_IDS))},\n"annotations": [')
     images: list[dict[str, Any]] = []
     count = 0
     for field in fields:
@@ -144,7 +144,7 @@ def _stream(file: TextIO, folder: Path, fields: Iterable[_Rendered], made_by: di
         for annotation in field.annotations:
             file.write("\n" if count == 0 else ",\n")
             count += 1
-            file.write(json.dumps({"id": count, "image_id": len(images), **annotation}))
+            file.write(json.dumps(coco.annotation(count, len(images), **annotation)))
     file.write('],\n"images": [' + ",\n".join(json.dumps(image) for image in images) + "]}\n")
 
 
@@ -163,13 +163,12 @@ def _image(smear: Smear) -> dict[str, Any]:
 
 def _annotation(cell: PlacedCell, smear: Smear) -> dict[str, Any]:
     height, width = smear.rgb.shape[:2]
-    x_min, y_min, x_max, y_max = cell.box_xyxy_px
     stamp = cell.stamp
     return {
-        "category_id": CLASS_IDS[cell.label],
-        "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
+        "category": CLASS_IDS[cell.label],
+        "box": cell.box_xyxy_px,
         "area": int(stamp.mask.sum()),
-        "iscrowd": int(cell.visible_share < MIN_VISIBLE_SHARE),
+        "crowd": cell.visible_share < MIN_VISIBLE_SHARE,
         "segmentation": {
             "size": [height, width],
             "counts": encode_rle_at(stamp.mask, stamp.top, stamp.left, height, width),

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 
 # More than this share of the pictures or of the labels lost is worth a warning.
 WORTH_A_WARNING = 0.05
@@ -63,7 +63,7 @@ class Account:
         )
 
 
-def commonest_reasons(rejects: Rejects) -> tuple[tuple[str, int], ...]:
+def commonest_reasons(rejects: RejectLog) -> tuple[tuple[str, int], ...]:
     """The three commonest reasons for which something was lost; those that differ in their numbers alone are one."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rejects.rows:
@@ -74,7 +74,7 @@ def commonest_reasons(rejects: Rejects) -> tuple[tuple[str, int], ...]:
     return tuple((next(iter(alike)) + (" and the like" if len(alike) > 1 else ""), alike.total()) for alike in largest)
 
 
-def known_losses(rejects: Rejects, known: Mapping[str, int]) -> int:
+def known_losses(rejects: RejectLog, known: Mapping[str, int]) -> int:
     """How many rejected pictures have a reason that is known of the set, at most as many as are known."""
     reasons = Counter(row["reason"] for row in rejects.rows if row["kind"] == "image" and row["action"] == "dropped")
     return sum(min(count, reasons[reason]) for reason, count in known.items())

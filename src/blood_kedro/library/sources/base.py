@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,6 @@ class SourceAdapter(Protocol):
         """Its own labels and the class that each is."""
         ...
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield the images of `folder` in a fixed order; put what cannot be used into `rejects`."""
         ...

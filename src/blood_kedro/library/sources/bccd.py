@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.core.text_files import read_text
 from blood_kedro.library.imaging.read import SUFFIXES
@@ -35,7 +35,7 @@ class Bccd:
     licence = "MIT"
     how_to_get = "git clone https://github.com/Shenggan/BCCD_Dataset and point raw_root's bccd/ at it"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image that has a readable VOC file, in order of name."""
         root = folder / "BCCD" if (folder / "BCCD").is_dir() else folder
         images = files_by_stem(root / "JPEGImages", SUFFIXES, folder, rejects)
@@ -54,7 +54,7 @@ class Bccd:
                 yield replace(found, official_split=splits.get(image.stem))
 
 
-def _official_splits(lists: Path, folder: Path, rejects: Rejects) -> dict[str, str]:
+def _official_splits(lists: Path, folder: Path, rejects: RejectLog) -> dict[str, str]:
     splits: dict[str, str] = {}
     for split in ("train", "val", "test"):
         path = lists / f"{split}.txt"
@@ -104,7 +104,7 @@ def read_types(path: Path) -> dict[str, tuple[str, ...]]:
     return types
 
 
-def _typed(image: RawImage, types: tuple[str, ...], rejects: Rejects) -> RawImage:
+def _typed(image: RawImage, types: tuple[str, ...], rejects: RejectLog) -> RawImage:
     """The image with its white cells of the listed type, where there is one for each and all are alike.
 
     Nobody knows which of two boxes the first of two types is of: there they stay general, and rejects say so.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.core.text_files import read_lines
 from blood_kedro.library.imaging.read import SUFFIXES
@@ -33,7 +33,7 @@ class Chula:
         "raw_root's chula/ at it"
     )
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image with at least one readable point, in order of number."""
         images = files_by_stem(folder / "Dataset", SUFFIXES, folder, rejects)
         labels = files_by_stem(folder / "Label", {".txt"}, folder, rejects)
@@ -50,7 +50,7 @@ class Chula:
                 yield RawImage(shown, points, labels_shown)
 
 
-def _points(path: Path, shown: Path, rejects: Rejects) -> tuple[RawLabel, ...]:
+def _points(path: Path, shown: Path, rejects: RejectLog) -> tuple[RawLabel, ...]:
     points = []
     for row, line in enumerate(read_lines(path), start=1):
         if not line.strip():

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import read_text
 from blood_kedro.library.sources.label_files import reason_of
 from blood_kedro.library.sources.values import whole
@@ -22,7 +22,7 @@ _PLAIN_TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def class_names(folder: Path, given: str | None, rejects: Rejects) -> dict[int, str] | None:
+def class_names(folder: Path, given: str | None, rejects: RejectLog) -> dict[int, str] | None:
     """Class names by number; None where the set has none.
 
     `given` is a path below the folder; else the usual files of the folder are tried, then the lists beside the labels.
@@ -34,7 +34,7 @@ def class_names(folder: Path, given: str | None, rejects: Rejects) -> dict[int, 
     return None if given else _beside_labels(folder, rejects)
 
 
-def _beside_labels(folder: Path, rejects: Rejects) -> dict[int, str] | None:
+def _beside_labels(folder: Path, rejects: RejectLog) -> dict[int, str] | None:
     """Names of the lists deeper in a set, which must be the same: a number has one name in a set."""
     beside = [path for path in sorted(folder.rglob("classes.txt")) if path.parent != folder]
     found = [(path, names) for path in beside if (names := _names_in(path, folder, rejects)) is not None]
@@ -47,7 +47,7 @@ def _beside_labels(folder: Path, rejects: Rejects) -> dict[int, str] | None:
     return found[0][1] if found else None
 
 
-def _names_in(path: Path, folder: Path, rejects: Rejects) -> dict[int, str] | None:
+def _names_in(path: Path, folder: Path, rejects: RejectLog) -> dict[int, str] | None:
     try:
         return read_names(path)
     except Exception as error:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.files import no_regular_file
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import Repeated
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, split_of
@@ -35,7 +35,7 @@ class CocoFolder(OfForm):
 
     how_to_get = "put its images and a COCO json there, or set annotations: and images: of the source"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image that a json lists and that is there, in the order of the json."""
         read = [coco for path in self._files(folder) if (coco := read_coco(path, folder, rejects)) is not None]
         # Of two pictures of one name in different folders, neither may get the labels of the other.
@@ -68,7 +68,7 @@ class CocoFolder(OfForm):
         )
 
     def _image(
-        self, image: Row, coco: CocoJson, several: set[str], lasts: Counter[str], folder: Path, rejects: Rejects
+        self, image: Row, coco: CocoJson, several: set[str], lasts: Counter[str], folder: Path, rejects: RejectLog
     ) -> RawImage | None:
         """An image of a json; None, and a reject, where its file is not there or it cannot be told whose labels are."""
         name, key, labels = str(image.get("file_name")), key_of(image.get("id")), coco.of(image)

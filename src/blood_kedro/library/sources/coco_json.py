@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import Repeated, read_json
 from blood_kedro.library.sources.base import RawLabel
 from blood_kedro.library.sources.label_files import reason_of
@@ -36,7 +36,7 @@ class CocoJson:
         return {key for key, count in keys.items() if count > 1}
 
 
-def read_coco(path: Path, folder: Path, rejects: Rejects) -> CocoJson | None:
+def read_coco(path: Path, folder: Path, rejects: RejectLog) -> CocoJson | None:
     """A COCO json of the source in `folder`; None, and a reject, where it is none.
 
     An annotation that cannot be used is a reject, with its number in the file from 1.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.form import OfForm
@@ -18,7 +18,7 @@ class ClassFolders(OfForm):
 
     how_to_get = "put its images there, in one folder for each class"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image that lies in a folder, in order of path; its label spans the whole image."""
         root = folder / (self.options.images or "")
         files = files_below(root, folder, SUFFIXES, rejects)

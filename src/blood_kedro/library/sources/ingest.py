@@ -14,17 +14,14 @@ from blood_kedro.library.core import boxes as boxlib
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.distinct import distinct
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import ImageIndex, Masks, RawAnnotations, conform
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.limits import DRAWN_TWICE_IOU
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import ImageIndex, InstanceMasks, RawAnnotations, Rejects, conform
 from blood_kedro.library.imaging.read import ImageFacts, inspect_image, is_litter
 from blood_kedro.library.sources.account import Account, Share, commonest_reasons, known_losses
 from blood_kedro.library.sources.base import RawImage, RawLabel, SourceAdapter
 from blood_kedro.library.sources.label_files import reason_of
 from blood_kedro.library.sources.values import in_picture
-
-# Two boxes of one class that share this much are one cell labelled twice (BCCD has seven such pairs).
-NEAR_IDENTICAL_IOU = 0.9
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def ingest(
             where=str(folder.absolute()),
             remedy=f"{adapter.how_to_get}; or set sources.{adapter.name}.enabled=false",
         )
-    rejects = Rejects(adapter.name, strict)
+    rejects = RejectLog(adapter.name, strict)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and is_litter(path.relative_to(folder)):
             rejects.add(path.relative_to(folder), "litter", "noted", f"not part of the set: {_litter_reason(path)}")
@@ -113,8 +110,8 @@ def ingest(
     return SourceTables(
         conform(ImageIndex, index),
         conform(RawAnnotations, annotations),
-        conform(Masks, masks),
-        conform(RejectsSchema, rejects.rows),
+        conform(InstanceMasks, masks),
+        conform(Rejects, rejects.rows),
         account,
     )
 
@@ -137,7 +134,7 @@ def _inspect(path: Path) -> ImageFacts | str:
         return reason_of(error)
 
 
-def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> ImageFacts | None:
+def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: RejectLog) -> ImageFacts | None:
     if isinstance(outcome, str):
         rejects.add(raw.path, "image", "dropped", outcome, labels=len(raw.labels))
         return None
@@ -154,7 +151,7 @@ def _accept(raw: RawImage, outcome: ImageFacts | str, rejects: Rejects) -> Image
     return outcome
 
 
-def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Rejects) -> list[RawLabel]:
+def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: RejectLog) -> list[RawLabel]:
     shown = raw.labels_path or raw.path
     labels = []
     for label in raw.labels:
@@ -169,7 +166,7 @@ def _clean(adapter: SourceAdapter, raw: RawImage, facts: ImageFacts, rejects: Re
     return labels
 
 
-def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> RawLabel | None:
+def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: RejectLog) -> RawLabel | None:
     if label.box_xyxy_px is None:
         return label
     try:
@@ -183,14 +180,14 @@ def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: Rejects) -> 
     return replace(label, box_xyxy_px=cut)
 
 
-def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: Rejects) -> list[RawLabel]:
+def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: RejectLog) -> list[RawLabel]:
     kept: list[RawLabel] = []
     for label in labels:
         twin = next((k for k in kept if _near_identical(k, label)), None)
         if twin is None:
             kept.append(label)
         else:
-            reason = f"near-identical to row {twin.row} of the same class (IoU > {NEAR_IDENTICAL_IOU})"
+            reason = f"near-identical to row {twin.row} of the same class (IoU > {DRAWN_TWICE_IOU})"
             rejects.add(shown, "annotation", "merged", reason, label.row)
     return kept
 
@@ -201,7 +198,7 @@ def _near_identical(a: RawLabel, b: RawLabel) -> bool:
     pair = np.array([a.box_xyxy_px, b.box_xyxy_px], np.float64)
     if (pair[:, 0] == pair[:, 2]).all():  # two points
         return bool(a.box_xyxy_px == b.box_xyxy_px)
-    return bool(boxlib.iou(pair[:1], pair[1:])[0, 0] > NEAR_IDENTICAL_IOU)
+    return bool(boxlib.iou(pair[:1], pair[1:])[0, 0] > DRAWN_TWICE_IOU)
 
 
 def _index_row(source: str, image_id: str, raw: RawImage, facts: ImageFacts) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.sources.listing import labels_in
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ def reason_of(error: Exception) -> str:
 
 
 def read_labels(
-    image: Path, path: Path, folder: Path, read: Callable[[Path, Path, Rejects], T], rejects: Rejects
+    image: Path, path: Path, folder: Path, read: Callable[[Path, Path, RejectLog], T], rejects: RejectLog
 ) -> T | None:
     """What `read` makes of the label file `path` of `image`; None, with rejects of both, where it fails.
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.files import no_regular_file
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import printable, read_regular
 from blood_kedro.library.imaging.read import is_litter
 
 _OF_LABELS = {".txt", ".xml"}
 
 
-def files_below(root: Path, folder: Path, suffixes: set[str], rejects: Rejects) -> list[Path]:
+def files_below(root: Path, folder: Path, suffixes: set[str], rejects: RejectLog) -> list[Path]:
     """Regular files below `root` with one of these suffixes, in order of path; others of such a name are rejects.
 
     What operating systems leave behind is no part of a set. Names that are not UTF-8 are rejects, too: no table can
@@ -23,7 +23,7 @@ def files_below(root: Path, folder: Path, suffixes: set[str], rejects: Rejects) 
     return _usable(sorted(root.rglob("*")), folder, suffixes, rejects)
 
 
-def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: Rejects) -> dict[str, Path]:
+def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: RejectLog) -> dict[str, Path]:
     """Files of a folder by name without suffix, numbers in numeric order; a second file of a name is a reject."""
     if not folder.is_dir():
         return {}
@@ -39,7 +39,7 @@ def files_by_stem(folder: Path, suffixes: set[str], root: Path, rejects: Rejects
 
 
 def paired(
-    images: dict[str, Path], labels: dict[str, Path], root: Path, rejects: Rejects
+    images: dict[str, Path], labels: dict[str, Path], root: Path, rejects: RejectLog
 ) -> Iterator[tuple[Path, Path]]:
     """Image and label file of each name that has both; what stands alone becomes a reject.
 
@@ -54,12 +54,12 @@ def paired(
             rejects.add(image.relative_to(root), "image", "dropped", "image without label file")
 
 
-def without_image(path: Path, root: Path, rejects: Rejects) -> None:
+def without_image(path: Path, root: Path, rejects: RejectLog) -> None:
     """A label file that belongs to no image is a reject, and so are its labels."""
     rejects.add(path.relative_to(root), "label_file", "dropped", "label file without image", labels=labels_in(path))
 
 
-def second_of_name(path: Path, first: Path, root: Path, rejects: Rejects) -> None:
+def second_of_name(path: Path, first: Path, root: Path, rejects: RejectLog) -> None:
     """Of two files that one picture or one label file would belong to, the second is a reject."""
     is_labels = path.suffix.lower() in _OF_LABELS
     reason = f"second file of the name of {first.name}"
@@ -78,7 +78,7 @@ def labels_in(path: Path) -> int:
     return sum(bool(line.strip()) for line in content.splitlines())
 
 
-def _usable(paths: Iterable[Path], folder: Path, suffixes: set[str], rejects: Rejects) -> list[Path]:
+def _usable(paths: Iterable[Path], folder: Path, suffixes: set[str], rejects: RejectLog) -> list[Path]:
     kept = []
     for path in paths:
         shown = path.relative_to(folder)

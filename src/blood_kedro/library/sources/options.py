@@ -17,7 +17,9 @@ class SourceOptions(BaseModel):
     `labelled` says which classes the set labels wherever they show (default: those that it has labels of); what it does
     not label counts for nothing where a regimen is `source_aware`. `annotations` and `images` are paths below the
     source's folder, for sets that do not keep to the usual names. `limit` reads only the first images. `merge_twins`:
-    boxes of one class that are nearly the same are one cell, labelled twice. `wbc_types`: in BCCD, a file below the
+    boxes of one class that are nearly the same are one cell, labelled twice. `cell_px` is read by all that
+    measures or cuts its images (`plan/cell_px.py`); with it, cells that nobody labelled are found, unless
+    `all_cells_labelled`. `wbc_types`: in BCCD, a file below the
     source's folder that types its white cells (`sources/bccd.py`). `smears` are options of the simulator.
     """
 
@@ -27,6 +29,8 @@ class SourceOptions(BaseModel):
     enabled: bool = True
     adapter: str
     limit: int | None = Field(None, gt=0)
+    cell_px: float | None = Field(None, gt=4, description="usual diameter of a red cell in px of its images")
+    all_cells_labelled: bool = Field(False, description="no cell is looked for that nobody labelled")
     labels: dict[str, str] = {}
     labelled: tuple[str, ...] | None = None
     annotations: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.sources.listing import second_of_name, without_image
 
 # Names of folders that decide where several lie beside each other (Pascal VOC keeps pictures of regions, too).
@@ -34,7 +34,7 @@ class Listed:
         return {path.parent for path in self.files}
 
 
-def pairs_near(images: Listed, labels: Listed, folder: Path, rejects: Rejects) -> Iterator[tuple[Path, Path]]:
+def pairs_near(images: Listed, labels: Listed, folder: Path, rejects: RejectLog) -> Iterator[tuple[Path, Path]]:
     """Image and label file of one name without suffix, in order of image; what stands alone becomes a reject.
 
     A label file belongs to the image of its name in its own folder (or at its own place below another root); else to

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from blood_kedro.library.core.errors import SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import NO_LOSSES, RawImage, RawLabel
@@ -25,7 +25,7 @@ class Pbc:
     licence = "CC BY 4.0 (publisher's page; the copy carries no licence file)"
     how_to_get = "download Mendeley Data snkd93bnjr (PBC_dataset_normal_DIB.zip) and unpack it into raw_root's pbc/"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image, in order of path; its label spans the whole image."""
         root = folder / "PBC_dataset_normal_DIB" if (folder / "PBC_dataset_normal_DIB").is_dir() else folder
         files = files_below(root, folder, SUFFIXES, rejects)

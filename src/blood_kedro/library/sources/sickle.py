@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from blood_kedro.library.core.errors import SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.imaging.marks import Marks, drawn_boxes
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
@@ -37,7 +37,7 @@ class Sickle:
         "raw_root's sickle/"
     )
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every unmarked image whose marked copy shows closed marks, in order of name."""
         root = next((path.parent for path in sorted(folder.rglob("Labelled")) if path.is_dir()), folder / "Positive")
         plain = _by_name(files_by_stem(root / "Unlabelled", SUFFIXES, folder, rejects), folder, rejects)
@@ -78,7 +78,7 @@ def marks_of(marked: Path, plain: Path) -> Marks:
     return drawn_boxes(copy, image)
 
 
-def _by_name(files: dict[str, Path], folder: Path, rejects: Rejects) -> dict[str, Path]:
+def _by_name(files: dict[str, Path], folder: Path, rejects: RejectLog) -> dict[str, Path]:
     """Files by what their name has besides case, separators and the words labelled and unlabelled."""
     kept: dict[str, Path] = {}
     for stem, path in files.items():

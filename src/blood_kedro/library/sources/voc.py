@@ -11,7 +11,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import read_regular
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
@@ -35,7 +35,7 @@ class VocFile:
     image_name: str | None
 
 
-def read_voc(path: Path, shown_as: Path, rejects: Rejects) -> VocFile:
+def read_voc(path: Path, shown_as: Path, rejects: RejectLog) -> VocFile:
     """Read one VOC file.
 
     VOC coordinates are 1-based and inclusive, so a box covers `[x_min - 1, x_max)` in half-open px: subtract
@@ -94,7 +94,7 @@ class VocFolder(OfForm):
 
     how_to_get = "put its images and VOC files (.xml) there"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image that has a readable VOC file, in order of path."""
         image_root, label_root = (folder / (path or "") for path in (self.options.images, self.options.annotations))
         images = Listed(files_below(image_root, folder, SUFFIXES, rejects), image_root)
@@ -107,7 +107,7 @@ class VocFolder(OfForm):
                 yield replace(found, official_split=split_of(found.path))
 
 
-def read_voc_of(image: Path, path: Path, folder: Path, rejects: Rejects) -> RawImage | None:
+def read_voc_of(image: Path, path: Path, folder: Path, rejects: RejectLog) -> RawImage | None:
     """An image with the labels of its VOC file; None, with rejects of both, where that cannot be read.
 
     A file may name another image, because one of the two was renamed: that is noted. Where the image it names is there

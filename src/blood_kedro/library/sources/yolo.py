@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import read_lines
 from blood_kedro.library.imaging.read import SUFFIXES, size_of
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
@@ -36,7 +36,7 @@ class YoloFolder(OfForm):
 
     how_to_get = "put its images/, labels/ and data.yaml there"
 
-    def scan(self, folder: Path, rejects: Rejects) -> Iterator[RawImage]:
+    def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image with a text file, in order of path."""
         names = class_names(folder, self.options.annotations, rejects)
         root = folder / (self.options.images or "")
@@ -67,7 +67,7 @@ class _Lines:
     unreadable: int
 
 
-def _read(image: Path, text: Path, folder: Path, names: dict[int, str] | None, rejects: Rejects) -> RawImage | None:
+def _read(image: Path, text: Path, folder: Path, names: dict[int, str] | None, rejects: RejectLog) -> RawImage | None:
     shown, labels_shown = image.relative_to(folder), text.relative_to(folder)
     try:
         size = size_of(image)
@@ -92,7 +92,7 @@ def _twins(image: Path, folder: Path) -> list[Path]:
     return twins
 
 
-def _labels(path: Path, shown: Path, rejects: Rejects, size: tuple[int, int], names: dict[int, str] | None) -> _Lines:
+def _labels(path: Path, shown: Path, rejects: RejectLog, size: tuple[int, int], names: dict[int, str] | None) -> _Lines:
     labels, unreadable = [], 0
     for row, line in enumerate(read_lines(path), start=1):
         if not line.strip():

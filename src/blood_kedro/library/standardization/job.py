@@ -14,6 +14,7 @@ from blood_kedro.library.core.files import write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.imaging.letterbox import Letterbox
 from blood_kedro.library.imaging.read import read_rgb
+from blood_kedro.library.imaging.threads import one_thread
 from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes, paper_boxes
 from blood_kedro.library.standardization.options import SourceBoxes, StandardizationOptions
 
@@ -61,7 +62,11 @@ def run_job(job: ImageJob, images_folder: Path) -> dict[str, Any]:
         letterbox, `bytes` of the file, a digest of all this (`line`), and `error` (None, or the reason why the image
         could not be read).
     """
-    cv2.setNumThreads(1)  # workers are the parallelism
+    with one_thread():  # workers are the parallelism
+        return _standardized(job, images_folder)
+
+
+def _standardized(job: ImageJob, images_folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"key": job.key, "image_id": job.image_id, "file_name": job.file_name, "error": None}
     try:
         rgb = read_rgb(job.source_path)

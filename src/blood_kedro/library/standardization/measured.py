@@ -1,7 +1,7 @@
 """Boxes for labels that have none, and regions of cells that nobody labelled.
 
 `paper` is Algorithm 1, lines 24 to 26 (a class-sized square, jittered where one label speaks for the whole
-image). `fitted` measures them from the pixels; facts-data.md, sections 3 and 4, gives the reason.
+image). `fitted` measures them from the pixels, for the reason that docs/facts/data.md#pbc-boxes gives.
 """
 
 from __future__ import annotations

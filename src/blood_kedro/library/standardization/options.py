@@ -12,7 +12,8 @@ class SourceBoxes(BaseModel):
 
     `class_size_px` is the box width where a source gives points or image-level labels: the size that paper 000
     calls class-specific, and the fallback of a fit that fails. `cell_px` is the usual red-cell diameter, which
-    scales the segmentation; None means that no cell of this source can be unlabelled.
+    scales the segmentation: filled in from `sources.<name>.cell_px`. None means that no cell of this source can be
+    unlabelled.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -12,8 +12,7 @@ import pandas as pd
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.distinct import file_names
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import CLASS_IDS
 from blood_kedro.library.standardization.job import ImageJob
@@ -109,7 +108,7 @@ def standardize_source(
         annotations=table,
         metadata=metadata,
         classes={label: CLASS_IDS[label] for label in labels},
-        rejects=conform(RejectsSchema, rejects),
+        rejects=conform(Rejects, rejects),
         summary=_summary(table, options),
     )
 

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from blood_kedro.library.core.hashing import seed_for
 
 Crops = npt.NDArray[np.uint8]
-Masks = npt.NDArray[np.bool_]
+CropMasks = npt.NDArray[np.bool_]
 
 
 def flips(rotation_deg: float = 0.0) -> v2.Transform:
@@ -67,10 +67,10 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
         self,
         crops: Crops,
         chosen: npt.NDArray[np.int64],
-        targets: npt.NDArray[np.int64] | npt.NDArray[np.float32] | Masks,
+        targets: npt.NDArray[np.int64] | npt.NDArray[np.float32] | CropMasks,
         seed: int,
         augment: v2.Transform | None = None,
-        shown: Masks | None = None,
+        shown: CropMasks | None = None,
         *,
         keep_originals: bool = False,
     ) -> None:

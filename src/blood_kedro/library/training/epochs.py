@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import time
+import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -16,6 +19,21 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.core.logs import at_level
+
+
+@contextmanager
+def without_tips() -> Iterator[None]:
+    """Lightning without its tips and device tables, and without warnings that nobody here can act on.
+
+    Its level is set when it is imported, its warnings come of its own use of torch, and of data that are loaded in the
+    training's own process by choice.
+    """
+    tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    with at_level(tips, logging.WARNING), warnings.catch_warnings():
+        for message in (".*LeafSpec.*", ".*num_workers.*"):
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def fit_or_stop(

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.training.foundation_options import Backbone, Method
+from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 SIDE_PX, FEATURES = 224, 384
 _TIMM_NAME = "vit_small_patch14_dinov2"
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as DINOv2 was trained
 _NEIGHBOURS, _TEMPERATURE = 20, 0.07
 # Logit of a class that no cell speaks for.
 _NEVER = -20.0
@@ -101,7 +101,9 @@ class Probe(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Features `(N, 384)` of images, which are brought to 224 px first."""
-        mean, deviation = (torch.tensor(value, device=images.device).view(3, 1, 1) for value in (_MEAN, _DEVIATION))
+        mean, deviation = (
+            torch.tensor(value, device=images.device).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD)
+        )
         large = nn.functional.interpolate(images, (SIDE_PX, SIDE_PX), mode="bicubic", antialias=True)
         found: Tensor = self.backbone((large - mean) / deviation)
         return found

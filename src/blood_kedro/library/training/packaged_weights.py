@@ -2,7 +2,7 @@
 
 The package (Apache-2.0; converted from Google's TF Lite checkpoint) names the layers in its own way; their order and
 shapes are those of timm's `tf_efficientnet_lite0`. The network was trained on images of mean 0.5 and deviation 0.5 per
-channel, which is what `NORMALIZATION` says.
+channel, which is what `NORMALIZATION` says; a wrong one goes unnoticed (docs/facts/transfer.md#packaged-weights).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.training.crops import CropData, in_order
-from blood_kedro.library.training.epochs import EpochSeed, EpochTask, History, fit_or_stop
+from blood_kedro.library.training.epochs import EpochSeed, EpochTask, History, fit_or_stop, without_tips
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.resume import checkpoint, resume_point
 from blood_kedro.library.training.sampling import EpochSampler
@@ -153,7 +153,6 @@ def fit_supervised(
         TrainingDivergedError: the loss is no number any more.
         KeyboardInterrupt: the user stopped the training.
     """
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     torch.manual_seed(seed)
     kept = settings.model_dump(mode="json", exclude={"workers", "accelerator"})
     name = fingerprint([identity, kept, seed, train.chosen.tolist(), val.chosen.tolist()])
@@ -181,7 +180,8 @@ def fit_supervised(
         default_root_dir=work_folder,
     )
     task = SupervisedTask(network, loss, val_loss or loss, settings)
-    fit_or_stop(trainer, task, _Cells(train, val, settings, seed), resume)
+    with without_tips():
+        fit_or_stop(trainer, task, _Cells(train, val, settings, seed), resume)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     prefix = "network."
     weights = {n.removeprefix(prefix): v for n, v in state["state_dict"].items() if n.startswith(prefix)}

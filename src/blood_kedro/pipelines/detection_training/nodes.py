@@ -10,13 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.records import describe_model
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.detection.options import OwnImages, Pretraining, Regimen
 
 if TYPE_CHECKING:
@@ -47,17 +46,17 @@ def pretrain(work_folder: Path, pretraining: Pretraining, seed: int) -> tuple[Mo
     return model, history
 
 
-def cells_to_paste(coco_train: dict[str, Any], images: Path, regimen: Regimen) -> list[Cutout]:
+def cells_to_paste(coco_train: dict[str, Any], images: Path, regimen: Regimen) -> list[CellPatch]:
     """Cut-outs for the regimen's copy-paste: from its training images, from the simulator, or both."""
-    from blood_kedro.library.detection.cutouts import real_cutouts
-    from blood_kedro.library.smears.cutouts import simulated_cutouts
+    from blood_kedro.library.detection.patches import real_patches
+    from blood_kedro.library.smears.patches import simulated_patches
 
     options = regimen.copy_paste
     if options is None:
         return []
-    cells = [] if options.source == "simulated" else real_cutouts(coco_train, images, options, regimen.seed)
+    cells = [] if options.source == "simulated" else real_patches(coco_train, images, options, regimen.seed)
     if options.source != "real":
-        cells += simulated_cutouts(options.classes, options.cutouts_per_class, _CUTOUT_PX_PER_UM, regimen.seed)
+        cells += simulated_patches(options.classes, options.cutouts_per_class, _CUTOUT_PX_PER_UM, regimen.seed)
     return cells
 
 
@@ -68,7 +67,7 @@ def train(
     work_folder: Path,
     regimen: Regimen,
     pretrained: ModelBundle | None = None,
-    cutouts: list[Cutout] | None = None,
+    cutouts: list[CellPatch] | None = None,
     corpus: str = "unified",
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
@@ -78,8 +77,8 @@ def train(
     from blood_kedro.library.detection.launch import fit_in_processes
     from blood_kedro.library.detection.taken_over import take_over
 
-    if regimen.initialization.mlflow_run:
-        pretrained = tracking.fetch_detector(regimen.initialization.mlflow_run)
+    if regimen.first_weights.run:
+        pretrained = tracking.fetch_detector(regimen.first_weights.run)
 
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
@@ -108,7 +107,7 @@ def train(
         )
         tracking.log_data(f"{corpus}, train", fingerprint(coco_train), "training")
         tracking.log_data(f"{corpus}, val", fingerprint(coco_val), "validation")
-        tracking.log_detector(trained.bundle)
+        tracking.log_model("detector", trained.bundle)
     return trained.bundle, pd.DataFrame(trained.history), run_id
 
 
@@ -201,7 +200,7 @@ def detect_own_images(
     """Look at a user's own images with a trained detector: cells, counts, rejects, and a page with overlays."""
     from blood_kedro.library.detection.own import detect_images
 
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     found = detect_images(model, [Path(str(detection.input))], detection, work_folder, rejects)
     used = describe_model(detection.regimen, model.record)
     logger.info("%s", used)
@@ -221,7 +220,7 @@ def detect_with_shipped(
     from blood_kedro.library.shipped.bundle import describe_shipped
     from blood_kedro.library.shipped.own import find_cells
 
-    rejects = Rejects("own")
+    rejects = RejectLog("own")
     found = find_cells([Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects)
     how = "measured on each image" if detection.cell_px is None else "as given"
     logger.info("%s", describe_shipped())
@@ -236,12 +235,12 @@ def detect_with_shipped(
 
 
 def _reported(
-    found: Found, notes: list[str], rejects: Rejects, report_folder: Path
+    found: Found, notes: list[str], rejects: RejectLog, report_folder: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     from blood_kedro.library.imaging.large import pixels_of
     from blood_kedro.library.reporting.own_images import PAGE, shown, write_own_report
 
-    table = conform(RejectsSchema, rejects.rows)
+    table = conform(Rejects, rejects.rows)
     pictures = (shown(name, pixels_of(file), found.given[name]) for name, file in found.files.items())
     page = write_own_report(report_folder, "Cells detected", pictures, found.cells, found.counts, notes, table) / PAGE
     logger.info("open %s", page)

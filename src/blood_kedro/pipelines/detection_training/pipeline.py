@@ -26,13 +26,13 @@ def create_pipeline(plan: Plan) -> Pipeline:
         return _own_images(plan.own_detector)
     regimens = plan.enabled_regimens
     parts = [_regimen(name, options, plan.evaluation.split) for name, options in regimens.items()]
-    if any(_starts_from_generated_smears(options) for options in regimens.values()):
+    if any(_starts_from_simulated(options) for options in regimens.values()):
         parts.insert(0, _pretraining())
     return sum(parts, Pipeline([]))
 
 
-def _starts_from_generated_smears(regimen: Regimen) -> bool:
-    return regimen.initialization.kind == "generated_smears"
+def _starts_from_simulated(regimen: Regimen) -> bool:
+    return regimen.first_weights.kind == "simulated"
 
 
 def _pretraining() -> Pipeline:
@@ -51,7 +51,7 @@ def _regimen(name: str, regimen: Regimen, split: str) -> Pipeline:
     scored = f"coco_{split}"
     mapping = {scored: scored}
     nodes = []
-    if _starts_from_generated_smears(regimen):
+    if _starts_from_simulated(regimen):
         training_inputs["pretrained"] = "pretrained"
         mapping["pretrained"] = "pretraining.model"
     if regimen.copy_paste is not None:

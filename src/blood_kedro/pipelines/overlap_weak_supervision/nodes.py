@@ -10,18 +10,16 @@ import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
-from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import SPLITS, OverlapCrops, conform
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import SPLITS, OverlapCrops, Rejects, conform
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
 
 
 def cut_crops(
-    folder: Path,
     options: CropOptions,
     raw_folder: Path,
     image_index: pd.DataFrame,
@@ -29,24 +27,26 @@ def cut_crops(
     image_groups: pd.DataFrame,
     on_bad_input: str,
     simulated_truth: pd.DataFrame | None = None,
-) -> tuple[Cells, pd.DataFrame, pd.DataFrame]:
+) -> tuple[CropSet, pd.DataFrame, pd.DataFrame]:
     """Find, cut and measure the red cells of a source, and add the truth of their overlap where it is known."""
+    from blood_kedro.assembly.localizers import localizer
     from blood_kedro.library.overlap.by_eye import true_cells
     from blood_kedro.library.overlap.gather import cut_red_cells, with_parts
-    from blood_kedro.pipelines.overlap_weak_supervision.localizers import groups_learnt_from, locate
+    from blood_kedro.library.overlap.localizer import SourceImages
 
-    rejects = Rejects(options.source, strict=on_bad_input == "raise")
-    groups = Groups.of(image_groups)
-    found = locate(raw_folder, image_index, raw_annotations, groups, options, rejects)
+    rejects = RejectLog(options.source, strict=on_bad_input == "raise")
+    images = SourceImages(raw_folder, image_index, raw_annotations, Groups.of(image_groups))
+    finder = localizer(options)
+    found = finder.locate(images, rejects)
     rows: list[dict[str, object]] = []
-    cells = write_cells(folder, cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
-    table = with_parts(pd.DataFrame(rows), groups_learnt_from(groups, options), options)
+    cells = gather_crops(cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
+    table = with_parts(pd.DataFrame(rows), finder.learnt_from(images.groups), options)
     if simulated_truth is not None:
         known = simulated_truth.set_index("annotation_id")["clump_cells"]
         table["true_cells"] = table["cell_id"].map(known).astype(float)
     elif options.truth == "by_eye":
         table["true_cells"] = true_cells(table)
-    return cells, conform(OverlapCrops, records(table)), conform(RejectsSchema, rejects.rows)
+    return cells, conform(OverlapCrops, records(table)), conform(Rejects, rejects.rows)
 
 
 def label_crops(
@@ -83,7 +83,7 @@ def label_crops(
     return said, labels, report, facts
 
 
-def draw_crops(cells: Cells, measures: pd.DataFrame, labels: pd.DataFrame, seed: int) -> Figure:
+def draw_crops(cells: CropSet, measures: pd.DataFrame, labels: pd.DataFrame, seed: int) -> Figure:
     """Crops that the label model is sure of, and crops that it doubts."""
     from blood_kedro.library.overlap.figures import crops_figure
 
@@ -91,7 +91,7 @@ def draw_crops(cells: Cells, measures: pd.DataFrame, labels: pd.DataFrame, seed:
 
 
 def train_study(
-    cells: Cells, measures: pd.DataFrame, said: pd.DataFrame, labels: pd.DataFrame, work_folder: Path, study: Study
+    cells: CropSet, measures: pd.DataFrame, said: pd.DataFrame, labels: pd.DataFrame, work_folder: Path, study: Study
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, str]:
     """Train one classifier on weak labels in its own MLflow child run."""
     from blood_kedro.library.overlap.study import train_study as train
@@ -103,7 +103,7 @@ def train_study(
         tracking.log_parameters(study.model_dump(mode="json"))
         model, answers, history = train(cells, measures, said, labels, study, work_folder, log_epoch)
         tracking.log_data(f"{study.crops}.cells", model.config["data_fingerprint"], "training")
-        tracking.log_overlap_classifier(model)
+        tracking.log_model("overlap_classifier", model)
     return model, answers, history, run_id
 
 

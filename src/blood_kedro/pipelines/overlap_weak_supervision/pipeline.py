@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from blood_kedro.assembly.localizers import localizer
 from blood_kedro.library.overlap.options import CropOptions, Study
 from blood_kedro.pipelines.overlap_weak_supervision.nodes import (
     cut_crops,
@@ -23,6 +24,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
 
 def _crops(name: str, options: CropOptions) -> Pipeline:
+    localizer(options)  # refused here, before anything runs, if there is none of this name or it lacks an option
     source = options.source
     truth = {"simulated_truth": f"{source}.simulated_truth"} if options.truth == "simulated" else {}
     return Pipeline(
@@ -30,7 +32,6 @@ def _crops(name: str, options: CropOptions) -> Pipeline:
             Node(
                 cut_crops,
                 {
-                    "folder": f"{name}.cells_folder",
                     "options": f"params:overlap.crops.{name}",
                     **{part: f"{source}.{part}" for part in ("raw_folder", "image_index", "raw_annotations")},
                     "image_groups": "image_groups",

@@ -11,18 +11,16 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
-from blood_kedro.library.core.cells import Cells, write_cells
-from blood_kedro.library.core.groups import Groups
+from blood_kedro.library.cells.reader import SetToRead
+from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 
 
 def cut_cells(
-    folder: Path,
     options: CellOptions,
     side_px: int,
     seed: int,
@@ -32,53 +30,25 @@ def cut_cells(
     image_index: pd.DataFrame | None = None,
     raw_annotations: pd.DataFrame | None = None,
     image_groups: pd.DataFrame | None = None,
-) -> tuple[Cells, pd.DataFrame]:
+) -> tuple[CropSet, pd.DataFrame]:
     """Cut the cells of a source once, for every training that follows; what cannot be used goes to rejects."""
-    from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
-    from blood_kedro.library.counting.segment.fields import field_windows, tile_groups
-    from blood_kedro.library.smears.cell_crops import simulated_cells
+    from blood_kedro.assembly.crop_readers import crop_reader
 
-    rejects = Rejects(source, strict=on_bad_input == "raise")
-    if options.reader == "synthetic":
-        per_class = options.per_class or 100
-        cells = simulated_cells(per_class, options.slides, options.shapes, side_px, seed, options.workers)
-    elif options.reader == "elsafty":
-        cells = elsafty_cells(_given(raw_folder), options, side_px, rejects, seed)
-    elif options.reader == "ojaghi":
-        cells = ojaghi_cells(_given(raw_folder), tile_groups(_given(raw_folder)), options, side_px, rejects, seed)
-    elif options.reader == "fields":
-        cells = field_windows(
-            _given(raw_folder),
-            options.cell_px or side_px,
-            options.crop_px or side_px,
-            side_px,
-            options.workers,
-            rejects,
-        )
-    else:
-        groups = Groups.of(_given(image_groups))
-        cells = point_cells(
-            _given(raw_folder), _given(image_index), _given(raw_annotations), groups, options, side_px, rejects, seed
-        )
-    written = write_cells(folder, cells, side_px)
-    return written, conform(RejectsSchema, rejects.rows)
+    rejects = RejectLog(source, strict=on_bad_input == "raise")
+    given = SetToRead(raw_folder, image_index, raw_annotations, image_groups)
+    gathered = gather_crops(crop_reader(options).read(given, side_px, seed, rejects), side_px)
+    return gathered, conform(Rejects, rejects.rows)  # rejects are known when the last crop is cut
 
 
-def count_cells(cells: Cells) -> pd.DataFrame:
+def count_cells(cells: CropSet) -> pd.DataFrame:
     """Cells by class and scanner (paper 003, Fig. 3)."""
     from blood_kedro.library.cells.describe import cells_by_class_and_scanner
 
     return cells_by_class_and_scanner(cells.table)
 
 
-def _given(value: Any) -> Any:  # noqa: ANN401 - the pipeline wires what each reader needs
-    if value is None:
-        raise TypeError("pipeline.py does not wire an input that this reader needs")
-    return value
-
-
 def train_segmenter(
-    cells: Cells, work_folder: Path, options: Segmenter, namespace: str
+    cells: CropSet, work_folder: Path, options: Segmenter, namespace: str
 ) -> tuple[ModelBundle, pd.DataFrame, dict[str, Any], list[int], str]:
     """Train and measure a U-Net in its own MLflow child run."""
     from blood_kedro.library.morphology.segment import train_segmenter as train
@@ -91,12 +61,12 @@ def train_segmenter(
         made = train(cells, options, work_folder, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_cell_segmenter(made.model)
+        tracking.log_model("cell_segmenter", made.model)
     metrics = {**made.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
     return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
 
 
-def draw_masks(cells: Cells, model: ModelBundle, test: list[int], run_id: str) -> Figure:
+def draw_masks(cells: CropSet, model: ModelBundle, test: list[int], run_id: str) -> Figure:
     """Good and hard cells of the test groups (paper 003, Figs. 9 and 10), also in MLflow."""
     from blood_kedro.library.morphology.figures import masks_figure
     from blood_kedro.library.morphology.networks import load_segmenter
@@ -111,7 +81,7 @@ def draw_masks(cells: Cells, model: ModelBundle, test: list[int], run_id: str) -
 
 
 def train_classifier(
-    cells: Cells, work_folder: Path, options: Classifier, segmenter: ModelBundle | None = None
+    cells: CropSet, work_folder: Path, options: Classifier, segmenter: ModelBundle | None = None
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, dict[str, Any], str]:
     """Train every run of a variant in one MLflow child run."""
     from blood_kedro.library.morphology.cross_validate import train_variant
@@ -129,7 +99,7 @@ def train_classifier(
         )
         tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_cell_classifier(made.model)
+        tracking.log_model("cell_classifier", made.model)
     return made.model, made.predictions, made.history, made.facts, run_id
 
 
@@ -147,7 +117,7 @@ def score_classifier(
 
 
 def draw_classifier(
-    cells: Cells,
+    cells: CropSet,
     model: ModelBundle,
     predictions: pd.DataFrame,
     metrics: dict[str, Any],

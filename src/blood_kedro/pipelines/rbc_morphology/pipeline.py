@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from blood_kedro.assembly.crop_readers import crop_reader
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.pipelines.rbc_morphology.nodes import (
@@ -19,15 +20,6 @@ from blood_kedro.pipelines.rbc_morphology.nodes import (
 from blood_kedro.plan import Plan
 from blood_kedro.plan.sections import enabled
 
-# What each reader needs besides its options.
-_INPUTS = {
-    "synthetic": (),
-    "elsafty": ("raw_folder",),
-    "ojaghi": ("raw_folder",),
-    "fields": ("raw_folder",),
-    "points": ("raw_folder", "image_index", "raw_annotations"),
-}
-
 
 def create_pipeline(plan: Plan) -> Pipeline:
     """Cells, U-Nets, classifiers, their comparison."""
@@ -39,18 +31,19 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
 
 def _cells(source: str, options: CellOptions) -> Pipeline:
-    reader = options.reader
-    owner = "ojaghi" if reader == "fields" else source  # another view of the same tiles
+    reader = crop_reader(options)
+    owner = reader.published_set or source  # an entry may be another view of a set, with a name of its own
+    given = ["raw_folder"] if reader.reads_files else []
+    given += ["image_index", "raw_annotations"] if reader.reads_tables else []
     inputs = {
-        "folder": f"{source}.cells_folder",
         "options": f"params:morphology.cells.{source}",
         "side_px": "params:morphology.side_px",
         "seed": "params:seed",
         "on_bad_input": "params:on_bad_input",
         "source": f"params:morphology.cells.{source}.name",
-        **{name: f"{owner}.{name}" for name in _INPUTS[reader]},
+        **{name: f"{owner}.{name}" for name in given},
     }
-    if reader == "points":
+    if reader.reads_tables:
         inputs["image_groups"] = "image_groups"
     node = Node(
         cut_cells, inputs, [f"{source}.cells", f"{source}.cells_rejects"], name=f"{source}.cut_cells", tags=["cells"]

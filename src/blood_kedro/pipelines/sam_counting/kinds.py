@@ -10,12 +10,11 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.assembly.segmenters import segmenter
-from blood_kedro.library.core.cells import Cells, write_cells
+from blood_kedro.library.core.crop_set import CropSet, write_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier
 
 
@@ -27,18 +26,18 @@ def cut_cutouts(
     image_index: pd.DataFrame | None = None,
     raw_annotations: pd.DataFrame | None = None,
     image_groups: pd.DataFrame | None = None,
-) -> tuple[Cells, pd.DataFrame]:
+) -> tuple[CropSet, pd.DataFrame]:
     """Cut masks out once, for every classifier that learns from them; what cannot be used goes to rejects."""
     from blood_kedro.library.counting.name.cutouts import published_cutouts, segmented_cutouts
 
-    rejects = Rejects(options.name, strict=on_bad_input == "raise")
+    rejects = RejectLog(options.name, strict=on_bad_input == "raise")
     if image_index is None or raw_annotations is None or image_groups is None:
         cells = published_cutouts(raw_folder / "compiled_dataset", options, rejects)
     else:
         cells = segmented_cutouts(
             raw_folder, image_index, raw_annotations, Groups.of(image_groups), options, segmenter(options), rejects
         )
-    return write_cells(folder, cells, options.side_px), conform(RejectsSchema, rejects.rows)
+    return write_crops(folder, cells, options.side_px), conform(Rejects, rejects.rows)
 
 
 def train_kinds(
@@ -46,7 +45,7 @@ def train_kinds(
     first_cutouts: CutoutOptions,
     work_folder: Path,
     start: ModelBundle | None = None,
-    **cutouts: Cells,
+    **cutouts: CropSet,
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], Figure]:
     """Search, train and test a classifier of cutouts in its own MLflow child run (paper 004, Tables 1 to 4)."""
     from blood_kedro.library.counting.draw.figures import kinds_figure
@@ -61,7 +60,7 @@ def train_kinds(
         made = train(sets, first_cutouts, options, work_folder, start, log_epoch)
         tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
         tracking.log_data(", ".join(options.cutouts), str(made.metrics["data_fingerprint"]), "training")
-        tracking.log_kind_classifier(made.model)
+        tracking.log_model("kind_classifier", made.model)
         figure = kinds_figure(sets, made.answers, made.metrics, options)
         tracking.log_figure(figure, "kinds.png")
     metrics = {**made.metrics, "classifier": options.model_dump(mode="json"), "mlflow_run_id": run_id}

@@ -14,9 +14,8 @@ from blood_kedro.assembly.namers import look_of_namer, namer, type_namer
 from blood_kedro.assembly.segmenters import segmenter
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.pipelines.sam_counting.handed_on import corner_of, learnt_from, opened
 from blood_kedro.plan.names import OWN
@@ -52,13 +51,13 @@ def open_smears(
         models = [config for config in (learnt_from(options), of_classifier) if config is not None]
         found = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
         judges = {"smears": sorted(found.names), "facts": found.facts}
-    rejects = Rejects(options.name)
+    rejects = RejectLog(options.name)
     paths = _paths(options, raw_folder, image_index)
     smears = smear.open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects, options.layout)
     options = at_measured_scale(options, smears)
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
-    return table.table_of_tiles(smears, options.cell_px), judges, conform(RejectsSchema, rejects.rows), run_id
+    return table.table_of_tiles(smears, options.cell_px), judges, conform(Rejects, rejects.rows), run_id
 
 
 def segment_tiles(
@@ -72,11 +71,11 @@ def segment_tiles(
     from blood_kedro.library.counting.segment.tiles import segment_smears
 
     options, smears = opened(options, tiles)
-    rejects = Rejects(options.name)
+    rejects = RejectLog(options.name)
     looks = _looks(options, smears)
     with tracking.reopened(run_id):
         segmented = segment_smears(smears, options, segmenter(options), work_folder, rejects, looks)
-    return segmented, pd.concat([open_rejects, conform(RejectsSchema, rejects.rows)], ignore_index=True)
+    return segmented, pd.concat([open_rejects, conform(Rejects, rejects.rows)], ignore_index=True)
 
 
 def name_masks(

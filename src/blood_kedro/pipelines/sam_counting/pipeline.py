@@ -59,9 +59,9 @@ def _classifier(name: str, options: KindClassifier) -> Pipeline:
         "first_cutouts": "params:first_cutouts",
         **{each: each for each in cutouts},
     }
-    if options.start_from:
+    if options.first_weights.model:
         inputs["start"] = "start"
-        cutouts["start"] = f"{options.start_from}.model"
+        cutouts["start"] = f"{options.first_weights.model}.model"
     outputs = ["model", "answers", "search", "history", "metrics", "kinds_figure"]
     return Pipeline(
         Pipeline([Node(train_kinds, inputs, outputs, name="train")]),

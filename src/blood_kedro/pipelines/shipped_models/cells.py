@@ -9,9 +9,8 @@ import pandas as pd
 
 from blood_kedro import tracking
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining, PictureOptions
 from blood_kedro.library.shipped.pictures import LabelledPicture  # Kedro reads the annotations of nodes
 from blood_kedro.library.training.options import Hardware
@@ -21,8 +20,8 @@ def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[Labe
     """Labelled pictures of every laboratory at one width of a red cell."""
     from blood_kedro.library.shipped.pictures import gather
 
-    rejects = Rejects("shipped")
-    return gather(raw_root, pictures, rejects), conform(RejectsSchema, rejects.rows)
+    rejects = RejectLog("shipped")
+    return gather(raw_root, pictures, rejects), conform(Rejects, rejects.rows)
 
 
 def train(

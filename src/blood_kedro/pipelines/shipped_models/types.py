@@ -9,24 +9,23 @@ import pandas as pd
 
 from blood_kedro import tracking
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.rejects import Rejects
-from blood_kedro.library.core.schemas import Rejects as RejectsSchema
-from blood_kedro.library.core.schemas import conform
-from blood_kedro.library.shipped.type_cells import CropSet  # Kedro reads the annotations of nodes
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.schemas import Rejects, conform
+from blood_kedro.library.shipped.type_cells import TypedCrops  # Kedro reads the annotations of nodes
 from blood_kedro.library.shipped.type_options import TypeModel
 from blood_kedro.library.training.options import Hardware
 
 
-def gather_types(raw_root: Path, options: TypeModel) -> tuple[CropSet, pd.DataFrame]:
+def gather_types(raw_root: Path, options: TypeModel) -> tuple[TypedCrops, pd.DataFrame]:
     """Cells with a known type, cut out at one width of a red cell."""
     from blood_kedro.library.shipped.type_study import gather_types as gather
 
-    rejects = Rejects(options.name)
-    return gather(raw_root, options, rejects), conform(RejectsSchema, rejects.rows)
+    rejects = RejectLog(options.name)
+    return gather(raw_root, options, rejects), conform(Rejects, rejects.rows)
 
 
 def train_types(
-    typed_cells: CropSet, options: TypeModel, work_folder: Path, hardware: Hardware
+    typed_cells: TypedCrops, options: TypeModel, work_folder: Path, hardware: Hardware
 ) -> tuple[ModelBundle, pd.DataFrame, dict[str, Any]]:
     """Train on all laboratories and judge on groups kept out, in an MLflow child run of its own."""
     from blood_kedro.library.core.hashing import table_fingerprint
@@ -42,7 +41,9 @@ def train_types(
     return judged.bundle, judged.answers, judged.report
 
 
-def leave_out_types(typed_cells: CropSet, options: TypeModel, work_folder: Path, hardware: Hardware) -> dict[str, Any]:
+def leave_out_types(
+    typed_cells: TypedCrops, options: TypeModel, work_folder: Path, hardware: Hardware
+) -> dict[str, Any]:
     """Train without each laboratory of the list and judge on it; and, where wanted, with parts dealt by cell."""
     from blood_kedro.library.shipped.type_study import judge_by_cell, judge_left_out
 

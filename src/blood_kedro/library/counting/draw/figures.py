@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.colours import BLUE, CLUMP, GREY, MASKS, PALE, RED, WRONG
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.counting.count.rules import kde_peaks
-from blood_kedro.library.counting.draw.masks import COLOURS
 from blood_kedro.library.counting.name.kinds import KINDS
 from blood_kedro.library.counting.options import KindClassifier
 from blood_kedro.library.counting.pieces import Piece
@@ -40,7 +40,7 @@ def smear_figure(corner: RgbImage, counts: dict[str, Any], cells: pd.DataFrame, 
         outlines = cv2.findContours(
             mask.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(mask.left, mask.top)
         )[0]
-        cv2.drawContours(canvas, outlines, -1, COLOURS[label] if number == 1 else (0, 0, 255), 1)
+        cv2.drawContours(canvas, outlines, -1, MASKS[label] if number == 1 else CLUMP, 1)
     components = cells[cells["label"] == "rbc"].groupby("clump")["area_px2"].sum().to_numpy(np.float64)
     rule = kde_peaks(components)
     figure = Figure(figsize=(15, 8), layout="constrained")
@@ -54,11 +54,11 @@ def smear_figure(corner: RgbImage, counts: dict[str, Any], cells: pd.DataFrame, 
     single = counts["single_cell_area_px2"]
     if len(components) > 1:
         top = min(float(components.max()), 6 * single if np.isfinite(single) else np.inf)
-        areas.hist(components, bins=np.linspace(0, top, 80).tolist(), density=True, color="#cccccc")
+        areas.hist(components, bins=np.linspace(0, top, 80).tolist(), density=True, color=PALE)
         inside = rule.grid <= top
-        areas.plot(rule.grid[inside], rule.density[inside], color="#2166ac", label="density")
+        areas.plot(rule.grid[inside], rule.density[inside], color=BLUE, label="density")
         for k, threshold in enumerate(t for t in rule.thresholds if t <= top):
-            areas.axvline(threshold, color="#c8553d", ls="--", label="thresholds" if k == 0 else None)
+            areas.axvline(threshold, color=RED, ls="--", label="thresholds" if k == 0 else None)
         areas.axvline(single, color="k", lw=0.8, label="single cell")
         areas.legend()
     areas.set(xlabel="area of a connected red region, px²", ylabel="density", title="areas")
@@ -71,14 +71,14 @@ def reference_figure(counts: pd.DataFrame) -> Figure:
     for axis, kind in zip(figure.subplots(1, 3), KINDS, strict=True):
         known, found = counts[f"reference_{kind}"], counts[kind]
         top = max(1, float(known.max()), float(found.max()))
-        axis.plot([0, top], [0, top], ":", color="#888888")
-        axis.scatter(known, found, s=10, alpha=0.5, color="#2166ac")
+        axis.plot([0, top], [0, top], ":", color=GREY)
+        axis.scatter(known, found, s=10, alpha=0.5, color=BLUE)
         axis.set(xlabel="labelled", ylabel="counted", title=f"{kind.upper()} per image")
     return figure
 
 
 def kinds_figure(
-    cutouts: Sequence[Cells], answers: pd.DataFrame, metrics: dict[str, Any], options: KindClassifier
+    cutouts: Sequence[CropSet], answers: pd.DataFrame, metrics: dict[str, Any], options: KindClassifier
 ) -> Figure:
     """Confusion of a classifier of cutouts; of each kind, the test cutouts that it is surest of, right and wrong."""
     kinds = list(options.kinds)
@@ -103,8 +103,6 @@ def kinds_figure(
         for cell, found in zip(row, [*good.itertuples(), *wrong.itertuples()], strict=False):
             k, number = place[found.cell_id]
             cell.imshow(np.asarray(cutouts[k].crops[number]))
-            cell.set_title(
-                f"{found.found} {found.sure:.2f}", fontsize=8, color="k" if found.found == kind else "#b2182b"
-            )
+            cell.set_title(f"{found.found} {found.sure:.2f}", fontsize=8, color="k" if found.found == kind else WRONG)
         row[0].text(-0.1, 0.5, kind, transform=row[0].transAxes, rotation=90, va="center", ha="right")
     return figure

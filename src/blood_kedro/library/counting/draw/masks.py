@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from blood_kedro.library.core.colours import MASKS
 from blood_kedro.library.core.files import remove, replaced_folder
 from blood_kedro.library.counting.count.smears import masks_of
 from blood_kedro.library.counting.draw.rings import geometry
 from blood_kedro.library.counting.pieces import Piece
 
-# Paper 004, section 3.5: red cells red, white cells green; platelets, which it does not count, violet.
-COLOURS = {"rbc": (255, 0, 0), "wbc": (0, 128, 0), "platelet": (148, 0, 211)}
 _SUFFIXES = ("_labels.tif", "_kinds.tif", ".geojson")
 
 
@@ -65,7 +64,7 @@ def write_masks(
     for path, shape, dtype in ((labels, (height, width), np.int32), (kinds, (height, width, 3), np.uint8)):
         canvas = tifffile.memmap(path, shape=shape, dtype=dtype, bigtiff=True)
         for mask, number, label in zip(masks, cells["cell"], cells["label"], strict=True):
-            canvas[mask.window][mask.mask] = number if path == labels else COLOURS[label]
+            canvas[mask.window][mask.mask] = number if path == labels else MASKS[label]
         canvas.flush()
         del canvas
     features = [_feature(mask, row) for mask, row in zip(masks, cells.to_dict("records"), strict=True)]
@@ -85,7 +84,7 @@ def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
         "geometry": geometry(mask.mask, mask.left, mask.top),
         "properties": {
             "objectType": "detection",
-            "classification": {"name": label.upper(), "color": list(COLOURS[label])},
+            "classification": {"name": label.upper(), "color": list(MASKS[label])},
             "measurements": measurements,
         },
     }

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.counting.name.cutout import cutout, framed
@@ -31,13 +31,13 @@ from blood_kedro.library.counting.segment.segmenter import Segment
 from blood_kedro.library.imaging.read import read_rgb
 
 RgbImage = npt.NDArray[np.uint8]
-# The authors' cutouts: a red cell is so wide in them (facts-data.md, section 5).
+# The authors' cutouts: a red cell is so wide in them (docs/facts/data.md#ojaghi-tiles).
 PUBLISHED_CELL_PX = 36
 _NAME = re.compile(r"^(?P<tile>(?P<smear>HS2_)?\d+_\d+)_\d+$")
 _COVERED = 0.9
 
 
-def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) -> Iterator[Cell]:
+def published_cutouts(folder: Path, options: CutoutOptions, rejects: RejectLog) -> Iterator[Crop]:
     """The authors' own cutouts, `<part>/<RBC|WBC>/<tile>_<mask>.png`.
 
     Copies that they made by augmentation (`aug-*`) are left out: this project makes its own, on the training side.
@@ -67,7 +67,7 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: Rejects) ->
             continue
         count += 1
         group = _published_group(slide, *map(int, tile["tile"].split("_")[-2:]))
-        yield Cell(
+        yield Crop(
             framed(rgb, scale, options.side_px),
             None,
             {
@@ -98,7 +98,7 @@ def _published_group(slide: str, column: int, row: int) -> str:
     """The first of the tiles that overlap: cutouts have no ground to find that from, but both smears are known.
 
     Column 11 of HS2 shows 353 px of column 10, column 9 of HS1 67 px of column 8, row 19 of HS1 18 px of row 18
-    (facts-data.md, section 5).
+    (docs/facts/data.md#ojaghi-tiles-overlapping-columns).
     """
     if slide == "HS2":
         return f"HS2_{min(column, 10)}_{row}"
@@ -112,8 +112,8 @@ def segmented_cutouts(
     groups: Groups,
     options: CutoutOptions,
     segment: Segment,
-    rejects: Rejects,
-) -> Iterator[Cell]:
+    rejects: RejectLog,
+) -> Iterator[Crop]:
     """Masks of the images of a source, cut out and named by its labelled boxes; masks that no box names are left out.
 
     How boxes name masks: `named`.
@@ -139,7 +139,7 @@ def segmented_cutouts(
         yield from _drawn(cells, most, options.seed)
 
 
-def _drawn(cells: list[Cell], most: int | None, seed: int) -> list[Cell]:
+def _drawn(cells: list[Crop], most: int | None, seed: int) -> list[Crop]:
     """At most so many of each kind, red cells that is: the other kinds are rare, and all of them are kept."""
     red = [k for k, cell in enumerate(cells) if cell.facts["label"] == "rbc"]
     if most is None or len(red) <= most:
@@ -156,13 +156,13 @@ class _Image:
     options: CutoutOptions
     segment: Segment
 
-    def __call__(self, task: tuple[dict[str, Any], pd.DataFrame]) -> tuple[list[Cell], tuple[str, str] | None]:
+    def __call__(self, task: tuple[dict[str, Any], pd.DataFrame]) -> tuple[list[Crop], tuple[str, str] | None]:
         image, boxes = task
         try:
             rgb, _ = prepared(read_rgb(self.folder / image["path"]), self.options)
         except BadInputError as error:
             return [], (str(image["path"]), error.what)
-        found, _ = cells_among(self.segment(Path(image["path"]).stem, rgb, Rejects("")), rgb, self.options)
+        found, _ = cells_among(self.segment(Path(image["path"]).stem, rgb, RejectLog("")), rgb, self.options)
         scale = self.options.cutout_cell_px / self.options.cell_px
         if self.options.normalise:
             rgb = normalised(rgb, reference_density(red_cell_densities(rgb, found, self.options.cell_px)))
@@ -188,7 +188,7 @@ class _Image:
                 "y_px": y,
                 "mask_origin": None,
             }
-            cells.append(Cell(cutout(rgb, each, scale, self.options.side_px), None, facts))
+            cells.append(Crop(cutout(rgb, each, scale, self.options.side_px), None, facts))
         return cells, None
 
 

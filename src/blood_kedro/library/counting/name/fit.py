@@ -97,7 +97,7 @@ def fine_tuned_from(network: nn.Module, start: ModelBundle, options: KindClassif
     if any(name not in fitting and not name.startswith(f"{last}.") for name in own):
         raise ConfigurationError(
             "weights to fine-tune do not fit",
-            where=f"classifier {options.name}: start_from {options.start_from}",
+            where=f"classifier {options.name}: first_weights.model {options.first_weights.model}",
             got=f"cutouts of {start.config['side_px']} px there",
             remedy="give both one side_px",
         )

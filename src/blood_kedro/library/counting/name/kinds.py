@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from blood_kedro.library.core.taxonomy import COARSE
+
 if TYPE_CHECKING:
     from torch import nn
 
     from blood_kedro.library.core.model_bundle import ModelBundle
 
 Floats = npt.NDArray[np.float64]
-KINDS = ("rbc", "wbc", "platelet")
+KINDS = COARSE
 
 
 def build_network(kinds: int, side_px: int, dropout: float) -> nn.Module:
     """The CNN of paper 004, section 3.4 and Fig. 3: three convolutions (32, 64, 128), a dense layer of 512, dropout.
 
-    It takes `(N, 3, S, S)` in 0..1; two kinds have one logit, more have one each. The paper gives no padding; the
-    authors' file has none that would shrink the map (facts-peer.md, section 1.6).
+    It takes `(N, 3, S, S)` in 0..1; two kinds have one logit, more have one each. Neither the paper nor
+    docs/facts/peer.md#classifier gives a padding; here the map keeps its size.
     """
     from torch import nn
 

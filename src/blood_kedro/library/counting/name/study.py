@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from blood_kedro.library.core.cells import Cells
+from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import table_fingerprint
@@ -41,7 +41,7 @@ class Study:
 
 
 def train_kinds(
-    cutouts: Sequence[Cells],
+    cutouts: Sequence[CropSet],
     made_with: CutoutOptions,
     options: KindClassifier,
     work_folder: Path,
@@ -117,7 +117,7 @@ def _positions(labels: pd.Series, options: KindClassifier) -> Indices:
     return np.asarray([places[label] for label in labels], np.int64)
 
 
-def _gathered(cutouts: Sequence[Cells], options: KindClassifier) -> tuple[pd.DataFrame, Cutouts]:
+def _gathered(cutouts: Sequence[CropSet], options: KindClassifier) -> tuple[pd.DataFrame, Cutouts]:
     sides = {cells.side_px for cells in cutouts}
     if len(sides) != 1:
         raise ConfigurationError(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.tiles import Grid, Place, cut_into_tiles, grids, make_grids
 from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of, version_of
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
@@ -45,7 +45,7 @@ class Smear:
 
 
 def open_smears(
-    paths: Sequence[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects, layout: Layout = "auto"
+    paths: Sequence[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: RejectLog, layout: Layout = "auto"
 ) -> list[Smear]:
     """All smears of images, or of one folder; files that cannot be read go to rejects.
 
@@ -85,7 +85,7 @@ def _is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
-def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: Rejects) -> list[Smear]:
+def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: RejectLog) -> list[Smear]:
     smears = []
     for file, name in zip(files, names_of(files), strict=True):
         found = opened(file, work_folder, rejects)
@@ -96,7 +96,7 @@ def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Pa
     return smears
 
 
-def _of_tiles(folder: Path, files: list[Path], rejects: Rejects) -> list[Smear]:
+def _of_tiles(folder: Path, files: list[Path], rejects: RejectLog) -> list[Smear]:
     sizes, paths = {}, {}
     for file in files:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.join import join_across_borders
 from blood_kedro.library.counting.count.joined import joined_masks
 from blood_kedro.library.counting.count.rules import cells_by_instance, single_cell_area
@@ -58,7 +58,7 @@ class ReferenceLook:
         """
         place, (rgb, _) = tile.place, tile.prepared
         by_cells = self.options.model_copy(update={"filter_rule": "cells"})
-        known, _ = cells_among(Precomputed(self.folder)(place.name, rgb, Rejects(place.name)), rgb, by_cells)
+        known, _ = cells_among(Precomputed(self.folder)(place.name, rgb, RejectLog(place.name)), rgb, by_cells)
         known = without_spots(known, place.height, place.width, self.options)
         inside = (each.moved(place.left, place.top).clipped(place.core_xyxy_px) for each in known)
         return table_of([each for each in inside if each is not None])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.watershed import watershed_pieces
@@ -21,7 +21,7 @@ class Watershed:
 
     options: Segmentation
 
-    def __call__(self, _name: str, rgb: RgbImage, _rejects: Rejects) -> list[Piece]:
+    def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """Cells of a tile; one that is narrower than a quarter of a cell has none."""
         if min(rgb.shape[:2]) < self.options.cell_px / 4:
             return []

@@ -12,7 +12,7 @@ RgbImage = npt.NDArray[np.uint8]
 def brightened(rgb: RgbImage, least: float) -> tuple[RgbImage, float]:
     """A tile whose mean grey level is below `least`, raised to it; and by how many levels (paper 004, section 4.3).
 
-    The level is added to the value channel and cut at 255, as the authors' code does (facts-peer.md, section 1.1).
+    The level is added to the value channel and cut at 255, as the authors' code does (docs/facts/peer.md#brightness).
     """
     mean = float(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).mean())
     if mean >= least:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.segmentation import expand_labels
 
-from blood_kedro.library.core.cells import Cell
+from blood_kedro.library.core.crop_set import Crop
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.tiles import grids, groups_of_tiles, tile_name
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels
@@ -76,8 +76,8 @@ class _Tile:
     crop_px: int
     side_px: int
 
-    def __call__(self, path: Path) -> tuple[list[Cell], list[tuple[str, str]]]:
-        rejects = Rejects("fields")
+    def __call__(self, path: Path) -> tuple[list[Crop], list[tuple[str, str]]]:
+        rejects = RejectLog("fields")
         rgb = read_rgb(path)
         bright, _ = prepared(rgb, self.options)
         masks = Precomputed(self.folder / "Mask_sub_folders")
@@ -88,7 +88,7 @@ class _Tile:
         cells = [self._window(path.stem, bright, inside, x, y) for y, x in _corners(rgb.shape, self.crop_px)]
         return cells, [(str(row["path"]), str(row["reason"])) for row in rejects.rows]
 
-    def _window(self, tile: str, rgb: RgbImage, inside: BoolMask, x: int, y: int) -> Cell:
+    def _window(self, tile: str, rgb: RgbImage, inside: BoolMask, x: int, y: int) -> Crop:
         part = (slice(y, y + self.crop_px), slice(x, x + self.crop_px))
         size = (self.side_px, self.side_px)
         shown = cv2.resize(rgb[part], size, interpolation=cv2.INTER_AREA)
@@ -109,7 +109,7 @@ class _Tile:
             "y_px": y + self.crop_px / 2,
             "mask_origin": "sam",
         }
-        return Cell(np.asarray(shown, np.uint8), np.asarray(mask, np.bool_), facts)
+        return Crop(np.asarray(shown, np.uint8), np.asarray(mask, np.bool_), facts)
 
 
 def _corners(shape: tuple[int, ...], crop_px: int) -> Iterator[tuple[int, int]]:
@@ -122,8 +122,8 @@ def _corners(shape: tuple[int, ...], crop_px: int) -> Iterator[tuple[int, int]]:
 
 
 def field_windows(
-    folder: Path, cell_px: float, crop_px: int, side_px: int, workers: int, rejects: Rejects
-) -> Iterator[Cell]:
+    folder: Path, cell_px: float, crop_px: int, side_px: int, workers: int, rejects: RejectLog
+) -> Iterator[Crop]:
     """Windows of tiles with stored masks, each with the insides of all its cells as its mask.
 
     Args:
@@ -193,7 +193,7 @@ class FieldUnet:
     predict: Callable[[RgbImage], BoolMask]
     options: Segmentation
 
-    def __call__(self, _name: str, rgb: RgbImage, _rejects: Rejects) -> list[Piece]:
+    def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """Cells of a tile."""
         if min(rgb.shape[:2]) < self.options.cell_px / 4:
             return []

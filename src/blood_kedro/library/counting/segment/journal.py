@@ -12,7 +12,7 @@ import pandas as pd
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.files import remove, write_atomically
 from blood_kedro.library.core.masks import decode_rle, encode_rle
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.pieces import Piece
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _DONE, _FAILED = ".parquet", ".failed.parquet"
 _COLUMNS = ["left", "top", "width", "height", "counts", "score", "kind"]
 
 
-def write_tile(folder: Path, name: str, pieces: Sequence[Piece], log: Mapping[str, object], rejects: Rejects) -> None:
+def write_tile(folder: Path, name: str, pieces: Sequence[Piece], log: Mapping[str, object], rejects: RejectLog) -> None:
     """Keep the masks of a tile, run-length encoded; one whose log has an error is tried again by the next run."""
     table = table_of(pieces)
     table.attrs["log"] = dict(log)

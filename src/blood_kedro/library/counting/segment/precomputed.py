@@ -10,17 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.imaging.read import read_grey
 
 
-def read_masks(folder: Path, height_px: int, width_px: int, rejects: Rejects) -> list[Piece]:
+def read_masks(folder: Path, height_px: int, width_px: int, rejects: RejectLog) -> list[Piece]:
     """All masks of a tile, with SAM's predicted IoU as their score where the table has it.
 
     Layout: `<folder>/<id>.png`, each as large as the tile, and any `*.csv` with columns `id` and `predicted_iou`. Masks
     of another size, empty ones, files that are no image and rows without a file go to rejects. Boxes are taken from the
-    pixels: `bbox_w` and `bbox_h` of the table are one less than width and height (facts-data.md, section 5).
+    pixels: `bbox_w` and `bbox_h` of the table are one less than width and height (docs/facts/data.md#ojaghi-tiles).
 
     Args:
         folder: of one tile.
@@ -73,7 +73,7 @@ class Precomputed:
         """Other masks there, other results."""
         return self.folder
 
-    def __call__(self, name: str, rgb: npt.NDArray[np.uint8], rejects: Rejects) -> list[Piece]:
+    def __call__(self, name: str, rgb: npt.NDArray[np.uint8], rejects: RejectLog) -> list[Piece]:
         """Masks of a tile.
 
         Raises:

@@ -1,7 +1,7 @@
 """Masks by a model of the SAM family (transformers): every cell of a tile from a grid of points.
 
 What the library's own mask-generation pipeline does for one crop, without its run-length coding in pure Python, which
-takes most of its time (facts-versions.md, section 6): image features once, points in batches, masks that the model
+takes most of its time (docs/facts/versions.md#sam): image features once, points in batches, masks that the model
 itself doubts dropped before they are brought to full size, and the rest thinned out by their boxes.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, masks_to_boxes
 
 from blood_kedro.library.core.errors import WeightsNotFoundError
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.weights import check_finite
 from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.counting.segment.sam_options import SamOptions
@@ -59,7 +59,7 @@ class SamSegmenter:
         """Another checkpoint there, other results."""
         return Path(self.options.checkpoint)
 
-    def __call__(self, _name: str, rgb: npt.NDArray[np.uint8], _rejects: Rejects) -> list[Piece]:
+    def __call__(self, _name: str, rgb: npt.NDArray[np.uint8], _rejects: RejectLog) -> list[Piece]:
         """Masks of a tile `(H, W, 3) uint8`, best first, as the model gives them: clumps and repetitions included."""
         height, width = rgb.shape[:2]
         inputs = self.processor.image_processor(rgb, return_tensors="pt")

@@ -14,7 +14,7 @@ import pandas as pd
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.processes import in_processes, on_cluster
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.open.tiles import Place
 from blood_kedro.library.counting.options import Segmentation, SmearInput
@@ -45,7 +45,7 @@ def segment_smears(
     options: SmearInput,
     segment: Segment,
     work_folder: Path,
-    rejects: Rejects,
+    rejects: RejectLog,
     looks: Sequence[Look] = (),
 ) -> pd.DataFrame:
     """Segment every tile of every smear that is not done yet, and take what later steps want to see of it.
@@ -166,7 +166,7 @@ class _Work:
         place, start = task.place, time.perf_counter()
         log: dict[str, object] = {"tile": place.name, "error": "", "found": 0, "kept": 0, "brightened_by": 0.0}
         kept: list[Piece] = []
-        rejects = Rejects(place.name)
+        rejects = RejectLog(place.name)
         tile: SeenTile | None = None
         try:
             tile = SeenTile(task.smear, place, task.smear.read(place), self.options)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from blood_kedro.library.core.rejects import Rejects
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import Segmentation
 from blood_kedro.library.counting.pieces import EIGHT, BoolMask, Piece, piece
 from blood_kedro.library.counting.segment.watershed import watershed_pieces
@@ -36,7 +36,7 @@ class UnetSegmenter:
     side_px: int
     options: Segmentation
 
-    def __call__(self, _name: str, rgb: RgbImage, _rejects: Rejects) -> list[Piece]:
+    def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """Cells of a tile."""
         if min(rgb.shape[:2]) < self.options.cell_px / 4:
             return []

@@ -15,7 +15,7 @@ _LONGEST_REASON = 500
 
 
 @dataclass
-class Rejects:
+class RejectLog:
     """Collects what was not taken as found. `strict` turns the first dropped row into an error.
 
     `lost_labels` counts labels that were lost without a row of their own: with a picture, with a label file, or beyond

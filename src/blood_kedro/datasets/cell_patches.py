@@ -1,4 +1,4 @@
-"""Cut-out cells for copy-paste."""
+"""Patches of cells for copy-paste."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from kedro_datasets._typing import ImagePreview
 
 from blood_kedro.datasets.atomic import AtomicFileDataset
-from blood_kedro.library.core.cutout import Cutout, load_cutouts, save_cutouts
+from blood_kedro.library.core.cell_patch import CellPatch, load_patches, save_patches
 
 
-class CutoutsDataset(AtomicFileDataset[list[Cutout]]):
-    """Cut-out cells in one `.npz`."""
+class CellPatchesDataset(AtomicFileDataset[list[CellPatch]]):
+    """Patches of cells in one `.npz`."""
 
-    def _read(self, path: Path) -> list[Cutout]:
-        return load_cutouts(path)
+    def _read(self, path: Path) -> list[CellPatch]:
+        return load_patches(path)
 
-    def _write(self, path: Path, data: list[Cutout]) -> None:
-        save_cutouts(data, path)
+    def _write(self, path: Path, data: list[CellPatch]) -> None:
+        save_patches(data, path)
 
     def preview(self, cells: int = 12) -> ImagePreview:
         """A few cells on light ground, for kedro-viz."""
-        shown = load_cutouts(self._filepath)[:cells]
+        shown = load_patches(self._filepath)[:cells]
         side = max((max(each.absorbance.shape[:2]) for each in shown), default=1)
         canvas = np.full((side, side * max(1, len(shown)), 3), 255, np.uint8)
         for number, each in enumerate(shown):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from blood_kedro.library.core import boxes as boxlib
-from blood_kedro.library.core.cutout import Cutout
+from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.detection.copy_paste import labels_of
 from blood_kedro.library.detection.options import CopyPaste
@@ -18,7 +18,7 @@ from blood_kedro.library.imaging.paste import field_colour, usual_cell_px
 from blood_kedro.library.imaging.read import read_rgb
 
 
-def real_cutouts(coco: dict[str, Any], images: Path, options: CopyPaste, seed: int) -> list[Cutout]:
+def real_patches(coco: dict[str, Any], images: Path, options: CopyPaste, seed: int) -> list[CellPatch]:
     """Cells of the named classes cut from the images of a COCO json: the training split, never another.
 
     Up to `cutouts_per_class` of each class, from images in random order; cells without a clean outline are passed over.
@@ -28,7 +28,7 @@ def real_cutouts(coco: dict[str, Any], images: Path, options: CopyPaste, seed: i
     for annotation in coco["annotations"]:
         rows[annotation["image_id"]].append(annotation)
     counts: Counter[str] = Counter()
-    cutouts: list[Cutout] = []
+    cutouts: list[CellPatch] = []
     order = np.random.default_rng(seed_for(seed, "cutouts")).permutation(len(coco["images"]))
     for record in (coco["images"][int(k)] for k in order):
         mine = rows[record["id"]]

@@ -1,4 +1,4 @@
-"""Single cells cut out of images, to be pasted into others; stored as one compressed `.npz`."""
+"""Patches of one cell each, cut out of images to be pasted into others; stored as one compressed `.npz`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Cutout:
+class CellPatch:
     """One cell, as what it does to light.
 
     Attributes:
@@ -31,20 +31,20 @@ class Cutout:
     origin: str
 
 
-def save_cutouts(cutouts: list[Cutout], path: Path) -> None:
-    """Write all cut-outs to one file; absorbance is kept to 16 bits."""
-    facts = [{"label": c.label, "cell_px": c.cell_px, "red_od": list(c.red_od), "origin": c.origin} for c in cutouts]
-    arrays = {f"absorbance_{k}": c.absorbance.astype(np.float16) for k, c in enumerate(cutouts)}
-    masks = {f"mask_{k}": c.mask for k, c in enumerate(cutouts)}
+def save_patches(patches: list[CellPatch], path: Path) -> None:
+    """Write all patches to one file; absorbance is kept to 16 bits."""
+    facts = [{"label": c.label, "cell_px": c.cell_px, "red_od": list(c.red_od), "origin": c.origin} for c in patches]
+    arrays = {f"absorbance_{k}": c.absorbance.astype(np.float16) for k, c in enumerate(patches)}
+    masks = {f"mask_{k}": c.mask for k, c in enumerate(patches)}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays, **masks)
 
 
-def load_cutouts(path: Path) -> list[Cutout]:
-    """Read what `save_cutouts` wrote."""
+def load_patches(path: Path) -> list[CellPatch]:
+    """Read what `save_patches` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         return [
-            Cutout(
+            CellPatch(
                 label=fact["label"],
                 absorbance=stored[f"absorbance_{k}"].astype(np.float32),
                 mask=stored[f"mask_{k}"],

@@ -1,0 +1,16 @@
+"""Limits that more than one part of the project judges cells by, each named once for what it decides."""
+
+from __future__ import annotations
+
+# A detection meets a labelled cell from this IoU on: the limit of AP50, and of all counts of right and wrong ones.
+RIGHT_IOU = 0.5
+# Two found boxes are of one cell from this IoU on: of two classes, or of two tiles. torchvision's limit within a class.
+SAME_CELL_IOU = 0.5
+# Two labelled boxes above this IoU were drawn twice around one cell: BCCD has seven such pairs, TXL-PBC 58.
+DRAWN_TWICE_IOU = 0.9
+# A detection of which this share lies on a region that counts for nothing is neither right nor wrong.
+IGNORED_SHARE = 0.5
+# Overlapping cells for each single one above which a field is not fit for counting: a reader's rule of thumb, no norm.
+MOST_OVERLAPPING = 0.25
+# What augmentation, or a window, leaves of a labelled box must show this share of it, else it is no cell any more.
+LEFT_SHARE = 0.3

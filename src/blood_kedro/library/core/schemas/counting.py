@@ -1,0 +1,108 @@
+"""Tables of a count: cells, tiles and smears, and what a classifier of kinds was chosen by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pandera.typing import Series
+
+from blood_kedro.library.core.schemas.table import Table, column
+
+KINDS = ("rbc", "wbc", "platelet")
+
+
+class CountedCells(Table):
+    """Cells of counted smears, px of the smear."""
+
+    smear: Series[str] = column("name of the smear")
+    cell: Series[int] = column("number on its smear, from 1: its value in the label image", ge=1)
+    tile: Series[str] = column("tile that shows it first")
+    x_px: Series[float] = column("middle of the mask, px")
+    y_px: Series[float] = column("middle of the mask, px")
+    x_min_px: Series[int] = column("left edge of the mask, px")
+    y_min_px: Series[int] = column("upper edge, px")
+    x_max_px: Series[int] = column("right edge, px, exclusive")
+    y_max_px: Series[int] = column("lower edge, px, exclusive")
+    area_px2: Series[int] = column("pixels of the mask", gt=0)
+    solidity: Series[float] = column("area over that of the convex hull, 0 to 1", nullable=True)
+    label: Series[str] = column("cell type", isin=KINDS)
+    confidence: Series[float] = column("of the cell type, 0 to 1", ge=0, le=1.000001)
+    at_border: Series[bool] = column("whether the smear's border cuts it")
+    clump: Series[int] = column("number of the group of touching cells of one type", ge=1)
+    cells_in_clump: Series[int] = column("cells of that group", ge=1)
+    counted: Series[int] = column("cells that the mask counts for", ge=0)
+    diameter_um: Series[float] = column("of a circle of its area, micrometres; empty without a scale", nullable=True)
+    type: Series[Any] | None = column(
+        "type of a white cell or shape of a red one, `other` where unsure, `not named` where nothing was asked",
+        nullable=True,
+    )
+    sureness: Series[float] | None = column("of the type, 0 to 1; empty where nothing was asked", nullable=True)
+
+
+class CountedTiles(Table):
+    """Tiles of counted smears: what the segmenter found, what was filtered out and why, and the cells."""
+
+    smear: Series[str] = column("name of the smear")
+    tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
+    error: Series[Any] = column("why the tile could not be read; else empty", nullable=True)
+    found: Series[int] = column("masks of the segmenter", ge=0)
+    kept: Series[int] = column("masks after the filter", ge=0)
+    brightened_by: Series[float] = column("levels (of 255) that the tile was brightened by", ge=0)
+    dropped: Series[Any] | None = column(
+        "masks that this rule of the filter dropped; empty for a tile that could not be read",
+        alias="^(too_small|too_large|unstained|repeated|clump|part|published)$",
+        regex=True,
+        ge=0,
+        nullable=True,
+    )
+    seconds: Series[float] = column("for its masks, s", ge=0)
+    kinds: Series[int] = column("cells of that type in the tile", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0)
+    overlap_ratio: Series[float] = column("overlapping red cells per single one", ge=0)
+    fit_for_counting: Series[bool] = column("whether few enough overlap")
+    rbc_per_mm2: Series[float] | None = column("red cells per mm^2, with a scale", ge=0)
+
+
+class SmearCounts(Table):
+    """Counts of each smear, and beside them what its source labels."""
+
+    smear: Series[str] = column("name of the smear")
+    kinds: Series[int] = column("cells of that type", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0)
+    rule: Series[str] = column("rule that the red cells were counted by")
+    by_rule: Series[int] = column(
+        "red cells by that rule", alias="^rbc_(?!interval_95$|per_mm2$|per_ul$).+$", regex=True, ge=0
+    )
+    debris: Series[int] = column("small masks that are no platelets", ge=0)
+    single_cell_area_px2: Series[float] = column("commonest area of a single red cell, px^2", ge=0, nullable=True)
+    cell_px: Series[float] = column("width of a red cell, px, as given or as measured on the input", gt=0)
+    overlap_ratio: Series[float] = column("overlapping red cells per single one", ge=0)
+    fit_for_counting: Series[bool] = column("whether few enough overlap")
+    tiles: Series[int] = column("tiles", ge=1)
+    failed_tiles: Series[int] = column("tiles that could not be read", ge=0)
+    width_px: Series[int] = column("of the smear, px", gt=0)
+    height_px: Series[int] = column("of the smear, px", gt=0)
+    seconds: Series[float] = column("for its masks, s", ge=0)
+    rbc_interval_95: Series[Any] = column("red cells, 95% interval over tiles; empty for a single tile", nullable=True)
+    rbc_per_mm2: Series[float] | None = column("red cells per mm^2, with a scale", ge=0)
+    rbc_per_ul: Series[float] | None = column("red cells per microlitre, with a volume", ge=0)
+    reference: Series[int] | None = column(
+        "labelled cells of that type", alias=f"^reference_({'|'.join(KINDS)})$", regex=True, ge=0
+    )
+    ignored: Series[int] | None = column(
+        "slivers at the edge that the source marks as ignored: in no reference",
+        alias=f"^ignored_({'|'.join(KINDS)})$",
+        regex=True,
+        ge=0,
+    )
+    group: Series[str] | None = column("group of the picture in `image_groups`")
+    held_out: Series[bool] | None = column("whether no model that was used learnt from its group")
+
+
+class KindSearch(Table):
+    """Combinations that a classifier of kinds was tried with, the best first; a single one is not tried."""
+
+    batch_size: Series[int] = column("crops in a batch", gt=0)
+    epochs: Series[int] = column("epochs", gt=0)
+    dropout: Series[float] = column("share of units left out, 0 to 1", ge=0, le=1)
+    lr: Series[float] = column("learning rate", gt=0)
+    val_accuracy: Series[float] = column("on the validation crops, 0 to 1", ge=0, le=1, nullable=True)
+    val_loss: Series[float] = column("on the same", nullable=True)

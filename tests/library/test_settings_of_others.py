@@ -1,0 +1,68 @@
+"""What this project sets in other libraries holds while it is needed, and is then as it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from blood_kedro.library.core.git import commit_of
+from blood_kedro.library.core.logs import at_level
+from blood_kedro.library.imaging.large import pixels_of
+from blood_kedro.library.imaging.threads import one_thread
+from blood_kedro.library.training.epochs import without_tips
+
+
+def test_opencv_has_its_threads_back() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        with pytest.raises(ValueError, match="in the midst"), one_thread():
+            assert cv2.getNumThreads() == 1
+            raise ValueError("in the midst")
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_loggers_and_warnings_are_as_they_were() -> None:
+    logger, tips = logging.getLogger("of another"), logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    before, filters = (logger.level, tips.level), list(warnings.filters)
+    with at_level(logger, logging.ERROR), without_tips():
+        assert (logger.level, tips.level) == (logging.ERROR, logging.WARNING)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.warn("the dataloader has few num_workers", stacklevel=1)
+            warnings.warn("a true one", stacklevel=1)
+        assert [str(each.message) for each in said] == ["a true one"]
+    assert (logger.level, tips.level) == before
+    assert list(warnings.filters) == filters
+
+
+def test_a_kept_picture_is_of_the_file_not_of_its_path(tmp_path: Path) -> None:
+    """Two pictures of one size, written at one time by the clock of the disk, one after the other."""
+    path, other = tmp_path / "a.png", tmp_path / "b.png"
+    for level, file in ((10, path), (200, other)):
+        cv2.imwrite(str(file), np.full((9, 9, 3), level, np.uint8))
+        os.utime(file, ns=(time.time_ns(), 1_700_000_000_000_000_000))
+    assert path.stat().st_size == other.stat().st_size
+    assert int(pixels_of(path).max()) == 10
+    other.replace(path)
+    assert int(pixels_of(path).max()) == 200
+
+
+def test_the_commit_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commit_of(tmp_path) is None
+    said = iter(["a" * 40, "b" * 40])
+
+    class Done:
+        def __init__(self) -> None:
+            self.stdout = next(said) + "\n"
+
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: Done())
+    assert [commit_of(tmp_path), commit_of(tmp_path)] == ["a" * 40, "b" * 40]
