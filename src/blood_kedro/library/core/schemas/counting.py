@@ -7,8 +7,73 @@ from typing import Any
 from pandera.typing import Series
 
 from blood_kedro.library.core.schemas.table import Table, column
+from blood_kedro.library.core.taxonomy import COARSE
 
-KINDS = ("rbc", "wbc", "platelet")
+# Rules of the filter.
+DROPPED = "^(too_small|too_large|unstained|repeated|clump|part|published)$"
+
+
+class OpenedTiles(Table):
+    """Tiles of the smears of an input, px of the smear, as opening them hands them on."""
+
+    smear: Series[str] = column("name of the smear")
+    file: Series[str] = column("name of its only file; empty for a grid of tiles")
+    version: Series[str] = column("hash of its files")
+    smear_width_px: Series[int] = column("of the smear, px", gt=0)
+    smear_height_px: Series[int] = column("of the smear, px", gt=0)
+    cell_px: Series[float] = column("width of a red cell at which it is counted, px", gt=0)
+    tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
+    path: Series[str] = column("file that it is read from")
+    is_window: Series[bool] = column("whether the file is the whole picture, of which the tile is a window")
+    left_px: Series[int] = column("left edge, px of the smear")
+    top_px: Series[int] = column("upper edge, px of the smear")
+    width_px: Series[int] = column("of the tile, px", gt=0)
+    height_px: Series[int] = column("of the tile, px", gt=0)
+    core: Series[int] = column(
+        "edges of the part that no other tile counts, px of the smear", alias="^core_[xy]_(min|max)_px$", regex=True
+    )
+
+
+class SegmentedTiles(Table):
+    """Tiles that were segmented: which finished masks they have, what was found and what was filtered out."""
+
+    smear: Series[str] = column("name of the smear")
+    folder: Series[str] = column("folder of its finished tiles, below the work folder")
+    tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
+    error: Series[Any] = column("why the tile could not be read; else empty", nullable=True)
+    found: Series[int] = column("masks of the segmenter", ge=0)
+    kept: Series[int] = column("masks after the filter", ge=0)
+    brightened_by: Series[float] = column("levels (of 255) that the tile was brightened by", ge=0)
+    dropped: Series[Any] | None = column(
+        "masks that this rule of the filter dropped; empty for a tile that could not be read",
+        alias=DROPPED,
+        regex=True,
+        ge=0,
+        nullable=True,
+    )
+    seconds: Series[float] = column("for its masks, s", ge=0)
+
+
+class MaskTypes(Table):
+    """Probabilities of the cell types of every mask, tile by tile, in the order of the tile's masks."""
+
+    smear: Series[str] = column("name of the smear")
+    tile: Series[str] = column("name of the tile")
+    probabilities: Series[float] = column(
+        "probability of that cell type, 0 to 1", alias=f"^({'|'.join(COARSE)})$", regex=True, ge=0, le=1.000001
+    )
+
+
+class CellMasks(Table):
+    """Masks of counted cells, one row per row of `CountedCells`, px of the smear."""
+
+    smear: Series[str] = column("name of the smear")
+    cell: Series[int] = column("number on its smear, from 1", ge=1)
+    left_px: Series[int] = column("left edge of the mask's window, px")
+    top_px: Series[int] = column("upper edge of the window, px")
+    width_px: Series[int] = column("of the window, px", gt=0)
+    height_px: Series[int] = column("of the window, px", gt=0)
+    counts: Series[str] = column("COCO's run-length code of the window")
 
 
 class CountedCells(Table):
@@ -25,7 +90,7 @@ class CountedCells(Table):
     y_max_px: Series[int] = column("lower edge, px, exclusive")
     area_px2: Series[int] = column("pixels of the mask", gt=0)
     solidity: Series[float] = column("area over that of the convex hull, 0 to 1", nullable=True)
-    label: Series[str] = column("cell type", isin=KINDS)
+    label: Series[str] = column("cell type", isin=COARSE)
     confidence: Series[float] = column("of the cell type, 0 to 1", ge=0, le=1.000001)
     at_border: Series[bool] = column("whether the smear's border cuts it")
     clump: Series[int] = column("number of the group of touching cells of one type", ge=1)
@@ -50,13 +115,13 @@ class CountedTiles(Table):
     brightened_by: Series[float] = column("levels (of 255) that the tile was brightened by", ge=0)
     dropped: Series[Any] | None = column(
         "masks that this rule of the filter dropped; empty for a tile that could not be read",
-        alias="^(too_small|too_large|unstained|repeated|clump|part|published)$",
+        alias=DROPPED,
         regex=True,
         ge=0,
         nullable=True,
     )
     seconds: Series[float] = column("for its masks, s", ge=0)
-    kinds: Series[int] = column("cells of that type in the tile", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0)
+    kinds: Series[int] = column("cells of that type in the tile", alias=f"^({'|'.join(COARSE)})$", regex=True, ge=0)
     overlap_ratio: Series[float] = column("overlapping red cells per single one", ge=0)
     fit_for_counting: Series[bool] = column("whether few enough overlap")
     rbc_per_mm2: Series[float] | None = column("red cells per mm^2, with a scale", ge=0)
@@ -66,7 +131,7 @@ class SmearCounts(Table):
     """Counts of each smear, and beside them what its source labels."""
 
     smear: Series[str] = column("name of the smear")
-    kinds: Series[int] = column("cells of that type", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0)
+    kinds: Series[int] = column("cells of that type", alias=f"^({'|'.join(COARSE)})$", regex=True, ge=0)
     rule: Series[str] = column("rule that the red cells were counted by")
     by_rule: Series[int] = column(
         "red cells by that rule", alias="^rbc_(?!interval_95$|per_mm2$|per_ul$).+$", regex=True, ge=0
@@ -85,11 +150,11 @@ class SmearCounts(Table):
     rbc_per_mm2: Series[float] | None = column("red cells per mm^2, with a scale", ge=0)
     rbc_per_ul: Series[float] | None = column("red cells per microlitre, with a volume", ge=0)
     reference: Series[int] | None = column(
-        "labelled cells of that type", alias=f"^reference_({'|'.join(KINDS)})$", regex=True, ge=0
+        "labelled cells of that type", alias=f"^reference_({'|'.join(COARSE)})$", regex=True, ge=0
     )
     ignored: Series[int] | None = column(
         "slivers at the edge that the source marks as ignored: in no reference",
-        alias=f"^ignored_({'|'.join(KINDS)})$",
+        alias=f"^ignored_({'|'.join(COARSE)})$",
         regex=True,
         ge=0,
     )

@@ -16,11 +16,11 @@ from blood_kedro.library.counting.open.tiles import Place
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.journal import read_look
 from blood_kedro.library.counting.segment.looks import SeenTile
+from blood_kedro.library.imaging.pixels import WHITE
 
 RgbImage = npt.NDArray[np.uint8]
 # Left, top, right, bottom in the picture.
 Window = tuple[int, int, int, int]
-WHITE = 255
 
 
 @dataclass(frozen=True)
