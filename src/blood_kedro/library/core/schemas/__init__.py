@@ -11,7 +11,16 @@ from blood_kedro.library.core.schemas.corpus import (
     ImageGroups,
     UnifiedIndex,
 )
-from blood_kedro.library.core.schemas.counting import CountedCells, CountedTiles, KindSearch, SmearCounts
+from blood_kedro.library.core.schemas.counting import (
+    CellMasks,
+    CountedCells,
+    CountedTiles,
+    KindSearch,
+    MaskKinds,
+    OpenedTiles,
+    SegmentedTiles,
+    SmearCounts,
+)
 from blood_kedro.library.core.schemas.crops import (
     CropCounts,
     CropTable,
@@ -29,6 +38,7 @@ __all__ = [
     "SPLITS",
     "Annotations",
     "CanvasAnnotations",
+    "CellMasks",
     "CellScores",
     "ClassCounts",
     "ClassifierAnswers",
@@ -44,12 +54,15 @@ __all__ = [
     "ImageIndex",
     "InstanceMasks",
     "KindSearch",
+    "MaskKinds",
+    "OpenedTiles",
     "OverlapCrops",
     "RawAnnotations",
     "Rejects",
     "RuleReport",
     "RunPredictions",
     "ScaleScores",
+    "SegmentedTiles",
     "SimulatedTruth",
     "SmearCounts",
     "SmearFindings",

@@ -11,6 +11,50 @@ from blood_kedro.library.core.schemas.table import Table, column
 KINDS = ("rbc", "wbc", "platelet")
 
 
+class OpenedTiles(Table):
+    """Tiles of what is counted, smear by smear: where each lies, and where its pixels come from; px of the smear."""
+
+    smear: Series[str] = column("name of the smear")
+    file: Series[str] = column("name of the picture that was given; empty for a grid of tiles")
+    version: Series[str] = column("hash that stands for the files of the smear")
+    smear_width_px: Series[int] = column("width of the smear, px", gt=0)
+    smear_height_px: Series[int] = column("height of the smear, px", gt=0)
+    cell_px: Series[float] = column("width of a red cell, px, at which all are counted", gt=0)
+    tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
+    path: Series[str] = column("the whole picture, or the tile's own file")
+    is_window: Series[bool] = column("whether the tile is a window of that picture")
+    left_px: Series[int] = column("left edge of the tile, px", ge=0)
+    top_px: Series[int] = column("upper edge, px", ge=0)
+    width_px: Series[int] = column("width of the tile, px", gt=0)
+    height_px: Series[int] = column("height of the tile, px", gt=0)
+    core_x_min_px: Series[int] = column("left edge of the part whose masks count here, px", ge=0)
+    core_y_min_px: Series[int] = column("upper edge, px", ge=0)
+    core_x_max_px: Series[int] = column("right edge, px, exclusive", ge=0)
+    core_y_max_px: Series[int] = column("lower edge, px, exclusive", ge=0)
+
+
+class MaskKinds(Table):
+    """What each mask of each tile is; rows in the order of the masks."""
+
+    smear: Series[str] = column("name of the smear")
+    tile: Series[str] = column("name of the tile")
+    shares: Series[float] = column(
+        "probability of that cell type, 0 to 1", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0, le=1.000001
+    )
+
+
+class CellMasks(Table):
+    """Masks of the counted cells, px of their smear; rows in the order of the cells."""
+
+    smear: Series[str] = column("name of the smear")
+    cell: Series[int] = column("number of the cell on its smear, from 1", ge=1)
+    left_px: Series[int] = column("left edge of the mask, px", ge=0)
+    top_px: Series[int] = column("upper edge, px", ge=0)
+    width_px: Series[int] = column("width of the mask, px", gt=0)
+    height_px: Series[int] = column("height of the mask, px", gt=0)
+    counts: Series[str] = column("COCO's compressed run lengths")
+
+
 class CountedCells(Table):
     """Cells of counted smears, px of the smear."""
 
@@ -39,8 +83,8 @@ class CountedCells(Table):
     sureness: Series[float] | None = column("of the type, 0 to 1; empty where nothing was asked", nullable=True)
 
 
-class CountedTiles(Table):
-    """Tiles of counted smears: what the segmenter found, what was filtered out and why, and the cells."""
+class TileLog(Table):
+    """What became of each tile: masks that the segmenter found, and those that were filtered out, and why."""
 
     smear: Series[str] = column("name of the smear")
     tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
@@ -56,6 +100,17 @@ class CountedTiles(Table):
         nullable=True,
     )
     seconds: Series[float] = column("for its masks, s", ge=0)
+
+
+class SegmentedTiles(TileLog):
+    """Tiles of smears after segmentation, and where their masks are."""
+
+    folder: Series[str] = column("below the work folder; its name stands for all that decides the masks")
+
+
+class CountedTiles(TileLog):
+    """Tiles of counted smears: what the segmenter found, what was filtered out and why, and the cells."""
+
     kinds: Series[int] = column("cells of that type in the tile", alias=f"^({'|'.join(KINDS)})$", regex=True, ge=0)
     overlap_ratio: Series[float] = column("overlapping red cells per single one", ge=0)
     fit_for_counting: Series[bool] = column("whether few enough overlap")
