@@ -57,7 +57,8 @@ def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = KIN
                 "image_id": f"s/{k % groups}",
                 "group_id": f"s/{k % groups}",
                 "slide": None,
-                "scanner": ("train", "train", "val", "test")[k % 4],
+                "scanner": None,
+                "official_split": ("train", "train", "val", "test")[k % 4],
                 "label_raw": kind,
                 "label": kind,
                 "shape": None,
@@ -297,7 +298,7 @@ def test_splits_search_and_fine_tuning(tmp_path: Path) -> None:
     published = train_kinds(
         [cells], MADE, KindClassifier.model_validate({**quick, "split": "published"}), tmp_path / "w"
     )
-    tested = set(cells.table.loc[cells.table["scanner"] == "test", "cell_id"])
+    tested = set(cells.table.loc[cells.table["official_split"] == "test", "cell_id"])
     assert set(published.answers["cell_id"]) == tested
     drawn_at_random = train_kinds(
         [cells], MADE, KindClassifier.model_validate({**quick, "split": "cutout"}), tmp_path / "w"
@@ -324,7 +325,7 @@ def test_what_cannot_be_learnt_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="differ in size"):
         small = write_crops(tmp_path / "small", [], 16)
         train_kinds([cells, small], MADE, two, tmp_path / "w")
-    table = cells.table.assign(scanner=None)
+    table = cells.table.assign(official_split=None)
     with pytest.raises(ConfigurationError, match="parts train, val and test"):
         train_kinds(
             [CropSet(table, cells.crops, cells.masks)],

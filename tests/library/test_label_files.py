@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.core import rejects as rejects_module
+from blood_kedro.library.core import reject_log
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.text_files import read_json, read_text
 from tests.fixtures.sets import CELL, LINE, cells, put, put_coco, put_voc, read, reasons
@@ -308,7 +308,7 @@ def test_a_json_that_is_a_pipe_is_no_json(tmp_path: Path) -> None:
 
 
 def test_more_rejects_of_a_file_than_anybody_reads_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rejects_module, "LISTED_PER_FILE", 10)
+    monkeypatch.setattr(reject_log, "LISTED_PER_FILE", 10)
     put(tmp_path / "a.png")
     put_coco(tmp_path / "annotations.json", ["a.png"], [{}, *[{"bbox": None}] * 25])
     tables = read(tmp_path, "coco")

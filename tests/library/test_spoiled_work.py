@@ -331,6 +331,6 @@ def test_a_spoiled_folder_of_cells_is_refused_by_name(name: str, tmp_path: Path)
     write_crops(tmp_path / "cells", [Crop(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), facts)], 8)
     assert len(read_crops(tmp_path / "cells")) == 1
     half(tmp_path / "cells" / name)
-    with pytest.raises(DataContractError, match="make the cells again") as caught:
+    with pytest.raises(DataContractError, match="make the crops again") as caught:
         read_crops(tmp_path / "cells")
     assert str(tmp_path / "cells") in caught.value.where

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.assembly.segmenters import segmenter
-from blood_kedro.library.core.crop_set import CropSet, write_crops
+from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
@@ -19,7 +19,6 @@ from blood_kedro.library.counting.options import CutoutOptions, KindClassifier
 
 
 def cut_cutouts(
-    folder: Path,
     options: CutoutOptions,
     raw_folder: Path,
     on_bad_input: str,
@@ -37,7 +36,7 @@ def cut_cutouts(
         cells = segmented_cutouts(
             raw_folder, image_index, raw_annotations, Groups.of(image_groups), options, segmenter(options), rejects
         )
-    return write_crops(folder, cells, options.side_px), conform(Rejects, rejects.rows)
+    return gather_crops(cells, options.side_px), conform(Rejects, rejects.rows)
 
 
 def train_kinds(

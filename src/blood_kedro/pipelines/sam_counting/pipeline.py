@@ -27,12 +27,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
 def _cutouts(name: str, options: CutoutOptions) -> Pipeline:
     entry_of(options, f"sam_counting.cutouts.{name}")  # its segmenter is there, or nothing is begun
     source = options.source
-    inputs = {
-        "folder": "cells_folder",
-        "options": "params:cutouts",
-        "raw_folder": "raw_folder",
-        "on_bad_input": "params:on_bad_input",
-    }
+    inputs = {"options": "params:cutouts", "raw_folder": "raw_folder", "on_bad_input": "params:on_bad_input"}
     of_source = {"raw_folder": f"{source}.raw_folder"}
     shared = set()
     if options.reader != "published":

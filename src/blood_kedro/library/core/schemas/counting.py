@@ -9,71 +9,49 @@ from pandera.typing import Series
 from blood_kedro.library.core.schemas.table import Table, column
 from blood_kedro.library.core.taxonomy import COARSE
 
-# Rules of the filter.
-DROPPED = "^(too_small|too_large|unstained|repeated|clump|part|published)$"
-
 
 class OpenedTiles(Table):
-    """Tiles of the smears of an input, px of the smear, as opening them hands them on."""
+    """Tiles of what is counted, smear by smear: where each lies, and where its pixels come from; px of the smear."""
 
     smear: Series[str] = column("name of the smear")
-    file: Series[str] = column("name of its only file; empty for a grid of tiles")
-    version: Series[str] = column("hash of its files")
-    smear_width_px: Series[int] = column("of the smear, px", gt=0)
-    smear_height_px: Series[int] = column("of the smear, px", gt=0)
-    cell_px: Series[float] = column("width of a red cell at which it is counted, px", gt=0)
+    file: Series[str] = column("name of the picture that was given; empty for a grid of tiles")
+    version: Series[str] = column("hash that stands for the files of the smear")
+    smear_width_px: Series[int] = column("width of the smear, px", gt=0)
+    smear_height_px: Series[int] = column("height of the smear, px", gt=0)
+    cell_px: Series[float] = column("width of a red cell, px, at which all are counted", gt=0)
     tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
-    path: Series[str] = column("file that it is read from")
-    is_window: Series[bool] = column("whether the file is the whole picture, of which the tile is a window")
-    left_px: Series[int] = column("left edge, px of the smear")
-    top_px: Series[int] = column("upper edge, px of the smear")
-    width_px: Series[int] = column("of the tile, px", gt=0)
-    height_px: Series[int] = column("of the tile, px", gt=0)
-    core: Series[int] = column(
-        "edges of the part that no other tile counts, px of the smear", alias="^core_[xy]_(min|max)_px$", regex=True
-    )
+    path: Series[str] = column("the whole picture, or the tile's own file")
+    is_window: Series[bool] = column("whether the tile is a window of that picture")
+    left_px: Series[int] = column("left edge of the tile, px", ge=0)
+    top_px: Series[int] = column("upper edge, px", ge=0)
+    width_px: Series[int] = column("width of the tile, px", gt=0)
+    height_px: Series[int] = column("height of the tile, px", gt=0)
+    core_x_min_px: Series[int] = column("left edge of the part whose masks count here, px", ge=0)
+    core_y_min_px: Series[int] = column("upper edge, px", ge=0)
+    core_x_max_px: Series[int] = column("right edge, px, exclusive", ge=0)
+    core_y_max_px: Series[int] = column("lower edge, px, exclusive", ge=0)
 
 
-class SegmentedTiles(Table):
-    """Tiles that were segmented: which finished masks they have, what was found and what was filtered out."""
-
-    smear: Series[str] = column("name of the smear")
-    folder: Series[str] = column("folder of its finished tiles, below the work folder")
-    tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
-    error: Series[Any] = column("why the tile could not be read; else empty", nullable=True)
-    found: Series[int] = column("masks of the segmenter", ge=0)
-    kept: Series[int] = column("masks after the filter", ge=0)
-    brightened_by: Series[float] = column("levels (of 255) that the tile was brightened by", ge=0)
-    dropped: Series[Any] | None = column(
-        "masks that this rule of the filter dropped; empty for a tile that could not be read",
-        alias=DROPPED,
-        regex=True,
-        ge=0,
-        nullable=True,
-    )
-    seconds: Series[float] = column("for its masks, s", ge=0)
-
-
-class MaskTypes(Table):
-    """Probabilities of the cell types of every mask, tile by tile, in the order of the tile's masks."""
+class MaskKinds(Table):
+    """What each mask of each tile is; rows in the order of the masks."""
 
     smear: Series[str] = column("name of the smear")
     tile: Series[str] = column("name of the tile")
-    probabilities: Series[float] = column(
+    shares: Series[float] = column(
         "probability of that cell type, 0 to 1", alias=f"^({'|'.join(COARSE)})$", regex=True, ge=0, le=1.000001
     )
 
 
 class CellMasks(Table):
-    """Masks of counted cells, one row per row of `CountedCells`, px of the smear."""
+    """Masks of the counted cells, px of their smear; rows in the order of the cells."""
 
     smear: Series[str] = column("name of the smear")
-    cell: Series[int] = column("number on its smear, from 1", ge=1)
-    left_px: Series[int] = column("left edge of the mask's window, px")
-    top_px: Series[int] = column("upper edge of the window, px")
-    width_px: Series[int] = column("of the window, px", gt=0)
-    height_px: Series[int] = column("of the window, px", gt=0)
-    counts: Series[str] = column("COCO's run-length code of the window")
+    cell: Series[int] = column("number of the cell on its smear, from 1", ge=1)
+    left_px: Series[int] = column("left edge of the mask, px", ge=0)
+    top_px: Series[int] = column("upper edge, px", ge=0)
+    width_px: Series[int] = column("width of the mask, px", gt=0)
+    height_px: Series[int] = column("height of the mask, px", gt=0)
+    counts: Series[str] = column("COCO's compressed run lengths")
 
 
 class CountedCells(Table):
@@ -104,8 +82,8 @@ class CountedCells(Table):
     sureness: Series[float] | None = column("of the type, 0 to 1; empty where nothing was asked", nullable=True)
 
 
-class CountedTiles(Table):
-    """Tiles of counted smears: what the segmenter found, what was filtered out and why, and the cells."""
+class TileLog(Table):
+    """What became of each tile: masks that the segmenter found, and those that were filtered out, and why."""
 
     smear: Series[str] = column("name of the smear")
     tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
@@ -115,12 +93,23 @@ class CountedTiles(Table):
     brightened_by: Series[float] = column("levels (of 255) that the tile was brightened by", ge=0)
     dropped: Series[Any] | None = column(
         "masks that this rule of the filter dropped; empty for a tile that could not be read",
-        alias=DROPPED,
+        alias="^(too_small|too_large|unstained|repeated|clump|part|published)$",
         regex=True,
         ge=0,
         nullable=True,
     )
     seconds: Series[float] = column("for its masks, s", ge=0)
+
+
+class SegmentedTiles(TileLog):
+    """Tiles of smears after segmentation, and where their masks are."""
+
+    folder: Series[str] = column("below the work folder; its name stands for all that decides the masks")
+
+
+class CountedTiles(TileLog):
+    """Tiles of counted smears: what the segmenter found, what was filtered out and why, and the cells."""
+
     kinds: Series[int] = column("cells of that type in the tile", alias=f"^({'|'.join(COARSE)})$", regex=True, ge=0)
     overlap_ratio: Series[float] = column("overlapping red cells per single one", ge=0)
     fit_for_counting: Series[bool] = column("whether few enough overlap")

@@ -22,6 +22,9 @@ class CropTable(Table):
     part: Series[str] = column(
         "part of its group in `image_groups`; empty in sets that are no source of pictures", nullable=True, isin=SPLITS
     )
+    official_split: Series[str] | None = column(
+        "part that the authors of the crops name, in sets that have one", nullable=True
+    )
     tile_group: Series[str] = column(
         "shared by tiles of one slide that show the same place: what a split within a slide keeps whole; empty where a "
         "slide is not cut into tiles",

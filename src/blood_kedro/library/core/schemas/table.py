@@ -67,12 +67,14 @@ def empty(schema: type[Table]) -> pd.DataFrame:
 
 
 def conform(schema: type[Table], rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Rows as a table with the columns and types of a schema (columns may be missing when there are no rows).
+    """Rows as a table with the columns and types of a schema; optional columns that no row has are left out.
 
     Raises:
         DataContractError: rows break the schema.
     """
     if not rows:
         return empty(schema)
-    table: pd.DataFrame = schema.validate(pd.DataFrame(rows, columns=list(schema.to_schema().columns)))
+    known = schema.to_schema().columns.items()
+    columns = [name for name, each in known if each.required or any(name in row for row in rows)]
+    table: pd.DataFrame = schema.validate(pd.DataFrame(rows, columns=columns))
     return table

@@ -20,7 +20,7 @@ from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.filters import single_area
-from blood_kedro.library.counting.segment.tiles import Masks
+from blood_kedro.library.counting.segment.tiles import SmearMasks
 
 CELL_COLUMNS = [
     "cell",
@@ -62,7 +62,12 @@ class Counted:
 
 
 def count_smear(
-    name: str, grid: Grid, masks: Masks, kinds: Sequence[Floats], options: SmearInput, rules: Mapping[str, CountRule]
+    name: str,
+    grid: Grid,
+    masks: SmearMasks,
+    kinds: Sequence[Floats],
+    options: SmearInput,
+    rules: Mapping[str, CountRule],
 ) -> Counted:
     """Join, name and count the cells of a smear.
 

@@ -12,12 +12,12 @@ from scipy.spatial import cKDTree
 from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.segment.filters import single_area
-from blood_kedro.library.counting.segment.tiles import Masks
+from blood_kedro.library.counting.segment.tiles import SmearMasks
 
 
 def clumps(
     numbers: npt.NDArray[np.int64],
-    masks: Masks,
+    masks: SmearMasks,
     grid: Grid,
     labels: npt.NDArray[np.object_],
     debris: npt.NDArray[np.bool_],

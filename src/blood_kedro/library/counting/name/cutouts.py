@@ -41,7 +41,7 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: RejectLog) 
     """The authors' own cutouts, `<part>/<RBC|WBC>/<tile>_<mask>.png`.
 
     Copies that they made by augmentation (`aug-*`) are left out: this project makes its own, on the training side.
-    `slide` is the smear, `scanner` the authors' part, `group_id` the tile, or the first of the tiles that overlap.
+    `slide` is the smear, `official_split` the authors' part, `group_id` the first of the tiles that overlap.
 
     Raises:
         SourceNotFoundError: there is none.
@@ -76,7 +76,8 @@ def published_cutouts(folder: Path, options: CutoutOptions, rejects: RejectLog) 
                 "image_id": f"{options.source}/{tile['tile']}",
                 "group_id": f"{options.source}/{group}",
                 "slide": slide,
-                "scanner": part,
+                "scanner": None,
+                "official_split": part,
                 "label_raw": file.parts[-2],
                 "label": kind,
                 "shape": None,

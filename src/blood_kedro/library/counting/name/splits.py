@@ -38,7 +38,13 @@ def splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
     rows, labels = np.arange(len(table)), table["label"].to_numpy(object)
     seed = seed_for(options.seed, "kinds", options.split)
     if options.split == "published":
-        return [_by_part(table["scanner"].to_numpy(object), options, "use cutouts with reader: published")]
+        return [
+            _by_part(
+                table.reindex(columns=["official_split"]).to_numpy(object)[:, 0],
+                options,
+                "make the cutouts (again) with reader: published",
+            )
+        ]
     if options.split == "cutout":
         rest, test = train_test_split(rows, test_size=_TEST, stratify=labels, random_state=seed)
         share = _VAL / (1 - _TEST)

@@ -28,7 +28,7 @@ RgbImage = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Masks:
+class SmearMasks:
     """Masks of a smear.
 
     Attributes:
@@ -63,7 +63,7 @@ def segment_smears(
 
     Returns:
         One row per tile: `smear`, `folder` (below `work_folder`, for `read_tiles`: its name stands for the smear's
-        files, its tiles and all that decides their masks), and the columns of `Masks.log`.
+        files, its tiles and all that decides their masks), and the columns of `SmearMasks.log`.
     """
     folders = [work_folder / name for name in _folder_names(smears, options, segment)]
     tasks = []
@@ -94,10 +94,10 @@ def segment_smears(
     return pd.concat(logs, ignore_index=True)
 
 
-def read_tiles(smear: Smear, folder: Path) -> Masks:
+def read_tiles(smear: Smear, folder: Path) -> SmearMasks:
     """The masks of a smear all of whose tiles were tried; one that failed has none, and its error in the log."""
     tables = [journal.read_tile(folder, place.name) for place in smear.grid.places]
-    return Masks([journal.pieces_of(t) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]))
+    return SmearMasks([journal.pieces_of(t) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]))
 
 
 def folders_of(segmented: pd.DataFrame, work_folder: Path) -> dict[str, Path]:
