@@ -17,7 +17,7 @@ from blood_kedro.assembly.localizers import LOCALIZERS, localizer
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.cells.reader import SetToRead
 from blood_kedro.library.core.crop_set import write_crops
-from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
@@ -110,6 +110,13 @@ def test_a_network_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(load_classifier(bundle)(images), network.eval()(images))
     detector = build_network(Network(backbone="resnet10_fpn", input_px=64, fpn_channels=16, representation=16), 3)
     assert len(detector.eval()(list(images))) == 2
+
+    def unreachable(*_: object, **given: object) -> None:
+        raise OSError(f"no route, pretrained={given['pretrained']}")
+
+    monkeypatch.setattr("timm.create_model", unreachable)
+    with pytest.raises(WeightsNotFoundError, match=r"(?s)weights of resnet10t cannot.*pretrained=True"):
+        DETECTOR_BACKBONES["resnet10_fpn"].imagenet(lambda _: {})
 
 
 def test_a_name_that_stands_for_nothing_is_refused_with_the_nearest() -> None:

@@ -14,7 +14,11 @@ from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+    from torchvision.models import WeightsEnum
+
+    # From weights that torchvision publishes to tensors by name.
+    Fetch = Callable[[WeightsEnum], dict[str, Tensor]]
 
 _TORCHVISION_CHANNELS = 256
 
@@ -54,6 +58,29 @@ class DetectorBackbone(ABC):
             channels: of each level of the pyramid.
         """
 
+    @abstractmethod
+    def imagenet(self, fetch: Fetch) -> tuple[dict[str, Tensor], str]:
+        """Weights of a classifier that has this body, and where they come from.
+
+        Args:
+            fetch: downloads weights of torchvision, or raises WeightsNotFoundError.
+
+        Raises:
+            WeightsNotFoundError: they cannot be had.
+        """
+
+    def body_of(self, classifier: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of the body, as it names them, from those of such a classifier."""
+        return {name: value for name, value in classifier.items() if not name.startswith("fc.")}
+
+
+def _torchvision(name: str, fetch: Fetch) -> tuple[dict[str, Tensor], str]:
+    """Weights of the first ImageNet training that torchvision has of a network."""
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name)["IMAGENET1K_V1"]
+    return fetch(weights), f"torchvision {weights}"
+
 
 @dataclass(frozen=True)
 class ResNetFpn(DetectorBackbone):
@@ -74,6 +101,10 @@ class ResNetFpn(DetectorBackbone):
         )
         return pyramid
 
+    def imagenet(self, fetch: Fetch) -> tuple[dict[str, Tensor], str]:
+        """Of torchvision's classifier of this name."""
+        return _torchvision(self.torchvision_name, fetch)
+
 
 class ResNet50FpnV2(DetectorBackbone):
     """torchvision's ResNet-50 of `fasterrcnn_resnet50_fpn_v2`."""
@@ -88,6 +119,10 @@ class ResNet50FpnV2(DetectorBackbone):
         layer = norm_layer(norm)
         pyramid: nn.Module = backbone_utils._resnet_fpn_extractor(resnet50(norm_layer=layer), 5, norm_layer=layer)
         return pyramid
+
+    def imagenet(self, fetch: Fetch) -> tuple[dict[str, Tensor], str]:
+        """Of torchvision's ResNet-50."""
+        return _torchvision("resnet50", fetch)
 
 
 class MobileNetV3Fpn(DetectorBackbone):
@@ -104,6 +139,14 @@ class MobileNetV3Fpn(DetectorBackbone):
         )
         return pyramid
 
+    def imagenet(self, fetch: Fetch) -> tuple[dict[str, Tensor], str]:
+        """Of torchvision's classifier."""
+        return _torchvision("mobilenet_v3_large", fetch)
+
+    def body_of(self, classifier: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Its `features`."""
+        return {n.removeprefix("features."): value for n, value in classifier.items() if n.startswith("features.")}
+
 
 @dataclass(frozen=True)
 class TimmPyramid(DetectorBackbone):
@@ -118,11 +161,30 @@ class TimmPyramid(DetectorBackbone):
 
         return timm_fpn(self.timm_name, channels, frozen_norm=norm == "frozen_batch")
 
+    def imagenet(self, fetch: Fetch) -> tuple[dict[str, Tensor], str]:  # noqa: ARG002 - timm fetches its own
+        """Of timm's body of this name."""
+        from blood_kedro.library.detection.timm_fpn import imagenet_body
+
+        return imagenet_body(self.timm_name), f"timm {self.timm_name}"
+
+    def body_of(self, classifier: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All of them: timm gives, and a file is to hold, the body alone."""
+        return classifier
+
 
 class PackagedLite0Fpn(TimmPyramid):
     """EfficientNet-Lite0 of timm, whose ImageNet weights an installed package has."""
 
     normalization = packaged_weights.NORMALIZATION
+
+    def imagenet(self, fetch: Fetch) -> tuple[dict[str, Tensor], str]:  # noqa: ARG002 - nothing is downloaded
+        """Of the installed package."""
+        return packaged_weights.efficientnet_lite0(), packaged_weights.ORIGIN
+
+    def body_of(self, classifier: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All but what the classifier has behind its last feature map."""
+        after = ("conv_head.", "bn2.", "classifier.")
+        return {name: value for name, value in classifier.items() if not name.startswith(after)}
 
 
 DETECTOR_BACKBONES: dict[str, DetectorBackbone] = {

@@ -10,8 +10,8 @@ from urllib.error import URLError
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle
 from blood_kedro.library.core.weights import read_weights
+from blood_kedro.library.detection.backbones import DETECTOR_BACKBONES
 from blood_kedro.library.detection.network import Anchors, build_network
-from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.weight_kinds import refuse_impossible
 
 if TYPE_CHECKING:
@@ -148,9 +148,8 @@ def _coco_weights(backbone: str) -> WeightsEnum:
 
 
 def _imagenet(options: Network, first_weights: FirstWeights) -> tuple[dict[str, Tensor], str]:
-    """Weights of the body: those of a classifier of torchvision or timm without its last layers."""
-    from torchvision import models
-
+    """Weights of the body: those of a classifier without its last layers."""
+    backbone = DETECTOR_BACKBONES[options.backbone]
     if options.norm == "group":
         raise ConfigurationError(
             "ImageNet weights were trained with batch norm",
@@ -160,23 +159,9 @@ def _imagenet(options: Network, first_weights: FirstWeights) -> tuple[dict[str, 
         )
     if first_weights.path:
         weights, origin = file_weights(Path(first_weights.path)), f"file {Path(first_weights.path).name}"
-    elif options.backbone == "efficientnet_lite0_fpn":
-        weights, origin = packaged_weights.efficientnet_lite0(), packaged_weights.ORIGIN
     else:
-        published: dict[str, WeightsEnum] = {
-            "resnet18_fpn": models.ResNet18_Weights.IMAGENET1K_V1,
-            "mobilenet_v3_320": models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-        }
-        chosen = published.get(options.backbone, models.ResNet50_Weights.IMAGENET1K_V1)
-        weights, origin = _downloaded(chosen), f"torchvision {chosen}"
-    if options.backbone == "efficientnet_lite0_fpn":
-        after = ("conv_head.", "bn2.", "classifier.")  # what a classifier has behind its last feature map
-        body = {name: value for name, value in weights.items() if not name.startswith(after)}
-    elif options.backbone == "mobilenet_v3_320":
-        body = {n.removeprefix("features."): value for n, value in weights.items() if n.startswith("features.")}
-    else:
-        body = {name: value for name, value in weights.items() if not name.startswith("fc.")}
-    return body, f"ImageNet weights of the backbone ({origin})"
+        weights, origin = backbone.imagenet(_downloaded)
+    return backbone.body_of(weights), f"ImageNet weights of the backbone ({origin})"
 
 
 def _downloaded(weights: WeightsEnum) -> dict[str, Tensor]:

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from blood_kedro.library.core.errors import WeightsNotFoundError
+
+# Stride 4 to 32.
+_LEVELS = (1, 2, 3, 4)
+
 
 class TimmFpn(nn.Module):
     """Levels of stride 4, 8, 16, 32 and 64 (names `0`, `1`, `2`, `3`, `pool`) of equal width.
@@ -31,7 +36,24 @@ class TimmFpn(nn.Module):
         return levels
 
 
+def imagenet_body(timm_name: str) -> dict[str, Tensor]:
+    """ImageNet weights of the body of `timm_fpn`, from timm's hub.
+
+    Raises:
+        WeightsNotFoundError: they cannot be downloaded, or there are none.
+    """
+    try:
+        body: nn.Module = timm.create_model(timm_name, features_only=True, out_indices=_LEVELS, pretrained=True)
+    except Exception as error:  # timm and its hub raise many kinds, none of which may end in random weights
+        raise WeightsNotFoundError(
+            f"ImageNet weights of {timm_name} cannot be downloaded, and random ones are not put in their place",
+            got=f"{type(error).__name__}: {error}",
+            remedy="save those of its body elsewhere and set the path of the first weights, or choose kind: random",
+        ) from error
+    return body.state_dict()
+
+
 def timm_fpn(timm_name: str, channels: int, *, frozen_norm: bool) -> TimmFpn:
     """A network of timm with random weights; `frozen_norm` keeps batch norm at the statistics it is loaded with."""
-    body: nn.Module = timm.create_model(timm_name, features_only=True, out_indices=(1, 2, 3, 4))
+    body: nn.Module = timm.create_model(timm_name, features_only=True, out_indices=_LEVELS)
     return TimmFpn(freeze_batch_norm_2d(body) if frozen_norm else body, channels)
