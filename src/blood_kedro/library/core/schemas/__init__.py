@@ -11,6 +11,7 @@ from blood_kedro.library.core.schemas.corpus import (
     ImageGroups,
     UnifiedIndex,
 )
+from blood_kedro.library.core.schemas.count_steps import CellMasks, MaskKinds, SegmentedTiles, SmearTiles
 from blood_kedro.library.core.schemas.counting import CountedCells, CountedTiles, KindSearch, SmearCounts
 from blood_kedro.library.core.schemas.crops import (
     CropCounts,
@@ -29,6 +30,7 @@ __all__ = [
     "SPLITS",
     "Annotations",
     "CanvasAnnotations",
+    "CellMasks",
     "CellScores",
     "ClassCounts",
     "ClassifierAnswers",
@@ -44,15 +46,18 @@ __all__ = [
     "ImageIndex",
     "InstanceMasks",
     "KindSearch",
+    "MaskKinds",
     "OverlapCrops",
     "RawAnnotations",
     "Rejects",
     "RuleReport",
     "RunPredictions",
     "ScaleScores",
+    "SegmentedTiles",
     "SimulatedTruth",
     "SmearCounts",
     "SmearFindings",
+    "SmearTiles",
     "Table",
     "TrainingHistory",
     "TypeAnswers",

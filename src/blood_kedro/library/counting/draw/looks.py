@@ -20,7 +20,6 @@ from blood_kedro.library.counting.segment.looks import SeenTile
 RgbImage = npt.NDArray[np.uint8]
 # Left, top, right, bottom in the picture.
 Window = tuple[int, int, int, int]
-WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _together(
     size: tuple[int, int],
     window: Callable[[Smear, Place], Window],
 ) -> RgbImage:
-    canvas = np.full((size[1], size[0], 3), WHITE, np.uint8)
+    canvas = np.full((size[1], size[0], 3), 255, np.uint8)  # white
     for place in smear.grid.places:
         kept = read_look(folder, place.name, look.name) if look.wants(smear, place) else None
         if kept is not None:
