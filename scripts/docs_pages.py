@@ -201,7 +201,8 @@ def _own_options(choice: object) -> str:
     options = getattr(choice, "Options", None)
     if options is None:  # a network: what it is made with
         values = vars(choice) if not isinstance(choice, type) else {}
-        return ", ".join(f"{name}: `{value}`" for name, value in values.items()) or "–"
+        shown = {name: value for name, value in values.items() if name != "__doc__" and not callable(value)}
+        return ", ".join(f"{name}: `{value}`" for name, value in shown.items()) or "–"
     shared = type(choice).Options if not isinstance(choice, type) else choice.__mro__[1].Options
     if options is shared:
         return "–"

@@ -30,31 +30,38 @@ class Entry:
     """A segmenter.
 
     Attributes:
-        build: makes it from the options of an input and from its own.
-        options: model of `segmenter_options`.
+        build: makes it from the options of an input and from its own; its docstring says what the segmenter is.
+        Options: model of `segmenter_options`.
         tells_kinds: whether its masks say what kind of cell they are.
         model: which model of this project it uses, for the reader; None where it uses none.
     """
 
     build: Callable[[Segmentation, Any], Segment]
-    options: type[BaseModel] = NoOptions
+    Options: type[BaseModel] = NoOptions
     tells_kinds: bool = False
     model: Callable[[Segmentation], str] | None = None
 
+    def __post_init__(self) -> None:
+        """What the documentation lists of it."""
+        object.__setattr__(self, "__doc__", self.build.__doc__)
+
 
 def _watershed(options: Segmentation, _own: NoOptions) -> Segment:
+    """Classical: flat field, unsharp mask, Otsu, distance transform; needs nothing."""
     from blood_kedro.library.counting.segment.classical import Watershed
 
     return Watershed(options)
 
 
 def _precomputed(options: Segmentation, _own: NoOptions) -> Segment:
+    """Masks that lie in the folder `masks`, one sub-folder for each tile."""
     from blood_kedro.library.counting.segment.precomputed import Precomputed
 
     return Precomputed(_existing(options.masks, "correct masks, or choose segmenter: watershed"))
 
 
 def _unet(options: Segmentation, _own: NoOptions) -> Segment:
+    """A U-Net of rbc_morphology, in the folder `model`."""
     from blood_kedro.assembly.unet_segmenter import Unet
 
     return Unet(_existing(options.model, "run rbc_morphology first, or choose segmenter: watershed"), options)
@@ -66,12 +73,14 @@ def _unet_model(options: Segmentation) -> str:
 
 
 def _sam(options: Segmentation, _own: NoOptions) -> Segment:
+    """A model of the SAM family; its settings are under `sam`."""
     from blood_kedro.library.counting.segment.sam import SamSegmenter
 
     return SamSegmenter(options.sam)
 
 
 def _shipped(options: Segmentation, _own: NoOptions) -> Segment:
+    """The cell detector that comes with the project: a box says that there is a cell, stain says where it ends."""
     from blood_kedro.library.shipped.segment import ShippedSegmenter
 
     return ShippedSegmenter(options.cell_px)
@@ -104,13 +113,13 @@ def entry_of(options: Segmentation, where: str = "sam_counting") -> tuple[Entry,
         )
     entry = SEGMENTERS[options.segmenter]
     try:
-        return entry, entry.options.model_validate(options.segmenter_options)
+        return entry, entry.Options.model_validate(options.segmenter_options)
     except ValidationError as error:
         raise ConfigurationError(
             f"options that segmenter {options.segmenter} does not have",
             where=f"{where}.segmenter_options",
             got="; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()),
-            expected=", ".join(entry.options.model_fields) or "none",
+            expected=", ".join(entry.Options.model_fields) or "none",
         ) from error
 
 

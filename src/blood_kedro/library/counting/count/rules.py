@@ -54,11 +54,16 @@ class CountRule:
 
     Attributes:
         per: whether each joined mask has a number, or each clump.
-        cells: red cells of a smear to how many cells each mask `(N,)`, or each clump `(M,)`, stands for.
+        cells: red cells of a smear to how many cells each mask `(N,)`, or each clump `(M,)`, stands for; its docstring
+            says what the rule is.
     """
 
     per: Literal["mask", "clump"]
     cells: Callable[[RedCells], npt.NDArray[np.int64]]
+
+    def __post_init__(self) -> None:
+        """What the documentation lists of it."""
+        object.__setattr__(self, "__doc__", self.cells.__doc__)
 
 
 @dataclass(frozen=True)
@@ -139,9 +144,19 @@ def instances(red: RedCells) -> npt.NDArray[np.int64]:
     return cells_by_instance(red.areas_px2, red.single_area_px2, red.solidities)
 
 
+def by_kde_peaks(red: RedCells) -> npt.NDArray[np.int64]:
+    """The rule of paper 004: one cell in a clump, and one more for each threshold that its area passes."""
+    return cells_by_kde(red.clump_areas_px2, kde_peaks(red.clump_areas_px2))
+
+
+def by_mode(red: RedCells) -> npt.NDArray[np.int64]:
+    """As many cells in a clump as single cells have its area."""
+    return cells_by_mode(red.clump_areas_px2, red.single_area_px2)
+
+
 INSTANCES = CountRule("mask", instances)
-KDE_PEAKS = CountRule("clump", lambda red: cells_by_kde(red.clump_areas_px2, kde_peaks(red.clump_areas_px2)))
-MODE = CountRule("clump", lambda red: cells_by_mode(red.clump_areas_px2, red.single_area_px2))
+KDE_PEAKS = CountRule("clump", by_kde_peaks)
+MODE = CountRule("clump", by_mode)
 
 
 def count_interval(

@@ -16,7 +16,6 @@ from blood_kedro.library.counting.open.tiles import Place
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.journal import read_look
 from blood_kedro.library.counting.segment.looks import SeenTile
-from blood_kedro.library.imaging.pixels import WHITE
 
 RgbImage = npt.NDArray[np.uint8]
 # Left, top, right, bottom in the picture.
@@ -110,7 +109,7 @@ def _together(
     size: tuple[int, int],
     window: Callable[[Smear, Place], Window],
 ) -> RgbImage:
-    canvas = np.full((size[1], size[0], 3), WHITE, np.uint8)
+    canvas = np.full((size[1], size[0], 3), 255, np.uint8)  # white
     for place in smear.grid.places:
         kept = read_look(folder, place.name, look.name) if look.wants(smear, place) else None
         if kept is not None:
