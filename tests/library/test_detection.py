@@ -78,7 +78,7 @@ def test_pasted_cells_take_part_in_training_and_are_recorded(corpus: Any, tmp_pa
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_training_continues_and_ends_with_the_same_weights(corpus: Any, tmp_path: Path, workers: int) -> None:
     coco, images = corpus
-    recipe = tiny_regimen(epochs=3, augmentation="paper_r2", workers=workers)
+    recipe = tiny_regimen(epochs=3, augmentation="paper_r2", compute={"workers": workers})
     whole = fit(recipe, coco, coco, images, tmp_path / "whole")
 
     def dies_in_the_second(row: dict[str, float]) -> None:
