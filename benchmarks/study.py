@@ -47,7 +47,7 @@ BUDGET: dict[str, Any] = {
     "val_loss_images": 40,
     "precision": "32-true",
     "channels_last": True,
-    "accelerator": "auto",
+    "compute": {"accelerator": "auto"},
     "optimizer": {"lr": 0.02, "schedule": "cosine", "warmup_steps": 60, "clip_norm": 5.0},
 }
 PRETRAINING = {**BUDGET, "epochs": 8, "images_per_epoch": None}
@@ -142,7 +142,7 @@ def data_of(recipe: Regimen, coco: dict[str, Any]) -> str:
 def kept_of(path: Path, recipe: Regimen, data: str) -> dict[str, Any] | None:
     """A kept training; None where there is none, or one of another recipe or of other data."""
     kept = json.loads(path.read_text()) if path.is_file() else None
-    same = kept is not None and kept["regimen"] == to_plain(recipe) and kept["data_fingerprint"] == data
+    same = kept is not None and kept["regimen"] == to_plain(recipe.recipe) and kept["data_fingerprint"] == data
     return kept if same else None
 
 

@@ -16,17 +16,19 @@ from typing import Any
 from blood_kedro.library.core.files import write_bytes_atomically
 
 KINDS = {"generated_smears": "simulated"}
+NOT_OF_THE_RECIPE = {
+    *("enabled", "study", "trained_in"),
+    *("workers", "accelerator", "devices", "num_nodes", "strategy"),
+}
 
 
 def migrated(regimen: dict[str, Any]) -> dict[str, Any]:
     """The regimen of an earlier version in the words of this one."""
-    if "initialization" not in regimen:
-        return regimen
     values = {}
     for key, value in regimen.items():
         if key == "initialization":
             values["first_weights"] = _first_weights(value)
-        else:
+        elif key not in NOT_OF_THE_RECIPE:
             values[key] = value
     return values
 

@@ -106,7 +106,8 @@ def test_what_was_trained_otherwise_is_not_taken_over(packed: Any, tmp_path: Pat
     with pytest.raises(DataContractError, match="other options") as caught:
         take_over(tmp_path / "out", tiny_regimen(epochs=1), coco, coco)
     assert "'lr': 0.002" in caught.value.got
-    recipe = tiny_regimen(epochs=1, optimizer={"lr": 0.002}, workers=3, devices=2)  # where it ran does not matter
+    # where it ran does not matter
+    recipe = tiny_regimen(epochs=1, optimizer={"lr": 0.002}, compute={"workers": 3, "devices": 2})
     fewer = {**coco, "images": coco["images"][:4]}
     with pytest.raises(DataContractError, match="other data"):
         take_over(tmp_path / "out", recipe, fewer, coco)
@@ -139,7 +140,7 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(packed: Any, tmp_
     }
     one = fit(tiny_regimen(**usual), coco, coco, tmp_path / "images", tmp_path / "one")
     told: list[float] = []
-    recipe = tiny_regimen(**usual, devices=2, strategy="ddp")
+    recipe = tiny_regimen(**usual, compute={"devices": 2, "strategy": "ddp"})
     two = fit_in_processes(
         recipe, coco, coco, tmp_path / "images", tmp_path / "two", on_epoch=lambda row: told.append(row["epoch"])
     )
@@ -153,18 +154,22 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(packed: Any, tmp_
 def test_global_batch_must_divide_and_several_machines_are_started_by_hand(packed: Any, tmp_path: Path) -> None:
     _, coco = packed
     with pytest.raises(ValueError, match="multiple of 3"):
-        tiny_regimen(devices=3)
+        tiny_regimen(compute={"devices": 3})
     with pytest.raises(ConfigurationError, match="several machines"):
-        fit_in_processes(tiny_regimen(num_nodes=2), coco, coco, tmp_path / "images", tmp_path / "w")
+        fit_in_processes(tiny_regimen(compute={"num_nodes": 2}), coco, coco, tmp_path / "images", tmp_path / "w")
 
 
 def test_a_pack_is_complete_and_half_of_one_is_named(packed: Any) -> None:
     pack, coco = packed
     whole = read_pack(pack, "tiny")
     assert whole.coco["train"] == coco
-    assert whole.regimen.network.input_px == 64
+    assert whole.regimen.recipe.network.input_px == 64
     assert sorted(path.name for path in (pack / "images").iterdir()) == sorted(i["file_name"] for i in coco["images"])
-    assert json.loads((pack / "tiny/regimen.json").read_text()) == tiny_regimen().model_dump(mode="json")
+    assert json.loads((pack / "tiny/regimen.json").read_text()) == {
+        "name": "tiny",
+        "recipe": tiny_regimen().recipe.model_dump(mode="json"),
+        "compute": tiny_regimen().compute.model_dump(mode="json"),
+    }
     (pack / "coco_val.json").unlink()
     with pytest.raises(DataContractError, match=r"no coco_val\.json"):
         read_pack(pack, "tiny")

@@ -64,7 +64,7 @@ def training(recipe: Regimen, data: str, value: float) -> dict[str, Any]:
         "groups": 6,
         "objects": 70,
         "ignore_regions": 0,
-        "regimen": to_plain(recipe),
+        "regimen": to_plain(recipe.recipe),
         "data_fingerprint": data,
     }
 

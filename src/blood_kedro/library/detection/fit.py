@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN
 
     from blood_kedro.library.detection.data import DetectionData
-    from blood_kedro.library.detection.options import Regimen
+    from blood_kedro.library.detection.options import Recipe, Regimen
+    from blood_kedro.library.training.options import Compute
 
 logger = logging.getLogger(__name__)
-
-# Where and how fast it is computed does not decide the result; so a training may go on elsewhere.
-_NO_MATTER = ("workers", "accelerator", "enabled", "devices", "num_nodes", "strategy", "trained_in", "study")
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,13 @@ def fit(
     folder, and ends with the same weights. Under torchrun every process calls this and gets the same result.
 
     Args:
-        regimen: the recipe.
+        regimen: a `Regimen`, or what has its `recipe` and `compute`; the second decides nothing but the time.
         train: COCO json content; category ids count from 1.
         val: the same for validation.
         images: folder of their image files.
         work_folder: keeps the checkpoint to resume from; emptied at the end.
         pretrained: weights of the pre-training on generated smears or of an MLflow run, for those that start there.
-        cutouts: cells for `regimen.copy_paste`.
+        cutouts: cells for `copy_paste`.
         on_epoch: called with each history row as soon as the epoch ends, in every process.
         seconds: stop after the last epoch that ends within this time.
 
@@ -87,32 +85,34 @@ def fit(
     from blood_kedro.library.training.resume import resume_point
     from blood_kedro.library.training.sampling import EpochSampler
 
-    train = without_source(train, regimen.leave_out)
+    recipe, compute = regimen.recipe, regimen.compute
+    train = without_source(train, recipe.leave_out)
     if not train["images"] or not train["categories"]:
-        raise ConfigurationError("nothing to train on", where=f"regimen {regimen.name}", got="no training images")
-    torch.manual_seed(regimen.seed)
-    paster = None if regimen.copy_paste is None else Paster(train, cutouts, regimen.copy_paste, regimen.seed)
-    side = regimen.network.input_px
-    train_data = DetectionData(train, images, regimen.augmentation, regimen.seed, paster, side)
-    val_data = DetectionData(_first(val, regimen.val_loss_images), images, regimen.augmentation, regimen.seed)
-    network, config = _start(regimen, train, train_data, pretrained)
-    images_per_epoch = len(EpochSampler(train_data, regimen.seed, regimen.images_per_epoch))
-    task = DetectionTask(network, regimen.optimizer, -(-images_per_epoch // regimen.batch_size), regimen.epochs)
-    repeats = repeat_factors(train) if regimen.sampler == "repeat_factor" else None
-    history = History(on_epoch, _validation(val_data, val, regimen), regimen.map_every)
+        raise ConfigurationError("nothing to train on", where=f"regimen {recipe.name}", got="no training images")
+    torch.manual_seed(recipe.seed)
+    paster = None if recipe.copy_paste is None else Paster(train, cutouts, recipe.copy_paste, recipe.seed)
+    side = recipe.network.input_px
+    train_data = DetectionData(train, images, recipe.augmentation, recipe.seed, paster, side)
+    val_data = DetectionData(_first(val, recipe.val_loss_images), images, recipe.augmentation, recipe.seed)
+    network, config = _start(recipe, train, train_data, pretrained)
+    images_per_epoch = len(EpochSampler(train_data, recipe.seed, recipe.images_per_epoch))
+    task = DetectionTask(network, recipe.optimizer, -(-images_per_epoch // recipe.batch_size), recipe.epochs)
+    repeats = repeat_factors(train) if recipe.sampler == "repeat_factor" else None
+    history = History(on_epoch, _validation(val_data, val, recipe, compute), recipe.map_every)
     limit = TimeLimit(float("inf") if seconds is None else seconds)
-    identity = fingerprint([identity_of(regimen), train, val, config["weights_origin"], _cells(cutouts)])
+    identity = fingerprint([to_plain(recipe), train, val, config["weights_origin"], _cells(cutouts)])
     resume = resume_point(work_folder, identity)
     if resume is not None:
-        logger.info("%s continues from %s", regimen.name, resume)
+        logger.info("%s continues from %s", recipe.name, resume)
     with without_tips():
-        trainer = _trainer(regimen, work_folder, identity, [history, limit])
-        fit_or_stop(trainer, task, DetectionLoaders(train_data, val_data, regimen, repeats), resume)
+        trainer = _trainer(recipe, compute, work_folder, identity, [history, limit])
+        fit_or_stop(trainer, task, DetectionLoaders(train_data, val_data, recipe, compute, repeats), resume)
     weights = {name: value.detach().cpu().contiguous() for name, value in task.network.state_dict().items()}
     trainer.strategy.barrier()
     if trainer.is_global_zero and not limit.reached:
         shutil.rmtree(work_folder, ignore_errors=True)
     config |= {
+        "compute": to_plain(compute),
         "data_fingerprint": fingerprint([train, val]),
         "cutouts": dict(Counter(f"{c.label} ({_kind(c)})" for c in cutouts)),
         "train_images": len(train["images"]),
@@ -122,7 +122,7 @@ def fit(
 
 
 def _start(
-    regimen: Regimen, train: dict[str, Any], data: DetectionData, pretrained: ModelBundle | None
+    recipe: Recipe, train: dict[str, Any], data: DetectionData, pretrained: ModelBundle | None
 ) -> tuple[FasterRCNN, dict[str, Any]]:
     """The network before its first step, and what is needed to build it again."""
     import torch
@@ -132,22 +132,22 @@ def _start(
     from blood_kedro.library.detection.losses import asks_for_partial_labels, with_regimen_losses
     from blood_kedro.library.detection.network import imagenet_normalization
 
-    mean, std = imagenet_normalization(regimen.network.backbone)
-    if regimen.normalization == "training_set":
-        mean, std = channel_statistics(data, regimen.seed)
-    anchors = _fitted_anchors(train, regimen)
+    mean, std = imagenet_normalization(recipe.network.backbone)
+    if recipe.normalization == "training_set":
+        mean, std = channel_statistics(data, recipe.seed)
+    anchors = _fitted_anchors(train, recipe)
     classes = [category["name"] for category in train["categories"]]
-    start = initialize(regimen.network, regimen.first_weights, len(classes) + 1, mean, std, pretrained, anchors)
-    logger.info("%s starts from %s", regimen.name, start.origin)
+    start = initialize(recipe.network, recipe.first_weights, len(classes) + 1, mean, std, pretrained, anchors)
+    logger.info("%s starts from %s", recipe.name, start.origin)
     network = start.network
-    if asks_for_partial_labels(regimen):
-        network = with_regimen_losses(network, regimen, train)
-    if regimen.channels_last:
+    if asks_for_partial_labels(recipe):
+        network = with_regimen_losses(network, recipe, train)
+    if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    if regimen.compile:
+    if recipe.compile:
         network.backbone.compile()
     return network, {
-        "regimen": to_plain(regimen),
+        "regimen": to_plain(recipe),
         "classes": classes,
         "image_mean": list(mean),
         "image_std": list(std),
@@ -157,23 +157,25 @@ def _start(
     }
 
 
-def _trainer(regimen: Regimen, work_folder: Path, identity: str, callbacks: list[L.Callback]) -> L.Trainer:
+def _trainer(
+    recipe: Recipe, compute: Compute, work_folder: Path, identity: str, callbacks: list[L.Callback]
+) -> L.Trainer:
     import lightning as L
 
     from blood_kedro.library.training.epochs import EpochSeed
     from blood_kedro.library.training.resume import checkpoint
 
     return L.Trainer(
-        max_epochs=regimen.epochs,
-        accelerator=regimen.accelerator,
-        devices=regimen.devices,
-        num_nodes=regimen.num_nodes,
-        strategy=regimen.strategy,
+        max_epochs=recipe.epochs,
+        accelerator=compute.accelerator,
+        devices=compute.devices,
+        num_nodes=compute.num_nodes,
+        strategy=compute.strategy,
         use_distributed_sampler=False,  # EpochSampler divides the images
-        sync_batchnorm=regimen.devices * regimen.num_nodes > 1,
-        precision=regimen.precision,
-        gradient_clip_val=regimen.optimizer.clip_norm,
-        callbacks=[EpochSeed(regimen.seed), *callbacks, checkpoint(work_folder, identity)],
+        sync_batchnorm=compute.devices * compute.num_nodes > 1,
+        precision=recipe.precision,
+        gradient_clip_val=recipe.optimizer.clip_norm,
+        callbacks=[EpochSeed(recipe.seed), *callbacks, checkpoint(work_folder, identity)],
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -202,17 +204,17 @@ def without_source(coco: dict[str, Any], source: str | None) -> dict[str, Any]:
     return {**coco, "images": kept, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
 
 
-def _fitted_anchors(train: dict[str, Any], regimen: Regimen) -> list[list[float]] | None:
+def _fitted_anchors(train: dict[str, Any], recipe: Recipe) -> list[list[float]] | None:
     from blood_kedro.library.detection.anchors import fit_anchors, training_sizes
 
-    if regimen.network.anchors == "default":
+    if recipe.network.anchors == "default":
         return None
-    anchors: list[list[float]] = fit_anchors(training_sizes(train, regimen.network.input_px), regimen.seed).tolist()
+    anchors: list[list[float]] = fit_anchors(training_sizes(train, recipe.network.input_px), recipe.seed).tolist()
     return anchors
 
 
 def _validation(
-    data: DetectionData, coco: dict[str, Any], regimen: Regimen
+    data: DetectionData, coco: dict[str, Any], recipe: Recipe, compute: Compute
 ) -> Callable[[FasterRCNN], dict[str, float]]:
     """AP50 of a network on the validation images, for the history."""
 
@@ -220,17 +222,11 @@ def _validation(
         from blood_kedro.library.detection.predict import detect
         from blood_kedro.library.evaluation.coco_metrics import average_precision
 
-        results = detect(network, data, regimen.batch_size, regimen.workers)
+        results = detect(network, data, recipe.batch_size, compute.workers)
         value = average_precision({**coco, "images": data.records}, results)
         return {"val_map_50": float("nan") if value is None else value}
 
     return measure
-
-
-def identity_of(regimen: Regimen | dict[str, Any]) -> dict[str, Any]:
-    """The options that decide the result."""
-    values = regimen if isinstance(regimen, dict) else to_plain(regimen)
-    return {name: value for name, value in values.items() if name not in _NO_MATTER}
 
 
 def _cells(cutouts: Sequence[CellPatch]) -> list[str]:

@@ -109,23 +109,25 @@ def train_pack(
 
 
 def changed(regimen: Any, changes: dict[str, Any]) -> Any:  # noqa: ANN401 - what from_plain returns
-    """The options with other values for some, named with dots; only options that are there can be changed.
+    """The regimen with other values for some options, named with dots; only options that are there can be changed.
+
+    `epochs` or `optimizer.lr` are of the recipe; `workers` or `compute.workers` of the compute.
 
     Raises:
         ConfigurationError: there is no such option.
     """
-    values = to_plain(regimen)
+    recipe, compute = to_plain(regimen.recipe), to_plain(regimen.compute)
     for dotted, value in changes.items():
-        *path, last = dotted.split(".")
-        part: Any = values
+        *path, last = dotted.removeprefix("compute.").split(".")
+        part: Any = compute if [*path, last][0] in compute else recipe
         for key in path:
             part = part.get(key) if isinstance(part, dict) else None
         if not isinstance(part, dict) or last not in part:
             raise ConfigurationError(
-                "no such option", where="--set", got=dotted, expected=f"for instance {', '.join(sorted(values)[:8])}"
+                "no such option", where="--set", got=dotted, expected=f"for instance {', '.join(sorted(recipe)[:8])}"
             )
         part[last] = value
-    return from_plain(values)
+    return from_plain({"name": regimen.name, "recipe": recipe, "compute": compute})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

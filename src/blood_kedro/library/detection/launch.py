@@ -35,7 +35,7 @@ def fit_in_processes(
     cutouts: Sequence[CellPatch] = (),
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Fit:
-    """As `fit`, with one process for each of `regimen.devices`: torchrun runs `job.py` on a pack in `work_folder`.
+    """As `fit`, with one process for each device of `compute`: torchrun runs `job.py` on a pack in `work_folder`.
 
     Lightning alone would start the calling program (Kedro, with its whole pipeline) once more for each device.
 
@@ -43,11 +43,11 @@ def fit_in_processes(
         ConfigurationError: the regimen asks for several machines; those are started by hand.
         RuntimeError: the training failed; its own messages are above.
     """
-    if regimen.num_nodes > 1:
+    if regimen.compute.num_nodes > 1:
         raise ConfigurationError(
             "several machines cannot be started from here",
-            where=f"regimen {regimen.name}: num_nodes",
-            got=str(regimen.num_nodes),
+            where=f"regimen {regimen.name}: compute.num_nodes",
+            got=str(regimen.compute.num_nodes),
             expected="1",
             remedy="make pack, scripts/train_detector.py under torchrun on each machine, then trained_in "
             "(docs/regimens.md)",
@@ -60,7 +60,7 @@ def fit_in_processes(
         "-m",
         "torch.distributed.run",
         "--standalone",
-        f"--nproc-per-node={regimen.devices}",
+        f"--nproc-per-node={regimen.compute.devices}",
         "-m",
         "blood_kedro.library.detection.job",
         str(pack),
@@ -78,7 +78,8 @@ def fit_in_processes(
             process.terminate()  # torchrun ends its processes
             raise
     if process.returncode:
-        raise RuntimeError(f"training of {regimen.name} in {regimen.devices} processes ended with {process.returncode}")
+        processes = regimen.compute.devices
+        raise RuntimeError(f"training of {regimen.name} in {processes} processes ended with {process.returncode}")
     _tell(out / "history.csv", told, on_epoch)
     return take_over(out, regimen, train, val)
 

@@ -1,4 +1,4 @@
-"""A regimen: everything that decides how one detector is trained. Plain data, no Kedro, no MLflow."""
+"""A regimen: the recipe that decides how one detector is trained, and where. Plain data, no Kedro, no MLflow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.backbones import DETECTOR_BACKBONES
 from blood_kedro.library.detection.transforms import named
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
+from blood_kedro.library.training.options import Compute
 
 
 class _Frozen(BaseModel):
@@ -80,23 +81,21 @@ class CopyPaste(_Frozen):
     max_cover: float = Field(0.15, ge=0, le=1)
 
 
-class Regimen(_Frozen):
-    """One training recipe. `normalization` is applied once, inside the network.
+class Recipe(_Frozen):
+    """All that decides how good a detector becomes, and nothing else: its fingerprint is that of the training.
 
-    `sampler`: `repeat_factor` shows images with rare classes more often (Gupta et al., LVIS, CVPR 2019). `head_loss`:
-    `focal` (Lin et al., ICCV 2017, exponent 2) or `class_balanced` (Cui et al., CVPR 2019, beta 0.999).
-    `ignore_regions` and `label_space` are explained in `partial_labels.py`; off and `merged` are plain Faster R-CNN.
-    `augmentation` is a name of `transforms.PAPER` or a list of transforms. `leave_out` names a source that is not
-    trained on: its row of the metrics by source is then a test on a source never seen. `map_every` puts AP50 on the
-    validation images into every so many epochs of the history. `trained_in` is a folder that
-    `scripts/train_detector.py` filled on another machine: its result is taken over instead of training here.
-    `devices`, `num_nodes` and `strategy` are Lightning's; `batch_size` is of all devices together.
+    `normalization` is applied once, inside the network. `sampler`: `repeat_factor` shows images with rare classes more
+    often (Gupta et al., LVIS, CVPR 2019). `head_loss`: `focal` (Lin et al., ICCV 2017, exponent 2) or `class_balanced`
+    (Cui et al., CVPR 2019, beta 0.999). `ignore_regions` and `label_space` are explained in `partial_labels.py`; off
+    and `merged` are plain Faster R-CNN. `augmentation` is a name of `transforms.PAPER` or a list of transforms.
+    `leave_out` names a source that is not trained on: its row of the metrics by source is then a test on a source
+    never seen. `map_every` puts AP50 on the validation images into every so many epochs of the history. `batch_size`
+    is of all devices together. `precision`, `channels_last` and `compile` belong here, not to the compute: they change
+    sums in their last digits, and so the weights.
     """
 
     name: str = ""
-    enabled: bool = True
     first_weights: Annotated[FirstWeights, possible_for("detector")] = FirstWeights()
-    study: str = Field("", description="the regimen that this one repeats with another seed or value")
     leave_out: str | None = None
     augmentation: str | tuple[str, ...] = "none"
     copy_paste: CopyPaste | None = None
@@ -112,15 +111,9 @@ class Regimen(_Frozen):
     images_per_epoch: int | None = Field(None, gt=0, description="draw this many images an epoch; None takes all")
     val_loss_images: int | None = Field(None, gt=0, description="validation loss on the first N drawn; None takes all")
     map_every: int | None = Field(None, gt=0)
-    workers: int = Field(0, ge=0)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     channels_last: bool = False
     compile: bool = Field(False, description="torch.compile the backbone")
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int = Field(1, gt=0)
-    num_nodes: int = Field(1, gt=0)
-    strategy: str = "auto"
-    trained_in: str | None = None
     seed: int = 0
 
     @field_validator("augmentation")
@@ -133,7 +126,7 @@ class Regimen(_Frozen):
         return names
 
     @model_validator(mode="after")
-    def _has_stages(self) -> Regimen:
+    def _has_stages(self) -> Recipe:
         if self.first_weights.trainable_layers is not None and not self.network.backbone.startswith("resnet"):
             raise ValueError(
                 f"first_weights.trainable_layers counts stages of a ResNet, and network.backbone is "
@@ -141,13 +134,31 @@ class Regimen(_Frozen):
             )
         return self
 
+
+class Regimen(Recipe):
+    """A training as it is configured: a recipe, and what does not decide the result beside it.
+
+    `trained_in` is a folder that `scripts/train_detector.py` filled on another machine: its result is taken over
+    instead of training here.
+    """
+
+    enabled: bool = True
+    study: str = Field("", description="the regimen that this one repeats with another seed or value")
+    compute: Compute = Compute()
+    trained_in: str | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What decides the result."""
+        return Recipe.model_construct(**{name: getattr(self, name) for name in Recipe.model_fields})
+
     @model_validator(mode="after")
     def _divides(self) -> Regimen:
-        processes = self.devices * self.num_nodes
+        processes = self.compute.devices * self.compute.num_nodes
         if self.batch_size % processes:
             raise ValueError(
                 f"batch_size {self.batch_size} is of all devices together: make it a multiple of {processes} "
-                f"(devices {self.devices} x num_nodes {self.num_nodes})"
+                f"(devices {self.compute.devices} x num_nodes {self.compute.num_nodes})"
             )
         return self
 

@@ -28,7 +28,7 @@ IMAGES = "images"
 
 @dataclass(frozen=True)
 class Packed:
-    """One regimen of a pack, as `fit` takes it; `coco` by split, `regimen` with the attributes of `Regimen`."""
+    """One regimen of a pack, as `fit` takes it; `coco` by split, `regimen` with its `name`, `recipe` and `compute`."""
 
     regimen: Any
     coco: dict[str, dict[str, Any]]
@@ -68,7 +68,8 @@ def pack_regimen(
         write_atomically(own / "pretrained.pt", partial(torch.save, weights))
     if cutouts:
         write_atomically(own / "cutouts.npz", partial(save_patches, list(cutouts)))
-    _write_json(own / "regimen.json", to_plain(regimen))
+    parts = {"name": regimen.name, "recipe": to_plain(regimen.recipe), "compute": to_plain(regimen.compute)}
+    _write_json(own / "regimen.json", parts)
 
 
 def read_pack(folder: Path, name: str) -> Packed:

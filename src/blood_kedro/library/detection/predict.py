@@ -50,12 +50,14 @@ def predict(bundle: ModelBundle, coco: dict[str, Any], images: Path) -> tuple[li
 
     from blood_kedro.library.detection.data import DetectionData
 
-    regimen = from_plain(bundle.config["regimen"])
-    on_gpu = torch.cuda.is_available() and regimen.accelerator != "cpu"
+    recipe = from_plain(bundle.config["regimen"])
+    # Earlier versions kept the compute among the options of the recipe.
+    compute = from_plain(bundle.config.get("compute") or bundle.config["regimen"])
+    on_gpu = torch.cuda.is_available() and compute.accelerator != "cpu"
     network = load_detector(bundle).to("cuda" if on_gpu else "cpu")
-    data = DetectionData(coco, images, regimen.augmentation, regimen.seed)
+    data = DetectionData(coco, images, recipe.augmentation, recipe.seed)
     start = time.perf_counter()
-    results = detect(network, data, regimen.batch_size, regimen.workers)
+    results = detect(network, data, recipe.batch_size, compute.workers)
     return results, len(data) / (time.perf_counter() - start)
 
 

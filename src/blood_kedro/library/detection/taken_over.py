@@ -11,8 +11,9 @@ import pandas as pd
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
+from blood_kedro.library.core.plain import to_plain
 from blood_kedro.library.core.weights import read_weights
-from blood_kedro.library.detection.fit import Fit, identity_of, without_source
+from blood_kedro.library.detection.fit import Fit, without_source
 from blood_kedro.library.detection.predict import network_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
             remedy="correct trained_in, or run scripts/train_detector.py again: it goes on where it stopped",
         )
     config, history = _told(folder, job)
-    here, there = identity_of(regimen), identity_of(config["regimen"])
+    here, there = to_plain(regimen.recipe), config["regimen"]
     other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if other:
         raise DataContractError(
@@ -45,7 +46,8 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
             where=str(folder.absolute()),
             got=", ".join(f"{name} {there.get(name)}" for name in other),
             expected=", ".join(f"{name} {here.get(name)}" for name in other),
-            remedy="configure what was trained, or train what is configured",
+            remedy="configure what was trained, or train what is configured; of an earlier version: "
+            "scripts/migrate_regimens.py",
         )
     data = fingerprint([without_source(train, regimen.leave_out), val])
     if config["data_fingerprint"] != data:

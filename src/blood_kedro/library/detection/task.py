@@ -22,7 +22,8 @@ from blood_kedro.library.training.epochs import EpochTask
 from blood_kedro.library.training.sampling import EpochSampler
 
 if TYPE_CHECKING:
-    from blood_kedro.library.detection.options import Optimizer, Regimen
+    from blood_kedro.library.detection.options import Optimizer, Recipe
+    from blood_kedro.library.training.options import Compute
 
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
@@ -81,22 +82,28 @@ class DetectionLoaders(L.LightningDataModule):
     """Training images in epoch order, validation images in fixed order."""
 
     def __init__(
-        self, train: DetectionData, val: DetectionData, regimen: Regimen, repeats: npt.NDArray[np.float64] | None = None
+        self,
+        train: DetectionData,
+        val: DetectionData,
+        recipe: Recipe,
+        compute: Compute,
+        repeats: npt.NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__()
-        self.train, self.val, self.regimen, self.repeats = train, val, regimen, repeats
+        self.train, self.val, self.repeats = train, val, repeats
+        self.recipe, self.compute = recipe, compute
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Starts at the epoch that a resumed run is in: Lightning sets it only after workers were asked."""
         progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
         epoch = 0 if progress is None else progress.processed
-        regimen, (rank, world) = self.regimen, self._place()
+        recipe, (rank, world) = self.recipe, self._place()
         return DataLoader(
             self.train,
-            regimen.batch_size // world,
-            sampler=EpochSampler(self.train, regimen.seed, regimen.images_per_epoch, epoch, self.repeats, rank, world),
+            recipe.batch_size // world,
+            sampler=EpochSampler(self.train, recipe.seed, recipe.images_per_epoch, epoch, self.repeats, rank, world),
             collate_fn=collate,
-            num_workers=regimen.workers,
+            num_workers=self.compute.workers,
             persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),
@@ -105,7 +112,7 @@ class DetectionLoaders(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Sample]:
         """Images for the validation loss."""
         rank, world = self._place()
-        return eval_loader(self.val, self.regimen.batch_size // world, self.regimen.workers, rank, world)
+        return eval_loader(self.val, self.recipe.batch_size // world, self.compute.workers, rank, world)
 
     def _place(self) -> tuple[int, int]:
         """This process among all that train."""

@@ -168,7 +168,7 @@ def _repetitions(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Studies that ran a regimen several times, scored on the same data: how far AP and AP50 spread."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for parts in regimens.values():
-        study = parts["metrics"]["regimen"]["study"]
+        study = parts["metrics"]["study"]
         if study:
             groups.setdefault((study, parts["metrics"]["data_fingerprint"]), []).append(parts["metrics"])
     rows = []

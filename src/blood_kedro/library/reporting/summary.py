@@ -178,7 +178,7 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
     by_source = {source: _headlines(row) for source, row in metrics["by_source"].items()}
     return found | {
         **{key: metrics[key] for key in _REGIMEN},
-        "study": metrics["regimen"]["study"],
+        "study": metrics["study"],
         "coarse": _headlines(metrics["coarse"]),
         "by_source": by_source,
         "otherwise": {name: {**_headlines(row), "images": row["images"]} for name, row in metrics["otherwise"].items()},

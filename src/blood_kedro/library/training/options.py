@@ -19,6 +19,17 @@ class Hardware(BaseModel):
 ANY_HARDWARE = Hardware()
 
 
+class Compute(Hardware):
+    """Where and how fast a detector is trained, and nothing that decides the result.
+
+    `devices`, `num_nodes` and `strategy` are Lightning's.
+    """
+
+    devices: int = Field(1, gt=0)
+    num_nodes: int = Field(1, gt=0)
+    strategy: str = "auto"
+
+
 class Training(Hardware):
     """Adam; after `lr_patience` epochs in which the loss fell by less than `min_delta`, the rate falls tenfold.
 

@@ -87,11 +87,11 @@ def train(
         tracking.log_parameters(regimen.model_dump(mode="json"))
         if regimen.trained_in:
             trained = take_over(Path(regimen.trained_in), regimen, coco_train, coco_val)
-            trained.bundle.config["regimen"] = to_plain(regimen)
+            trained.bundle.config.update(compute=to_plain(regimen.compute), taken_from=regimen.trained_in)
             for row in trained.history:
                 log_epoch(row)
         else:
-            one = regimen.devices == regimen.num_nodes == 1
+            one = regimen.compute.devices == regimen.compute.num_nodes == 1
             trained = (fit if one else fit_in_processes)(
                 regimen,
                 coco_train,
@@ -105,6 +105,7 @@ def train(
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )
+        trained.bundle.config["study"] = regimen.study
         tracking.log_data(f"{corpus}, train", fingerprint(coco_train), "training")
         tracking.log_data(f"{corpus}, val", fingerprint(coco_val), "validation")
         tracking.log_model("detector", trained.bundle)
@@ -125,7 +126,7 @@ def predict(
             got=evaluation["split"],
             remedy="set merging.test_fraction, or merging.split to official where a source has lists, and merge again",
         )
-    folder = model.config["regimen"]["trained_in"]
+    folder = model.config.get("taken_from")
     if folder:
         results, images_per_second = taken_predictions(Path(folder), evaluation["split"], model.config)
     else:
@@ -174,6 +175,7 @@ def score(
         "mlflow_run_id": run_id,
         "weights_origin": model.config["weights_origin"],
         "regimen": model.config["regimen"],
+        "study": model.config["study"],
         "train_images": model.config["train_images"],
         "trained_in": model.config.get("trained_in"),
         "data_fingerprint": unified_summary["data_fingerprint"],
