@@ -34,6 +34,7 @@ from blood_kedro.library.smears.cutouts import simulated_cutouts
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
+from blood_kedro.plan import written_out
 
 ROOT = Path(__file__).parents[1]
 UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
@@ -113,7 +114,7 @@ DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_7
 
 def parameters() -> dict[str, Any]:
     """Merged parameters of `laptop`."""
-    return dict(config_loader(ROOT, "laptop")["parameters"])
+    return written_out(config_loader(ROOT, "laptop")["parameters"])
 
 
 def pretrained(values: dict[str, Any], work: Path) -> ModelBundle:
