@@ -19,17 +19,19 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from blood_kedro import tracking_store
 from blood_kedro.environments import name_of, parameters_of_files
 from blood_kedro.library.core.errors import BloodKedroError, TrackingError
 from blood_kedro.library.core.git import commit_of
 from blood_kedro.mishaps import as_ours
-from blood_kedro.tracking import TAGS
+from blood_kedro.tracking import TAGS, log_parameters
 
 logger = logging.getLogger(__name__)
 
 PROCESS_TAG = f"{TAGS}process"
+_EVALUATION = "params:evaluation"
 
 
 class SessionPlan:
@@ -49,12 +51,10 @@ class SessionPlan:
         given = dict(loader.runtime_params or {})
         if given:
             check_given(given, parameters_of_files(str(loader.conf_source), context.env))
-        parameters = written_out(loader["parameters"])
-        plan = build_completed(parameters)
-        loader["parameters"] = parameters
+        loader["parameters"] = parameters = written_out(loader["parameters"])
         # Kedro keeps the pipelines of the process: those of an earlier session are forgotten.
         pipelines.configure(f"{__package__}.pipeline_registry")
-        with handed_over(plan):
+        with handed_over(build_completed(parameters)):
             len(pipelines)  # Kedro registers them when they are first looked at
 
 
@@ -208,8 +208,8 @@ class RunRecord:
         self._results = self._project / context.config_loader["globals"]["results_root"]
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Put the record where the reporting pipeline reads it."""
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Put the record where the reporting pipeline reads it, and how detectors are scored into MLflow's columns."""
         import mlflow
 
         run = mlflow.active_run()
@@ -225,6 +225,9 @@ class RunRecord:
         catalog["run_record"] = record
         if run:
             mlflow.set_tags({f"{TAGS}environment": self._environment, f"{TAGS}commit": record["git_commit"] or "none"})
+            if _EVALUATION in pipeline.inputs():
+                how = {"evaluation": catalog.load(_EVALUATION).model_dump()}
+                log_parameters(how | ({"parameters": how} if "parameters" in pipeline.inputs() else {}))
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -23,6 +23,9 @@ from blood_kedro.records import ResultRecords
 warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
 # MLflow wishes for type hints on a model whose signature is explicit, whenever the model's script is read.
 warnings.filterwarnings("ignore", message=".*[Tt]ype hint.*")
+# Kedro says so of names that it makes itself, wherever a namespace reads a dataset of another one. That none is written
+# by hand is held by tests/architecture/test_pipelines.py.
+warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters")
 
 
 def absolute(path: str) -> str:

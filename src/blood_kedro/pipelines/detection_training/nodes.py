@@ -17,6 +17,7 @@ from blood_kedro.library.core.records import describe_model
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.detection.options import OwnImages, Pretraining, Regimen
+from blood_kedro.library.evaluation.options import Evaluation
 
 if TYPE_CHECKING:
     from blood_kedro.library.detection.own import Found
@@ -113,7 +114,7 @@ def train(
 
 
 def predict(
-    model: ModelBundle, coco: dict[str, Any], images: Path, evaluation: dict[str, Any]
+    model: ModelBundle, coco: dict[str, Any], images: Path, evaluation: Evaluation
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Detections on the split that is scored, and their speed."""
     from blood_kedro.library.detection.predict import predict as detect
@@ -123,12 +124,12 @@ def predict(
         raise ConfigurationError(
             "the split to score has no image",
             where="evaluation.split",
-            got=evaluation["split"],
+            got=evaluation.split,
             remedy="set merging.test_fraction, or merging.split to official where a source has lists, and merge again",
         )
     folder = model.config.get("taken_from")
     if folder:
-        results, images_per_second = taken_predictions(Path(folder), evaluation["split"], model.config)
+        results, images_per_second = taken_predictions(Path(folder), evaluation.split, model.config)
     else:
         results, images_per_second = detect(model, coco, images)
     return results, {"predict_images_per_second": images_per_second}
@@ -143,20 +144,20 @@ def score(
     model: ModelBundle,
     run_id: str,
     unified_summary: dict[str, Any],
-    evaluation: dict[str, Any],
+    evaluation: Evaluation,
     seed: int,
 ) -> dict[str, Any]:
     """COCO metrics, logged to the regimen's own run; what they were measured on travels with them."""
     from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
     from blood_kedro.library.evaluation.errors import error_analysis
 
-    resamples, split = evaluation["resamples"], evaluation["split"]
+    resamples, split = evaluation.resamples, evaluation.split
     metrics = detection_metrics(coco, predictions, resamples=resamples, seed=seed)
     by_source = metrics_by_source(coco, predictions, resamples=resamples, seed=seed)
     # Test images are to be new to whoever chose by the validation images, too.
     known = coco_train["images"] + (coco_val["images"] if split == "test" else [])
     otherwise = metrics_otherwise(coco, predictions, known, resamples=resamples, seed=seed)
-    analysis = error_analysis(coco, predictions, score=evaluation["score_threshold"], resamples=resamples, seed=seed)
+    analysis = error_analysis(coco, predictions, score=evaluation.score_threshold, resamples=resamples, seed=seed)
     logged = {
         **metrics,
         "by_source": {source: {"map_50": row["map_50"], "map": row["map"]} for source, row in by_source.items()},

@@ -108,7 +108,7 @@ def _regimen(name: str, regimen: Regimen, split: str) -> Pipeline:
 
 
 def _own_images(regimen: str | None) -> Pipeline:
-    model = [] if regimen is None else [f"{regimen}.model"]
+    model = {} if regimen is None else {"model": f"{regimen}.model"}
     node = Node(
         detect_with_shipped if regimen is None else detect_own_images,
         [*model, "params:detection", "own_images_work", "own_detection_folder"],
@@ -116,4 +116,4 @@ def _own_images(regimen: str | None) -> Pipeline:
         name="detect_own_images",
         tags=["inference"],
     )
-    return Pipeline([node])
+    return Pipeline([node], inputs=model)

@@ -25,71 +25,77 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
 def _crops(name: str, options: CropOptions) -> Pipeline:
     localizer(options)  # refused here, before anything runs, if there is none of this name or it lacks an option
-    source = options.source
-    truth = {"simulated_truth": f"{source}.simulated_truth"} if options.truth == "simulated" else {}
-    return Pipeline(
+    of_source = ["raw_folder", "image_index", "raw_annotations"]
+    if options.truth == "simulated":
+        of_source.append("simulated_truth")
+    template = Pipeline(
         [
             Node(
                 cut_crops,
                 {
-                    "options": f"params:overlap.crops.{name}",
-                    **{part: f"{source}.{part}" for part in ("raw_folder", "image_index", "raw_annotations")},
+                    "options": "params:options",
                     "image_groups": "image_groups",
                     "on_bad_input": "params:on_bad_input",
-                    **truth,
+                    **{part: part for part in of_source},
                 },
-                [f"{name}.cells", f"{name}.measures", f"{name}.cells_rejects"],
+                ["cells", "measures", "cells_rejects"],
                 name="cut",
-                namespace=name,
                 tags=["crops"],
             ),
             Node(
                 label_crops,
-                [f"{name}.measures", "params:overlap.rules"],
-                [f"{name}.{part}" for part in ("votes", "weak_labels", "rule_report", "label_facts")],
+                ["measures", "params:rules"],
+                ["votes", "weak_labels", "rule_report", "label_facts"],
                 name="label",
-                namespace=name,
             ),
-            Node(
-                draw_crops,
-                [f"{name}.cells", f"{name}.measures", f"{name}.weak_labels", "params:seed"],
-                f"{name}.crops_figure",
-                name="draw",
-                namespace=name,
-            ),
+            Node(draw_crops, ["cells", "measures", "weak_labels", "params:seed"], "crops_figure", name="draw"),
         ]
+    )
+    return Pipeline(
+        template,
+        namespace=name,
+        inputs={"image_groups": "image_groups"} | {part: f"{options.source}.{part}" for part in of_source},
+        parameters={
+            "params:options": f"params:overlap.crops.{name}",
+            "params:rules": "params:overlap.rules",
+            "params:on_bad_input": "params:on_bad_input",
+            "params:seed": "params:seed",
+        },
     )
 
 
 def _study(name: str, study: Study) -> Pipeline:
-    crops = study.crops
-    options = f"params:overlap.studies.{name}"
-    return Pipeline(
+    of_crops = ["cells", "measures", "votes", "weak_labels"]
+    template = Pipeline(
         [
             Node(
                 train_study,
-                [
-                    *(f"{crops}.{part}" for part in ("cells", "measures", "votes", "weak_labels")),
-                    f"{name}.work_folder",
-                    options,
-                ],
-                [f"{name}.{part}" for part in ("model", "answers", "history", "run_id")],
+                [*of_crops, "work_folder", "params:study"],
+                ["model", "answers", "history", "run_id"],
                 name="train",
-                namespace=name,
             ),
             Node(
                 score_study,
                 {
-                    "answers": f"{name}.answers",
-                    "model": f"{name}.model",
-                    "study": options,
+                    "answers": "answers",
+                    "model": "model",
+                    "study": "params:study",
                     "seed": "params:seed",
-                    "crops": f"params:overlap.crops.{crops}",
-                    "run_id": f"{name}.run_id",
+                    "crops": "params:crops",
+                    "run_id": "run_id",
                 },
-                [f"{name}.metrics", f"{name}.study_figure"],
+                ["metrics", "study_figure"],
                 name="score",
-                namespace=name,
             ),
         ]
+    )
+    return Pipeline(
+        template,
+        namespace=name,
+        inputs={part: f"{study.crops}.{part}" for part in of_crops},
+        parameters={
+            "params:study": f"params:overlap.studies.{name}",
+            "params:crops": f"params:overlap.crops.{study.crops}",
+            "params:seed": "params:seed",
+        },
     )

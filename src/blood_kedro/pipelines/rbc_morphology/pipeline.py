@@ -31,98 +31,112 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
 
 def _cells(source: str, options: CellOptions) -> Pipeline:
+    """No namespace: some cells need the groups that merging makes of the same source, and Kedro forbids to return."""
     reader = crop_reader(options)
+    read = ["raw_folder"] if reader.reads_files else []
+    read += ["image_index", "raw_annotations"] if reader.reads_tables else []
+    groups = ["image_groups"] if reader.reads_tables else []
+    template = Pipeline(
+        [
+            Node(
+                cut_cells,
+                {
+                    "options": "params:options",
+                    "side_px": "params:side_px",
+                    "seed": "params:seed",
+                    "on_bad_input": "params:on_bad_input",
+                    "source": "params:source",
+                    **{name: name for name in (*read, *groups)},
+                },
+                ["cells", "cells_rejects"],
+                name=f"{source}.cut_cells",
+                tags=["cells"],
+            ),
+            Node(count_cells, "cells", "cell_counts", name=f"{source}.count_cells", tags=["cells"]),
+        ]
+    )
     owner = reader.published_set or source  # an entry may be another view of a set, with a name of its own
-    given = ["raw_folder"] if reader.reads_files else []
-    given += ["image_index", "raw_annotations"] if reader.reads_tables else []
-    inputs = {
-        "options": f"params:morphology.cells.{source}",
-        "side_px": "params:morphology.side_px",
-        "seed": "params:seed",
-        "on_bad_input": "params:on_bad_input",
-        "source": f"params:morphology.cells.{source}.name",
-        **{name: f"{owner}.{name}" for name in given},
-    }
-    if reader.reads_tables:
-        inputs["image_groups"] = "image_groups"
-    node = Node(
-        cut_cells, inputs, [f"{source}.cells", f"{source}.cells_rejects"], name=f"{source}.cut_cells", tags=["cells"]
+    return Pipeline(
+        template,
+        inputs={name: f"{owner}.{name}" for name in read},
+        outputs={name: f"{source}.{name}" for name in ("cells", "cells_rejects", "cell_counts")},
+        parameters={
+            "params:options": f"params:morphology.cells.{source}",
+            "params:side_px": "params:morphology.side_px",
+            "params:source": f"params:morphology.cells.{source}.name",
+        },
     )
-    counted = Node(
-        count_cells, f"{source}.cells", f"{source}.cell_counts", name=f"{source}.count_cells", tags=["cells"]
-    )
-    return Pipeline([node, counted])
 
 
 def _segmenter(name: str, segmenter: Segmenter) -> Pipeline:
-    source = segmenter.source
-    options = f"params:morphology.segmenters.{name}"
-    return Pipeline(
+    template = Pipeline(
         [
             Node(
                 train_segmenter,
-                [f"{source}.cells", f"{name}.work_folder", options, f"{options}.name"],
-                [f"{name}.model", f"{name}.history", f"{name}.metrics", f"{name}.test_rows", f"{name}.run_id"],
+                ["cells", "work_folder", "params:options", "params:name"],
+                ["model", "history", "metrics", "test_rows", "run_id"],
                 name="train",
-                namespace=name,
             ),
-            Node(
-                draw_masks,
-                [f"{source}.cells", f"{name}.model", f"{name}.test_rows", f"{name}.run_id"],
-                f"{name}.masks_figure",
-                name="draw",
-                namespace=name,
-            ),
+            Node(draw_masks, ["cells", "model", "test_rows", "run_id"], "masks_figure", name="draw"),
         ]
+    )
+    options = f"params:morphology.segmenters.{name}"
+    return Pipeline(
+        template,
+        namespace=name,
+        inputs={"cells": f"{segmenter.source}.cells"},
+        parameters={"params:options": options, "params:name": f"{options}.name"},
     )
 
 
 def _classifier(name: str, variant: Classifier) -> Pipeline:
-    cells, options = f"{variant.source}.cells", f"params:morphology.classifiers.{name}"
-    masks = {"segmenter": f"{variant.masks_from}.model"} if variant.masks_from else {}
-    return Pipeline(
+    masks = {"segmenter": "segmenter"} if variant.masks_from else {}
+    template = Pipeline(
         [
             Node(
                 train_classifier,
-                {"cells": cells, "work_folder": f"{name}.work_folder", "options": options, **masks},
-                [f"{name}.{part}" for part in ("model", "run_predictions", "history", "facts", "run_id")],
+                {"cells": "cells", "work_folder": "work_folder", "options": "params:options", **masks},
+                ["model", "run_predictions", "history", "facts", "run_id"],
                 name="train",
-                namespace=name,
             ),
             Node(
                 score_classifier,
-                [f"{name}.run_predictions", f"{name}.facts", options, f"{name}.run_id", "params:seed"],
-                [f"{name}.metrics", f"{name}.smear_findings"],
+                ["run_predictions", "facts", "params:options", "run_id", "params:seed"],
+                ["metrics", "smear_findings"],
                 name="score",
-                namespace=name,
             ),
             Node(
                 draw_classifier,
                 {
-                    "cells": cells,
-                    "model": f"{name}.model",
-                    "predictions": f"{name}.run_predictions",
-                    "metrics": f"{name}.metrics",
-                    "run_id": f"{name}.run_id",
+                    "cells": "cells",
+                    "model": "model",
+                    "predictions": "run_predictions",
+                    "metrics": "metrics",
+                    "run_id": "run_id",
                     **masks,
                 },
-                [f"{name}.variant_figure", f"{name}.attention_figure"],
+                ["variant_figure", "attention_figure"],
                 name="draw",
-                namespace=name,
             ),
         ]
+    )
+    inputs = {"cells": f"{variant.source}.cells"}
+    if variant.masks_from:
+        inputs["segmenter"] = f"{variant.masks_from}.model"
+    return Pipeline(
+        template,
+        namespace=name,
+        inputs=inputs,
+        parameters={"params:options": f"params:morphology.classifiers.{name}", "params:seed": "params:seed"},
     )
 
 
 def _comparison(variants: list[str]) -> Pipeline:
-    inputs = {f"{name}__{part}": f"{name}.{part}" for name in variants for part in ("metrics", "facts")}
-    return Pipeline(
-        [
-            Node(
-                compare_classifiers,
-                {"reference": "params:morphology.reference", **inputs},
-                ["classifier_comparison", "comparison_figure"],
-                name="compare_classifiers",
-            )
-        ]
+    results = {f"{name}__{part}": f"{name}.{part}" for name in variants for part in ("metrics", "facts")}
+    node = Node(
+        compare_classifiers,
+        {"reference": "params:morphology.reference", **{argument: argument for argument in results}},
+        ["classifier_comparison", "comparison_figure"],
+        name="compare_classifiers",
     )
+    return Pipeline([node], inputs=results)

@@ -18,20 +18,26 @@ def create_pipeline(plan: Plan) -> Pipeline:
         ["shipped_pictures", "shipped_rejects"],
         name="gather_pictures",
     )
-    scores, scales = ([f"{name}.{kind}" for name in trainings] for kind in ("scores", "scales"))
-    ending = [
-        gathered,
-        Node(join_scores, scores, "shipped_cells_scores", name="join_cell_scores"),
-        Node(join_scores, scales, "shipped_cells_scales", name="join_cell_scales"),
-        Node(
-            ship_cells,
-            ["cells_all.model", "shipped_cells_scores", "shipped_cells_scales"],
-            "shipped_cells",
-            name="ship_cells",
-        ),
-    ]
-    detectors = map(_training, trainings)
-    return sum((*detectors, *map(_types, plan.shipped_types)), Pipeline(ending))
+    parts = [_training(name) for name in trainings] + [_types(name) for name in plan.shipped_types]
+    return sum(parts, Pipeline([gathered]) + _joined(list(trainings)))
+
+
+def _joined(trainings: list[str]) -> Pipeline:
+    """The tables of all trainings, and the detector that ships."""
+    scores, scales = ({f"{name}__{part}": f"{name}.{part}" for name in trainings} for part in ("scores", "scales"))
+    template = Pipeline(
+        [
+            Node(join_scores, list(scores), "shipped_cells_scores", name="join_cell_scores"),
+            Node(join_scores, list(scales), "shipped_cells_scales", name="join_cell_scales"),
+            Node(
+                ship_cells,
+                ["model", "shipped_cells_scores", "shipped_cells_scales"],
+                "shipped_cells",
+                name="ship_cells",
+            ),
+        ]
+    )
+    return Pipeline(template, inputs={"model": "cells_all.model", **scores, **scales})
 
 
 def _training(name: str) -> Pipeline:
@@ -71,28 +77,20 @@ def _training(name: str) -> Pipeline:
 
 
 def _types(name: str) -> Pipeline:
-    """A classifier of cells, without each left-out laboratory and on all."""
-    options = f"params:shipped_types.{name}"
-    return Pipeline(
+    """A classifier of cells, without each left-out laboratory and on all. Its nodes have its name behind their own."""
+    learning = ["typed_cells", "params:options", "work_folder", "params:hardware"]
+    template = Pipeline(
         [
-            Node(
-                gather_types,
-                ["raw_root", options],
-                [f"{name}.typed_cells", f"{name}.type_rejects"],
-                name=f"gather_{name}",
-            ),
-            Node(
-                train_types,
-                [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
-                [f"{name}.model", f"{name}.type_answers", f"{name}.type_report"],
-                name=f"train_{name}",
-            ),
-            Node(
-                leave_out_types,
-                [f"{name}.typed_cells", options, f"{name}.work_folder", "params:shipped.hardware"],
-                f"{name}.left_out_report",
-                name=f"leave_out_{name}",
-            ),
-            Node(ship_types, [f"{name}.model", f"{name}.left_out_report"], f"shipped_{name}", name=f"ship_{name}"),
+            Node(gather_types, ["raw_root", "params:options"], ["typed_cells", "type_rejects"], name=f"gather_{name}"),
+            Node(train_types, learning, ["model", "type_answers", "type_report"], name=f"train_{name}"),
+            Node(leave_out_types, learning, "left_out_report", name=f"leave_out_{name}"),
+            Node(ship_types, ["model", "left_out_report"], f"shipped_{name}", name=f"ship_{name}"),
         ]
+    )
+    results = ("typed_cells", "type_rejects", "model", "type_answers", "type_report", "left_out_report")
+    return Pipeline(
+        template,
+        inputs={"work_folder": f"{name}.work_folder"},
+        outputs={part: f"{name}.{part}" for part in results},
+        parameters={"params:options": f"params:shipped_types.{name}", "params:hardware": "params:shipped.hardware"},
     )
