@@ -22,8 +22,6 @@ from tests.pipelines.runs import environment
 
 ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
 FOLDERS = sorted(path.parent for path in Path(pipelines.__path__[0]).glob("*/pipeline.py"))
-# Its wiring is that of the counting chain, which is being built (issue 18, item 3).
-_BY_HAND = {"sam_counting"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -32,7 +30,7 @@ def test_a_pipeline_is_a_function_of_the_plan(folder: Path) -> None:
     assert list(inspect.signature(create_pipeline).parameters) == ["plan"]
 
 
-@pytest.mark.parametrize("folder", [each for each in FOLDERS if each.name not in _BY_HAND], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_nodes_are_written_without_namespaces(folder: Path) -> None:
     """`Pipeline(template, namespace=...)` puts dots into names of datasets; a node has none of its own."""
     for node in _calls_of("Node", ast.parse((folder / "pipeline.py").read_text())):

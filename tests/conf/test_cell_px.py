@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from blood_kedro.environments import config_loader
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.plan import build, written_out
 from blood_kedro.plan.cell_px import with_cell_px
 from tests.conf.test_configuration import ENVIRONMENTS, load
+from tests.conftest import PROJECT
 
 VALUES: dict[str, Any] = {
     "sources": {
@@ -82,7 +84,7 @@ def test_no_copy_stands_beside_the_source(environment: str) -> None:
                 yield here
             yield from copies(value, here)
 
-    values = load(environment)
+    values = dict(config_loader(PROJECT, environment)["parameters"])
     widths = {SourceOptions(**entry).cell_px for entry in values["sources"].values()} - {None}
     assert widths
     assert list(copies(values)) == []

@@ -16,7 +16,7 @@ from blood_kedro.library.core.schemas import Table
 from tests.conftest import PROJECT
 
 ENTRIES: Mapping[str, Any] = config_loader(PROJECT, "base")["catalog"]
-TABLES = {name: entry for name, entry in ENTRIES.items() if str(entry.get("type")).endswith("TableDataset")}
+TABLES = {name: entry for name, entry in sorted(ENTRIES.items()) if str(entry.get("type")).endswith("TableDataset")}
 SCHEMAS = {name: each for name, each in inspect.getmembers(schemas, inspect.isclass) if issubclass(each, Table)}
 
 
