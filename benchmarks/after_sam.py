@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.chain import Parts, count_pictures
+from blood_kedro.library.counting.chain import CountParts, count_pictures
 from blood_kedro.library.counting.count.rules import KDE_PEAKS
 from blood_kedro.library.counting.draw.masks import masks_written, write_smears
 from blood_kedro.library.counting.open.smear import open_smears
@@ -48,7 +48,7 @@ def count(masks: Path, work: Path) -> int:
     )
     rejects = RejectLog("bench")
     smears = open_smears([work / "tiles"], 512, 0, work, rejects)
-    parts = Parts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
+    parts = CountParts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
     run = count_pictures(smears, options, parts, work / "ours", rejects)
     with masks_written(work / "ours/masks", wanted=True) as folder:
         if folder is not None:

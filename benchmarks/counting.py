@@ -18,7 +18,7 @@ from blood_kedro.assembly.count_rules import COUNT_RULES
 from blood_kedro.assembly.segmenters import segmenter
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.chain import Counted, Parts, count_pictures
+from blood_kedro.library.counting.chain import Counted, CountParts, count_pictures
 from blood_kedro.library.counting.draw.masks import masks_written, write_smears
 from blood_kedro.library.counting.name.namers import ByStain
 from blood_kedro.library.counting.open.smear import open_smears
@@ -75,7 +75,7 @@ def _options(image: Path, **settings: object) -> SmearInput:
 def _count(options: SmearInput, work: Path) -> Counted:
     rejects = RejectLog("bench")
     smears = open_smears([Path(str(options.path))], options.tile_px, options.overlap_px, work, rejects)
-    made = count_pictures(smears, options, Parts(segmenter(options), ByStain(options), COUNT_RULES), work, rejects)
+    made = count_pictures(smears, options, CountParts(segmenter(options), ByStain(options), COUNT_RULES), work, rejects)
     with masks_written(work / "masks", wanted=options.write_masks) as folder:
         if folder is not None:
             write_smears(folder, made.counts, made.cells, made.masks)

@@ -10,7 +10,7 @@ from common import parameters, peak_memory_mb, seconds, table
 
 import blood_kedro
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
-from blood_kedro.library.shipped.classifiers import CellClassifier
+from blood_kedro.library.shipped.classifiers import TypeClassifier
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
 
@@ -68,7 +68,7 @@ def _steps(rgb: RgbImage) -> list[tuple[str, float]]:
     found = cells.predict(rgb, width)
     labels = np.array(found.labels)
 
-    def named(classifier: CellClassifier, label: str) -> None:
+    def named(classifier: TypeClassifier, label: str) -> None:
         classifier.predict(rgb, found.boxes[labels == label], width)
 
     steps = [

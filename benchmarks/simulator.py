@@ -24,7 +24,7 @@ from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.fit_style import fit_styles
 from blood_kedro.library.smears.kinds import LABELS as KINDS
 from blood_kedro.library.smears.kinds import MIXTURES, PRECIPITATE, role
-from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.options import ReferenceImages, SmearOptions
 from blood_kedro.library.smears.realism import Auc, Sample, auc_of_measures, auc_of_pixels, compare, sample
 
 ROOT = Path(__file__).parents[1]
@@ -181,7 +181,9 @@ def against_real(name: str, raw: Path) -> tuple[pd.DataFrame, Auc, Auc, Sample, 
     """Real and simulated cells of one set: styles are fitted to some images, the comparison is with others."""
     facts = REAL[name]
     folder, cell_px = raw / facts["folder"], float(parameters()["sources"][name]["cell_px"])
-    styles = fit_styles(Look(folder=str(folder), cell_px=cell_px, px_per_um=facts["px_per_um"], images=facts["styles"]))
+    styles = fit_styles(
+        ReferenceImages(folder=str(folder), cell_px=cell_px, px_per_um=facts["px_per_um"], images=facts["styles"])
+    )
     fitted = {style.name for style in styles}
     stems = [p for p in sorted(folder.glob("*.jpg")) if p.stem not in fitted]
     real_images = [read_rgb(p) for p in stems[:: max(1, len(stems) // IMAGES)][:IMAGES]]

@@ -23,7 +23,7 @@ from blood_kedro.environments import config_loader, results_root
 from blood_kedro.library.core.files import write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
-from blood_kedro.library.core.plain import to_plain
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.detection.fit import fit, without_source
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.detection.patches import real_patches

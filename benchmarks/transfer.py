@@ -28,7 +28,7 @@ from blood_kedro.library.detection.patches import real_patches
 from blood_kedro.library.detection.predict import predict
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics
 from blood_kedro.library.evaluation.resampling import with_limits
-from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.options import ReferenceImages, SmearOptions
 from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
@@ -98,7 +98,9 @@ def pretrained(train: dict[str, Any], raw: Path, work: Path, seed: int) -> Model
         path = raw / "chula" / "Dataset" / f"{image['image_id'].split('/')[-1]}.jpg"
         if not (looks / path.name).exists():
             (looks / path.name).symlink_to(path.resolve())
-    like = Look(folder=str(looks), cell_px=parameters()["sources"]["chula"]["cell_px"], px_per_um=5.25, images=32)
+    like = ReferenceImages(
+        folder=str(looks), cell_px=parameters()["sources"]["chula"]["cell_px"], px_per_um=5.25, images=32
+    )
     write_smears(work / "smears", SmearOptions.model_validate({**SMEARS, "like": like}), 1)
     fields, held_out = training_and_held_out(work / "smears")
     bundle = fit(regimen("pretraining", seed, 2), fields, held_out, work / "smears/images", work / "fit").bundle

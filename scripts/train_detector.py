@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from blood_kedro.library.detection.job import main
+from blood_kedro.library.detection.train_pack import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -109,7 +109,7 @@ def look(
     Raises:
         BloodKedroError: the image cannot be read, or nothing was trained yet.
     """
-    from blood_kedro.library.reporting.own_images import CELLS, COCO, OVERLAYS, overlay, write_own_report
+    from blood_kedro.library.reporting.picture_pages import CELLS, COCO, OVERLAYS, overlay, write_own_report
 
     with tempfile.TemporaryDirectory(dir=kept) as folder:
         work, rejects = Path(folder), RejectLog("own")
@@ -153,8 +153,8 @@ def _counted(
     from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
     from blood_kedro.library.counting.open.smear import open_smears
     from blood_kedro.library.counting.segment.tiles import folders_of
-    from blood_kedro.library.reporting.own_images import MOST_PX, Picture
-    from blood_kedro.library.shipped.own import at_measured_scale
+    from blood_kedro.library.reporting.picture_pages import MOST_PX, Picture
+    from blood_kedro.library.shipped.detect_pictures import at_measured_scale
 
     own = {**values["sam_counting"]["inputs"][OWN], "path": str(image), "write_masks": False}
     if cell_px:
@@ -174,10 +174,10 @@ def _counted(
 def _detected(
     root: Path, image: Path, detector: str | None, cell_px: float, score: float, work: Path, rejects: RejectLog
 ) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
-    from blood_kedro.library.detection.own import detect_images
+    from blood_kedro.library.detection.detect_pictures import detect_images
     from blood_kedro.library.imaging.large import pixels_of
-    from blood_kedro.library.reporting.own_images import shown
-    from blood_kedro.library.shipped.own import find_cells
+    from blood_kedro.library.reporting.picture_pages import shown
+    from blood_kedro.library.shipped.detect_pictures import find_cells
 
     if detector == SHIPPED:
         found, used = find_cells([image], cell_px or None, score, work, rejects), describe_shipped()

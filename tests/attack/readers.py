@@ -14,7 +14,7 @@ from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import printable
 from blood_kedro.library.counting.open.smear import open_smears
-from blood_kedro.library.detection.own import Seen, look_at
+from blood_kedro.library.detection.detect_pictures import Seen, look_at
 from blood_kedro.library.download.unpack import Budget, unpack
 from blood_kedro.library.imaging.read import SUFFIXES, RgbImage, is_litter
 from blood_kedro.library.sources.ingest import ingest

@@ -20,7 +20,7 @@ from blood_kedro.library.detection.options import Pretraining, Regimen
 from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.morphology.options import Classifier, Segmenter
-from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
+from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier, RuleOptions
 from blood_kedro.library.reporting import published_004
 from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.options import SmearOptions
@@ -61,7 +61,7 @@ def test_parameters_are_valid_options(environment: str) -> None:
         for name, entry in parameters["morphology"][section].items():
             assert options(**entry).name == name
     RuleOptions(**parameters["overlap"]["rules"])
-    for section, options in (("crops", CropOptions), ("studies", Study)):
+    for section, options in (("crops", CropOptions), ("classifiers", OverlapClassifier)):
         for name, entry in parameters["overlap"][section].items():
             assert options(**entry).name == name
     for name, entry in parameters["sources"].items():
@@ -148,7 +148,7 @@ def test_seeds_and_search_write_a_regimen_out() -> None:
         "tuned_lr_0_02_augmentation_paper_r2",
     ]
     assert regimens["plain"] == plain
-    assert regimens["again_seed_4"] == {**plain, "seed": 4, "name": "again_seed_4", "study": "again"}
+    assert regimens["again_seed_4"] == {**plain, "seed": 4, "name": "again_seed_4", "repeats": "again"}
     last = regimens["tuned_lr_0_02_augmentation_none"]
     assert last["optimizer"] == {"lr": 0.02, "momentum": 0.9}
     assert plain["optimizer"]["lr"] == 0.1
@@ -250,7 +250,7 @@ def test_every_dataset_is_declared_and_every_wildcard_is_known(environment: str)
     morphology = parameters["morphology"]
     known = {*parameters["sources"], *parameters["regimens"], "pretraining"}
     known |= {*morphology["cells"], *morphology["segmenters"], *morphology["classifiers"]}
-    known |= {*parameters["overlap"]["crops"], *parameters["overlap"]["studies"]}
+    known |= {*parameters["overlap"]["crops"], *parameters["overlap"]["classifiers"]}
     known |= {name for part in ("cutouts", "classifiers", "inputs") for name in parameters["sam_counting"][part]}
     known |= {*parameters["shipped"]["cells"]["trainings"], *parameters["shipped_types"]}
     used = set()

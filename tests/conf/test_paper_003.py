@@ -9,7 +9,7 @@ import pytest
 from blood_kedro.environments import config_loader
 from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.morphology.options import Classifier, Segmenter
-from blood_kedro.library.overlap.options import Study
+from blood_kedro.library.overlap.options import OverlapClassifier
 from blood_kedro.library.reporting import published_003
 from blood_kedro.plan import build, written_out
 from tests.conftest import PROJECT
@@ -82,6 +82,6 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_networks_of_paper_002_see_no_mirrored_crops(environment: str) -> None:
-    for entry in load(environment)["overlap"]["studies"].values():
-        study = Study(**entry)
+    for entry in load(environment)["overlap"]["classifiers"].values():
+        study = OverlapClassifier(**entry)
         assert study.flips == (study.network == "counting"), study.name

@@ -61,7 +61,7 @@ def changed(dotted: str, value: Any) -> dict[str, Any]:
         ("morphology.sides_px", "morphology.side_px"),
         ("morphology.segmenters.unet.training.epoch", "morphology.segmenters.unet.training.epochs"),
         ("overlap.rules.concavty", "overlap.rules.concavity"),
-        ("overlap.studies.overlap_base.labelz", "overlap.studies.overlap_base.labels"),
+        ("overlap.classifiers.overlap_base.labelz", "overlap.classifiers.overlap_base.labels"),
         ("sam_counting.inputs.own.cel_px", "sam_counting.inputs.own.cell_px"),
         ("sam_counting.classifiers.cell_kinds.search.lrs", "sam_counting.classifiers.cell_kinds.search.lr"),
         ("shipped.cells.recipe.step", "shipped.cells.recipe.steps"),
@@ -134,7 +134,7 @@ def test_a_name_that_is_not_the_key_is_refused() -> None:
 
 def test_a_search_of_the_command_line_comes_nested() -> None:
     plan = build(changed("regimens.regimen_1.search", {"optimizer": {"lr": [0.1, 0.2]}}))
-    tried = {name: options.optimizer.lr for name, options in plan.regimens.items() if options.study == "regimen_1"}
+    tried = {name: options.optimizer.lr for name, options in plan.regimens.items() if options.repeats == "regimen_1"}
     assert tried == {"regimen_1_lr_0_1": 0.1, "regimen_1_lr_0_2": 0.2}
 
 

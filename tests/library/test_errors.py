@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blood_kedro.library.evaluation.errors import KINDS, error_analysis
+from blood_kedro.library.evaluation.errors import OUTCOMES, error_analysis
 
 
 def truth(cells: list[tuple[str, list[float]]], ignored: list[list[float]] = (), images: int = 1) -> dict[str, Any]:  # type: ignore[assignment]
@@ -77,7 +77,7 @@ def test_counts_per_image() -> None:
 
 def test_nothing_there_and_nothing_found() -> None:
     nothing = analyse(truth([]), [])
-    assert nothing["errors"] == dict.fromkeys((*KINDS, "missed"), 0)
+    assert nothing["errors"] == dict.fromkeys((*OUTCOMES, "missed"), 0)
     assert nothing["counting"]["platelet"]["mean_absolute_error"] == 0
     no_images = analyse({**truth([]), "images": []}, [], resamples=10)
     assert no_images["counting"]["rbc"]["mean_absolute_error"] is None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blood_kedro.library.reporting.own_images import PAGE, Picture, write_own_report
+from blood_kedro.library.reporting.picture_pages import PAGE, Picture, write_own_report
 
 SOURCE = Path(__file__).parents[2] / "src" / "blood_kedro"
 NASTY = ["<img src=x onerror=alert(1)>", "\"><script>alert('1')<%2Fscript>", "' onload='alert(1)", "a&b <b>"]

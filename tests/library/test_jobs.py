@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, UnsafeFileError
-from blood_kedro.library.detection import job
+from blood_kedro.library.detection import train_pack
 from blood_kedro.library.detection.fit import fit
 from blood_kedro.library.detection.launch import fit_in_processes
 from blood_kedro.library.detection.options import CopyPaste
@@ -89,12 +89,12 @@ def test_time_limit_leaves_a_checkpoint_and_the_next_call_goes_on(packed: Any, t
     pack, coco = packed
     whole = fit(tiny_regimen(epochs=3), coco, coco, tmp_path / "images", tmp_path / "w").bundle
     command = [str(pack), "tiny", str(tmp_path / "out"), "--set", "epochs=3", "--minutes", "0"]
-    assert job.main(command) == job.UNFINISHED
+    assert train_pack.main(command) == train_pack.UNFINISHED
     assert len(pd.read_csv(tmp_path / "out/history.csv")) == 1
     with pytest.raises(DataContractError, match="no finished training"):
         take_over(tmp_path / "out", tiny_regimen(epochs=3), coco, coco)
-    assert job.main(command) == job.UNFINISHED
-    assert job.main(command[:-2]) == 0
+    assert train_pack.main(command) == train_pack.UNFINISHED
+    assert train_pack.main(command[:-2]) == 0
     taken = take_over(tmp_path / "out", tiny_regimen(epochs=3), coco, coco)
     assert [row["epoch"] for row in taken.history] == [1, 2, 3]
     assert all(torch.equal(value, taken.bundle.weights[name]) for name, value in whole.weights.items())
@@ -102,7 +102,7 @@ def test_time_limit_leaves_a_checkpoint_and_the_next_call_goes_on(packed: Any, t
 
 def test_what_was_trained_otherwise_is_not_taken_over(packed: Any, tmp_path: Path) -> None:
     pack, coco = packed
-    assert job.main([str(pack), "tiny", str(tmp_path / "out"), "--set", "epochs=1", "optimizer.lr=0.002"]) == 0
+    assert train_pack.main([str(pack), "tiny", str(tmp_path / "out"), "--set", "epochs=1", "optimizer.lr=0.002"]) == 0
     with pytest.raises(DataContractError, match="other options") as caught:
         take_over(tmp_path / "out", tiny_regimen(epochs=1), coco, coco)
     assert "'lr': 0.002" in caught.value.got
@@ -125,7 +125,7 @@ def test_mistakes_at_the_command_line(packed: Any, tmp_path: Path, capsys: pytes
         ([str(pack), "tiny", "--set", "optimizer.rate=1"], "optimizer.rate"),
     ):
         with pytest.raises(SystemExit) as caught:
-            job.main([*arguments[:2], str(tmp_path / "out"), *arguments[2:]])
+            train_pack.main([*arguments[:2], str(tmp_path / "out"), *arguments[2:]])
         assert caught.value.code == 2
         assert message in capsys.readouterr().err
 

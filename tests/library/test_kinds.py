@@ -15,13 +15,13 @@ from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
 from blood_kedro.library.core.errors import ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES, build_network, load_network
 from blood_kedro.library.counting.name.cutout import cutout, framed
 from blood_kedro.library.counting.name.cutouts import named, published_cutouts, segmented_cutouts
 from blood_kedro.library.counting.name.fit import multiplied
-from blood_kedro.library.counting.name.kinds import KINDS, build_network, load_network
 from blood_kedro.library.counting.name.namers import ByNetwork, ByStain
 from blood_kedro.library.counting.name.stain import USUAL, normalised, red_cell_densities, reference_density
-from blood_kedro.library.counting.name.study import train_kinds
+from blood_kedro.library.counting.name.train import train_kinds
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.open.tiles import cut_into_tiles
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
@@ -42,7 +42,7 @@ def disc(x: int, y: int, radius: int) -> Piece:
     return made
 
 
-def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = KINDS) -> CropSet:
+def drawn(folder: Path, per_kind: int, groups: int, kinds: tuple[str, ...] = CELL_TYPES) -> CropSet:
     """Cutouts of 32 px that any classifier must learn: a disc each, of the size and colour of its kind."""
     rng = np.random.default_rng(0)
     cells = []
@@ -226,7 +226,7 @@ def test_three_kinds_are_learnt_and_named_on_a_smear(tmp_path: Path) -> None:
         {
             "name": "k",
             "cutouts": ["c"],
-            "kinds": list(KINDS),
+            "kinds": list(CELL_TYPES),
             "augmented": ["wbc", "platelet"],
             "resamples": 50,
             **QUICK,
@@ -250,7 +250,7 @@ def test_three_kinds_are_learnt_and_named_on_a_smear(tmp_path: Path) -> None:
         look = namer.look(tile, masks)
         said, nothing = namer.name([masks, []], lambda _, look=look: look)
         assert said.shape == (4, 3)
-        assert [KINDS[k] for k in said.argmax(axis=1)] == ["rbc", "rbc", "wbc", "platelet"]
+        assert [CELL_TYPES[k] for k in said.argmax(axis=1)] == ["rbc", "rbc", "wbc", "platelet"]
         assert nothing.shape == (0, 3)
 
 
@@ -263,7 +263,9 @@ def test_images_of_sources_have_the_parts_of_the_table_of_groups(tmp_path: Path)
     made = train_kinds(
         [CropSet(table, cells.crops, cells.masks)],
         MADE,
-        KindClassifier.model_validate({"name": "k", "cutouts": ["c"], "kinds": list(KINDS), "resamples": 5, **QUICK}),
+        KindClassifier.model_validate(
+            {"name": "k", "cutouts": ["c"], "kinds": list(CELL_TYPES), "resamples": 5, **QUICK}
+        ),
         tmp_path / "work",
     )
     tested = made.answers[made.answers["label"] != "platelet"]

@@ -23,11 +23,11 @@ from blood_kedro.library.overlap.gather import Located, annotated, cut_red_cells
 from blood_kedro.library.overlap.label_model import combine, describe_rules, weak_labels
 from blood_kedro.library.overlap.localizer import SourceImages
 from blood_kedro.library.overlap.networks import build_network, class_weights
-from blood_kedro.library.overlap.options import Band, CropOptions, RuleOptions, Study
+from blood_kedro.library.overlap.options import Band, CropOptions, OverlapClassifier, RuleOptions
 from blood_kedro.library.overlap.regions import measure_regions, otsu_area, segment_field
 from blood_kedro.library.overlap.rules import ABSTAIN, OVERLAPPING, RULES, SINGLE, area_threshold, count_votes, votes
-from blood_kedro.library.overlap.score import score_study
-from blood_kedro.library.overlap.study import answer, split, targets, train_study
+from blood_kedro.library.overlap.score import score_overlap_classifier
+from blood_kedro.library.overlap.train_classifier import answer, split, targets, train_classifier
 from blood_kedro.library.training.options import Training
 
 CELL_PX = 40.0
@@ -298,14 +298,16 @@ def test_counting_learns_from_probabilities_and_same_seed_same_answers(
 ) -> None:
     cells, table = crops
     said, labels = labels_of(table)
-    study = Study(name="s", crops="c", training=Training(epochs=6, batch_size=8, lr=1e-3, schedule="cosine"))
-    model, answers, history = train_study(cells, table, said, labels, study, tmp_path / "a")
+    study = OverlapClassifier(
+        name="s", crops="c", training=Training(epochs=6, batch_size=8, lr=1e-3, schedule="cosine")
+    )
+    model, answers, history = train_classifier(cells, table, said, labels, study, tmp_path / "a")
     assert len(history) == 6
     assert len(answers) == 50
-    score = score_study(answers, True, 50, 0)
+    score = score_overlap_classifier(answers, True, 50, 0)
     assert score["against_truth"]["accuracy"] > 0.9
     assert score["against_truth"]["counting"]["exact"] > 0.9
-    again = train_study(cells, table, said, labels, study, tmp_path / "b")[1]
+    again = train_classifier(cells, table, said, labels, study, tmp_path / "b")[1]
     pd.testing.assert_frame_equal(answers, again)
     assert answer(model, np.zeros((0, 64, 64, 3), np.uint8)).empty
     one = answer(model, np.asarray(cells.crops[:1]))
@@ -316,7 +318,7 @@ def test_counting_learns_from_probabilities_and_same_seed_same_answers(
 def test_networks_of_paper_002_on_its_sample(crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, network: Any) -> None:
     cells, table = crops
     said, labels = labels_of(table)
-    study = Study(
+    study = OverlapClassifier(
         name=network,
         crops="c",
         labels="peaks",
@@ -326,7 +328,7 @@ def test_networks_of_paper_002_on_its_sample(crops: tuple[CropSet, pd.DataFrame]
         class_weighted=True,
         training=Training(epochs=2, batch_size=8),
     )
-    model, answers, history = train_study(cells, table, said, labels, study, tmp_path)
+    model, answers, history = train_classifier(cells, table, said, labels, study, tmp_path)
     assert (model.config["train_crops"], len(answers), len(history)) == (28, 10, 2)
     trained_on = split(table, targets(said, labels, study), study).train
     assert not set(answers["cell_id"]) & set(table["cell_id"].iloc[trained_on])
@@ -338,7 +340,7 @@ def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored
 ) -> None:
     import torch
 
-    from blood_kedro.library.overlap import study as module
+    from blood_kedro.library.overlap import train_classifier as module
 
     told: dict[str, Any] = {}
 
@@ -349,9 +351,9 @@ def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored
     monkeypatch.setattr(module, "fit_supervised", watched)
     cells, table = crops
     said, labels = labels_of(table)
-    study = Study(name="s", crops="c", labels="peaks", network=network, noise=noise, class_weighted=True)
+    study = OverlapClassifier(name="s", crops="c", labels="peaks", network=network, noise=noise, class_weighted=True)
     with pytest.raises(InterruptedError):
-        train_study(cells, table, said, labels, study, tmp_path)
+        train_classifier(cells, table, said, labels, study, tmp_path)
     train = told["train"]
     apart = [float((train[(epoch, k)][0] - train[k][0]).abs().mean()) for epoch in range(4) for k in range(6)]
     assert max(apart) <= noise  # a mirrored crop of a clump would be further away
@@ -369,13 +371,13 @@ def test_one_weak_class_or_too_few_crops_cannot_be_trained_on(
     lone = table.assign(peaks=1, relative_area=1.0)
     said, labels = labels_of(lone)
     with pytest.raises(ConfigurationError, match="same weak label"):
-        train_study(cells, lone, said, labels, Study(name="s", crops="c", labels="peaks"), tmp_path)
-    few = Study(name="s", crops="c", sample="paper", sample_size=(500, 10))
+        train_classifier(cells, lone, said, labels, OverlapClassifier(name="s", crops="c", labels="peaks"), tmp_path)
+    few = OverlapClassifier(name="s", crops="c", sample="paper", sample_size=(500, 10))
     with pytest.raises(ConfigurationError, match="too few labelled crops"):
-        train_study(cells, table, *labels_of(table), few, tmp_path)
+        train_classifier(cells, table, *labels_of(table), few, tmp_path)
     silent = labels.assign(**dict.fromkeys(labels.columns, np.nan))
     with pytest.raises(ConfigurationError, match="no labelled crop in part train"):
-        train_study(cells, lone, said, silent, Study(name="s", crops="c"), tmp_path)
+        train_classifier(cells, lone, said, silent, OverlapClassifier(name="s", crops="c"), tmp_path)
 
 
 def test_class_weights_and_networks() -> None:
@@ -400,27 +402,27 @@ def test_scores_have_known_values_and_a_verdict() -> None:
     true = [1.0, 1, 1, 1, 2, 2, 3, 2] * 10
     right = [float(t > 1) for t in true]
     wrong = [1 - r if k % 4 == 0 else r for k, r in enumerate(right)]
-    better = score_study(answers_of(right, wrong, true), False, 200, 0)["against_truth"]
+    better = score_overlap_classifier(answers_of(right, wrong, true), False, 200, 0)["against_truth"]
     assert (better["accuracy"], better["labels"]["accuracy"], better["gain"]) == (1, 0.75, 0.25)
     assert better["beats_labels"] == "yes"
     assert better["confusion"] == [[40, 0], [0, 40]]
-    worse = score_study(answers_of(wrong, right, true), False, 200, 0)
+    worse = score_overlap_classifier(answers_of(wrong, right, true), False, 200, 0)
     assert worse["against_truth"]["beats_labels"] == "no"
     assert worse["against_labels"]["accuracy"] == 0.75
-    same = score_study(answers_of(right, right, true), False, 200, 0)["against_truth"]
+    same = score_overlap_classifier(answers_of(right, right, true), False, 200, 0)["against_truth"]
     assert same["beats_labels"] == "undecided"
     low, high = same["interval_95"]["accuracy"]
     assert low == high == 1
 
 
 def test_scores_without_truth_without_labels_and_without_overlaps() -> None:
-    unknown = score_study(answers_of([0.1, 0.9], [0.0, 1.0], [np.nan] * 2), True, 10, 0)
+    unknown = score_overlap_classifier(answers_of([0.1, 0.9], [0.0, 1.0], [np.nan] * 2), True, 10, 0)
     assert "against_truth" not in unknown
-    none = score_study(answers_of([0.1, 0.2], [0.0, 0.0], [1.0, 1.0]), False, 10, 0)["against_truth"]
+    none = score_overlap_classifier(answers_of([0.1, 0.2], [0.0, 0.0], [1.0, 1.0]), False, 10, 0)["against_truth"]
     assert none["accuracy"] == 1
     assert none["recall"] is None
     assert none["auc"] is None
-    unlabelled = score_study(answers_of([0.1, 0.9], [np.nan, 1.0], [1.0, 2.0]), False, 10, 0)
+    unlabelled = score_overlap_classifier(answers_of([0.1, 0.9], [np.nan, 1.0], [1.0, 2.0]), False, 10, 0)
     assert (unlabelled["test_crops"], unlabelled["against_labels"]["crops"]) == (2, 1)
 
 
@@ -428,7 +430,7 @@ def test_counting_is_scored_up_to_four_cells() -> None:
     table = answers_of([0.0, 1.0, 1.0], [0.0, 1.0, 1.0], [1.0, 7.0, 3.0])
     for k, shares in enumerate(([1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]), start=1):
         table[f"p_cells_{k}"] = [float(v) for v in shares]
-    counting = score_study(table, True, 10, 0)["against_truth"]["counting"]
+    counting = score_overlap_classifier(table, True, 10, 0)["against_truth"]["counting"]
     assert counting["confusion"] == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
     assert counting["exact"] == pytest.approx(2 / 3)
     assert counting["mean_absolute_error"] == pytest.approx(1 / 3)

@@ -16,12 +16,12 @@ from PIL import Image
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.smear import open_smears
-from blood_kedro.library.detection.own import Found, Seen, look_at
+from blood_kedro.library.detection.detect_pictures import DetectedPictures, Seen, look_at
 from blood_kedro.library.detection.tiled import detect_image
 from blood_kedro.library.imaging import large
 from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of
 from blood_kedro.library.imaging.read import inspect_image, read_rgb
-from blood_kedro.library.reporting.own_images import COCO, shown, write_own_report
+from blood_kedro.library.reporting.picture_pages import COCO, shown, write_own_report
 from blood_kedro.library.shipped.load import load
 from blood_kedro.library.sources.folders import ClassFolders
 from blood_kedro.library.sources.ingest import ingest
@@ -82,7 +82,7 @@ def test_coco_names_the_files_that_annotation_tools_open(tmp_path: Path) -> None
     assert [image["file_name"] for image in content["images"]] == ["a.jpg"]
 
 
-def cells_at(look: Path, work: Path, rejects: RejectLog) -> Found:
+def cells_at(look: Path, work: Path, rejects: RejectLog) -> DetectedPictures:
     """What a detector that finds one cell in the middle of every picture says."""
 
     def seen(pixels: np.ndarray) -> Seen:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.plain import to_plain
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.detection import fit as fitting
-from blood_kedro.library.detection import job
+from blood_kedro.library.detection import train_pack
 from blood_kedro.library.detection.options import Network, Optimizer, Recipe, Regimen
 from blood_kedro.library.training.options import Compute
 from tests.fixtures.corpora import tiny_corpus, tiny_regimen
@@ -50,7 +50,7 @@ def test_every_option_is_of_one_side() -> None:
     ours = set(Recipe.model_fields)
     assert ours == set(OTHER)
     assert not ours & set(Compute.model_fields)
-    assert set(Regimen.model_fields) - ours == {"enabled", "study", "compute", "trained_in"}
+    assert set(Regimen.model_fields) - ours == {"enabled", "repeats", "compute", "trained_in"}
     assert set(to_plain(Regimen().recipe)) == ours
 
 
@@ -85,6 +85,8 @@ def test_a_checkpoint_is_found_again_with_another_compute_and_not_with_another_r
 
 
 def test_options_of_both_sides_can_be_set_at_the_command_line() -> None:
-    changed = job.changed(Regimen(name="x"), {"workers": 8, "compute.devices": 2, "optimizer.lr": 0.1, "epochs": 3})
+    changed = train_pack.changed(
+        Regimen(name="x"), {"workers": 8, "compute.devices": 2, "optimizer.lr": 0.1, "epochs": 3}
+    )
     assert (changed.name, changed.compute.workers, changed.compute.devices) == ("x", 8, 2)
     assert (changed.recipe.optimizer.lr, changed.recipe.epochs) == (0.1, 3)

@@ -65,7 +65,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "mlflow_run_id": "none",
         "weights_origin": "random",
         "regimen": tiny_regimen().recipe.model_dump(mode="json"),
-        "study": "",
+        "repeats": "",
         "train_images": 8,
         "trained_in": None,
         "data_fingerprint": "now",

@@ -12,7 +12,7 @@ import pytest
 from blood_kedro.library.core.crop_set import write_crops
 from blood_kedro.library.core.errors import SourceNotFoundError, WeightsNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece, overlaps, piece
 from blood_kedro.library.counting.score.agreement import agree
 from blood_kedro.library.counting.segment.fields import FieldUnet, field_windows, insides, tile_groups
@@ -104,13 +104,13 @@ def test_unet_draws_the_outline_of_each_cell_that_watershed_finds() -> None:
 
     places = [((60, 60), 1.0), ((98, 60), 1.0), ((150, 180), 0.8), ((3, 128), 1.0), ((250, 250), 1.0)]
     rgb, cells = field(*places)
-    segment = UnetSegmenter(stained, 80, Segmentation(cell_px=36, unet_cell_px=55.4))
+    segment = UnetSegmenter(stained, 80, SegmentationOptions(cell_px=36, unet_cell_px=55.4))
     found = segment("tile", rgb, RejectLog("tile"))
     assert len(found) == len(cells)
     assert agree(found, cells, 0.85).matched == len(cells)
     assert not overlaps(found)  # each pixel has one owner
     assert all(0 <= x0 < x1 <= 256 and 0 <= y0 < y1 <= 256 for x0, y0, x1, y1 in (p.box_xyxy_px for p in found))
-    blind = UnetSegmenter(lambda crops: np.zeros(crops.shape[:3], np.bool_), 80, Segmentation(cell_px=36))
+    blind = UnetSegmenter(lambda crops: np.zeros(crops.shape[:3], np.bool_), 80, SegmentationOptions(cell_px=36))
     assert agree(blind("tile", rgb, RejectLog("tile")), cells, 0.75).matched == len(cells)  # watershed's own are left
     assert segment("tile", np.full((100, 100, 3), 225, np.uint8), RejectLog("tile")) == []
     assert segment("tile", rgb[:4, :4], RejectLog("tile")) == []
@@ -133,7 +133,7 @@ def test_unet_of_fields_keeps_touching_cells_apart() -> None:
             assert images.shape == (1, *said.shape, 3)
             return said[None]
 
-        return FieldUnet(predict, Segmentation(cell_px=36, unet_cell_px=36 * scale))
+        return FieldUnet(predict, SegmentationOptions(cell_px=36, unet_cell_px=36 * scale))
 
     found = knows(inside)("tile", rgb, RejectLog("tile"))
     assert len(found) == len(cells)

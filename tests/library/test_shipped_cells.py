@@ -21,10 +21,10 @@ from blood_kedro.library.shipped.cell_loss import around, cell_loss, goal_of
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining
 from blood_kedro.library.shipped.cell_scores import parts_of, score_laboratories
 from blood_kedro.library.shipped.cell_windows import Windows
-from blood_kedro.library.shipped.cells import Cells
+from blood_kedro.library.shipped.cells import CellDetector
 from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
 from blood_kedro.library.shipped.fold import fold_norms
-from blood_kedro.library.shipped.judge import Judged, average_precision, interval, judge, precision_of
+from blood_kedro.library.shipped.judge import JudgedClass, average_precision, interval, judge, precision_of
 from blood_kedro.library.shipped.load import load
 from blood_kedro.library.shipped.nucleated import with_nucleated
 from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
@@ -162,21 +162,21 @@ def test_average_precision_and_counts_of_known_answers() -> None:
     doubled = judge(truth, twice, "rbc", 0.5)
     assert doubled.right.tolist() == [True, False]
     assert (doubled.counted, doubled.whole) == (2, 0)
-    half = Judged("g", np.array([0.9]), np.array([True]), 2, 1, 1)
+    half = JudgedClass("g", np.array([0.9]), np.array([True]), 2, 1, 1)
     assert average_precision([half]) == pytest.approx(51 / 101)
-    assert np.isnan(average_precision([Judged("g", np.zeros(0), np.zeros(0, bool), 0, 0, 0)]))
+    assert np.isnan(average_precision([JudgedClass("g", np.zeros(0), np.zeros(0, bool), 0, 0, 0)]))
 
 
 def test_intervals_are_over_groups() -> None:
-    good, bad = (Judged("", np.array([0.9]), np.array([right]), 1, 1, 1) for right in (True, False))
-    one_group = [Judged("a", *vars_of(good)), Judged("a", *vars_of(bad))]
+    good, bad = (JudgedClass("", np.array([0.9]), np.array([right]), 1, 1, 1) for right in (True, False))
+    one_group = [JudgedClass("a", *vars_of(good)), JudgedClass("a", *vars_of(bad))]
     low, high = interval(one_group, precision_of(one_group), 50, 0)
     assert np.isnan([low, high]).all()  # one group says nothing of others
-    two_groups = [Judged("a", *vars_of(good)), Judged("b", *vars_of(bad))]
+    two_groups = [JudgedClass("a", *vars_of(good)), JudgedClass("b", *vars_of(bad))]
     assert interval(two_groups, precision_of(two_groups), 50, 0) == (0, 1)
 
 
-def vars_of(each: Judged) -> tuple:
+def vars_of(each: JudgedClass) -> tuple:
     return each.scores, each.right, each.cells, each.counted, each.whole
 
 
@@ -341,7 +341,7 @@ def test_folded_norms_change_no_answer() -> None:
 
 
 def test_what_is_no_picture_is_refused(shipped: Path) -> None:
-    cells = Cells(ModelBundle(load_shipped("cells", shipped).weights, load_shipped("cells", shipped).config))
+    cells = CellDetector(ModelBundle(load_shipped("cells", shipped).weights, load_shipped("cells", shipped).config))
     for wrong in (np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((0, 10, 3), np.uint8)):
         with pytest.raises(BadInputError):
             cells.predict(wrong)
@@ -361,27 +361,27 @@ def test_images_of_several_magnifications_are_not_counted_at_one(
 ) -> None:
     from types import SimpleNamespace
 
-    from blood_kedro.library.shipped import own
+    from blood_kedro.library.shipped import detect_pictures
 
     smears = [
         SimpleNamespace(name=f"smear_{k}", grid=SimpleNamespace(places=[k]), read=lambda _place, width=width: width)
         for k, width in enumerate(widths or [float("nan")])
     ]
     answers = SimpleNamespace(predict=lambda width: SimpleNamespace(cell_px=width))
-    monkeypatch.setattr(own, "load", lambda _name: answers)
+    monkeypatch.setattr(detect_pictures, "load", lambda _name: answers)
     if wanted is None:
         words = r"36 px wide in smear_0, 75 px in smear_1" if widths else "no red cell"
         with pytest.raises(BadInputError, match=words):
-            own.measured_width(smears)  # type: ignore[arg-type]
+            detect_pictures.measured_width(smears)  # type: ignore[arg-type]
     else:
-        assert own.measured_width(smears) == wanted  # type: ignore[arg-type]
+        assert detect_pictures.measured_width(smears) == wanted  # type: ignore[arg-type]
 
 
 def test_found_cells_get_the_types_of_the_classifiers() -> None:
     from types import SimpleNamespace
 
-    from blood_kedro.library.reporting.own_images import Picture, _classes, overlay
-    from blood_kedro.library.shipped import own
+    from blood_kedro.library.reporting.picture_pages import Picture, _classes, overlay
+    from blood_kedro.library.shipped import detect_pictures
     from blood_kedro.library.shipped.cell_detector import FoundCells
 
     def names(kind: str) -> Any:
@@ -394,12 +394,19 @@ def test_found_cells_get_the_types_of_the_classifiers() -> None:
     boxes = np.array([[0.0, 0, 30, 30], [40, 0, 90, 50], [60, 60, 66, 66], [1, 40, 31, 70]])
     found = FoundCells(boxes, ["rbc", "wbc", "platelet", "rbc"], np.full(4, 0.9), 32)
     rgb = np.full((96, 96, 3), 220, np.uint8)
-    made = own.types_of(rgb, found, names("white"), names("red"))
+    made = detect_pictures.types_of(rgb, found, names("white"), names("red"))
     assert made["type"] == ["red_0", "white_40", "platelet", "red_1"]
     assert np.nan_to_num(made["sureness"]).tolist() == [0.75, 0.75, 0, 0.75]
-    many = FoundCells(np.tile(boxes[:1], (own.MOST_SHAPES + 1, 1)), ["rbc"] * (own.MOST_SHAPES + 1), np.ones(2001), 32)
-    assert set(own.types_of(rgb, many, names("white"), names("red"))["type"]) == {own.NOT_NAMED}
-    nothing = own.types_of(rgb, FoundCells(boxes[:0], [], np.zeros(0), float("nan")), names("white"), names("red"))
+    many = FoundCells(
+        np.tile(boxes[:1], (detect_pictures.MOST_SHAPES + 1, 1)),
+        ["rbc"] * (detect_pictures.MOST_SHAPES + 1),
+        np.ones(2001),
+        32,
+    )
+    assert set(detect_pictures.types_of(rgb, many, names("white"), names("red"))["type"]) == {detect_pictures.NOT_NAMED}
+    nothing = detect_pictures.types_of(
+        rgb, FoundCells(boxes[:0], [], np.zeros(0), float("nan")), names("white"), names("red")
+    )
     assert nothing == {"type": [], "sureness": []}
     cells = found.table().assign(**made)
     assert _classes(cells) == [("rbc: red_0", 1), ("wbc: white_40", 1), ("platelet", 1), ("rbc: red_1", 1)]
@@ -408,7 +415,7 @@ def test_found_cells_get_the_types_of_the_classifiers() -> None:
 
 
 def test_names_and_notes_are_text_on_the_page_of_a_user(tmp_path: Path) -> None:
-    from blood_kedro.library.reporting.own_images import Picture, write_own_report
+    from blood_kedro.library.reporting.picture_pages import Picture, write_own_report
 
     name = "<b>smear & <px>"
     rgb = np.full((40, 40, 3), 220, np.uint8)

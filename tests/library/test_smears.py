@@ -19,10 +19,10 @@ from blood_kedro.library.imaging.measures import measure_red_cells
 from blood_kedro.library.smears import red_cells
 from blood_kedro.library.smears.cell import HAEMOGLOBIN, CellStyle, rasterize
 from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
-from blood_kedro.library.smears.field import Smear, plan, render, simulate_field, tiles
+from blood_kedro.library.smears.field import SimulatedField, plan, render, simulate_field, tiles
 from blood_kedro.library.smears.fit_style import fit_styles, jpeg_quality
 from blood_kedro.library.smears.kinds import LABELS, draw
-from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.options import ReferenceImages, SmearOptions
 from blood_kedro.library.smears.placement import Arrangement, Ground, place
 from blood_kedro.library.smears.styles import SCANNERS, slide_style
 from blood_kedro.library.smears.training_set import training_and_held_out
@@ -397,7 +397,7 @@ def test_truth_of_a_folder_without_smears(tmp_path: Path) -> None:
 # --- styles fitted to images
 
 
-def _known(seed: int) -> Smear:
+def _known(seed: int) -> SimulatedField:
     style = SCANNERS["scanner_2"].model_copy(
         update={"name": "known", "size": 1.1, "jpeg_quality": None, "blur_px": 1.3}
     )
@@ -413,7 +413,7 @@ def test_a_fitted_style_finds_again_what_made_the_images(tmp_path: Path) -> None
     for seed in range(4):
         cv2.imwrite(str(tmp_path / f"{seed}.png"), _known(seed).rgb[..., ::-1])
     (tmp_path / "broken.png").write_bytes(b"no image")
-    styles = fit_styles(Look(folder=str(tmp_path), cell_px=40, px_per_um=5.0, images=4))
+    styles = fit_styles(ReferenceImages(folder=str(tmp_path), cell_px=40, px_per_um=5.0, images=4))
     assert len(styles) == 4 and "broken" not in {style.name for style in styles}
     options = OPTIONS.model_copy(
         update={"width_px": 480, "height_px": 360, "styles": styles, "cells_per_field": {"normal_rbc": 40}}
@@ -421,7 +421,7 @@ def test_a_fitted_style_finds_again_what_made_the_images(tmp_path: Path) -> None
     made = [simulate_field(options, 9, slide, 0) for slide in (1, 2, 3, 4)]
     real = [_known(seed + 10) for seed in range(4)]
 
-    def medians(fields: list[Smear]) -> np.ndarray:
+    def medians(fields: list[SimulatedField]) -> np.ndarray:
         found = [measure_red_cells(f.rgb, 40).cells for f in fields]
         names = ["diameter_px", "red_od", "green_od", "blue_od", "pallor_ratio", "edge_px"]
         return np.median([cells[names].median().to_numpy() for cells in found], axis=0)
@@ -434,7 +434,7 @@ def test_a_fitted_style_finds_again_what_made_the_images(tmp_path: Path) -> None
 def test_smears_like_a_folder_of_images_are_named_after_them(tmp_path: Path) -> None:
     for seed in range(2):
         Image.fromarray(_known(seed).rgb).save(tmp_path / f"real_{seed}.png")
-    like = Look(folder=str(tmp_path), cell_px=40, px_per_um=5.0, images=2)
+    like = ReferenceImages(folder=str(tmp_path), cell_px=40, px_per_um=5.0, images=2)
     assert write_smears(tmp_path / "s", OPTIONS.model_copy(update={"like": like, "fields_per_slide": 1}), seed=3)
     images = json.loads((tmp_path / "s/annotations.json").read_text())["images"]
     assert [image["scanner"] for image in images] == ["real_0", "real_1"]
@@ -450,5 +450,5 @@ def test_jpeg_quality_of_a_file(tmp_path: Path, quality: int) -> None:
 
 def test_a_folder_without_cells_gives_no_style(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no image shows 3 single red cells") as caught:
-        fit_styles(Look(folder=str(tmp_path), cell_px=40, px_per_um=5.0))
+        fit_styles(ReferenceImages(folder=str(tmp_path), cell_px=40, px_per_um=5.0))
     assert "0 images" in str(caught.value)

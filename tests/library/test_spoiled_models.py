@@ -28,7 +28,7 @@ from blood_kedro.library.core.model_bundle import (
     signed,
 )
 from blood_kedro.library.core.weights import read_weights
-from blood_kedro.library.counting.name.kinds import build_network, load_network
+from blood_kedro.library.counting.name.cell_types import build_network, load_network
 from blood_kedro.library.detection.initialization import file_weights
 from blood_kedro.library.detection.predict import load_detector
 from blood_kedro.library.morphology.networks import load_classifier, load_segmenter

@@ -24,7 +24,7 @@ from blood_kedro.library.core.records import Data, Record, read_all, read_record
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Counted
 from blood_kedro.library.counting.pieces import Piece, pieces_of_labels
-from blood_kedro.library.standardization import run as run_module
+from blood_kedro.library.standardization import journal as run_module
 from blood_kedro.library.training.crops import CropData
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.resume import saved_state

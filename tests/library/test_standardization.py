@@ -13,7 +13,7 @@ import pytest
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.sources.ingest import ingest
 from blood_kedro.library.sources.registry import SOURCES
-from blood_kedro.library.standardization import run as run_module
+from blood_kedro.library.standardization import journal as run_module
 from blood_kedro.library.standardization.options import SourceBoxes, StandardizationOptions
 from blood_kedro.library.standardization.standardize import CSV_COLUMNS, Standardized, from_csv, standardize_source
 from tests.fixtures.trees import Bccd, chula, pbc

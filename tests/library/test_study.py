@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import study
 
-from blood_kedro.library.core.plain import to_plain
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.detection.options import Regimen
 from tests.conf.test_configuration import load
 

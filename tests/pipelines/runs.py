@@ -15,8 +15,8 @@ QUICK = (
     "regimens.regimen_2.epochs=1,evaluation.resamples=5,morphology.cells.synthetic.per_class=12,"
     "morphology.cells.synthetic.slides=6,morphology.segmenters.unet.training.epochs=1,"
     "morphology.classifiers.efficientnet_b0.training.epochs=1,"
-    "morphology.classifiers.mobilenet_v3_small.training.epochs=1,overlap.studies.overlap_base.resamples=10,"
-    "overlap.studies.overlap_counting.training.epochs=1"
+    "morphology.classifiers.mobilenet_v3_small.training.epochs=1,overlap.classifiers.overlap_base.resamples=10,"
+    "overlap.classifiers.overlap_counting.training.epochs=1"
 )
 # One regimen is enough to be stopped and to go on.
 ONE_REGIMEN = f"{QUICK},regimens.regimen_2.enabled=false"

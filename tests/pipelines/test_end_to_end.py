@@ -202,7 +202,7 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
 
 def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(demo: Path, tmp_path: Path) -> None:
     """In one run on the demo's corpus: two seeds, a start from an MLflow run, and a folder from another machine."""
-    from blood_kedro.library.detection import job
+    from blood_kedro.library.detection import train_pack
 
     folder = tmp_path / "project"
     shutil.copytree(demo, folder)
@@ -244,14 +244,14 @@ def test_a_study_repeats_continues_and_takes_over_what_was_trained_elsewhere(dem
         [*script, "--env=local"], cwd=folder, capture_output=True, text=True, env=environment(), check=False
     )
     assert packed.returncode == 0, packed.stderr[-2000:]
-    assert job.main([str(tmp_path / "pack"), "elsewhere", str(tmp_path / "out")]) == 0
+    assert train_pack.main([str(tmp_path / "pack"), "elsewhere", str(tmp_path / "out")]) == 0
     overlay["regimens"]["elsewhere"]["trained_in"] = str(tmp_path / "out")
     write(json.dumps(overlay))
     kedro_run(folder, "--pipelines=detection_training,reporting")
     regimens = summary_of(folder)["regimens"]
     assert set(regimens) == {"regimen_1_seed_1", "regimen_1_seed_2", "continued", "elsewhere"}
     one, two = (regimens[f"regimen_1_seed_{seed}"] for seed in (1, 2))
-    assert one["study"] == two["study"] == "regimen_1"
+    assert one["repeats"] == two["repeats"] == "regimen_1"
     assert one["train_loss"] != two["train_loss"]
     assert first in regimens["continued"]["weights_origin"]
     saved = json.loads((folder / "data/07_model_output/elsewhere/coco_results.json").read_text())

@@ -14,7 +14,7 @@ import pytest
 from blood_kedro.library.core.boxes import BOX_COLUMNS, iou
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.chain import Parts, count_pictures
+from blood_kedro.library.counting.chain import CountParts, count_pictures
 from blood_kedro.library.counting.count.rules import KDE_PEAKS
 from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
@@ -240,7 +240,7 @@ def test_the_published_rule_counts_what_the_authors_steps_count(shared_data: Pat
     )
     rejects = RejectLog("t")
     smears = open_smears([tmp_path / "tiles"], 512, 0, tmp_path, rejects)
-    parts = Parts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
+    parts = CountParts(Precomputed(masks), AllRed(), {"kde_peaks": KDE_PEAKS})
     run = count_pictures(smears, options, parts, tmp_path / "work", rejects)
     cells, regions = published_counting.count_tiles(masks, tiles)
     assert run.cells["clump"].nunique() == regions

@@ -31,8 +31,8 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
             "morphology.segmenters.unet_sam.training.cells_per_epoch=320",
             # A cosine over one epoch ends before it has begun.
             "morphology.segmenters.unet_sam.training.lr=0.0004,morphology.segmenters.unet_sam.training.schedule=plateau",
-            "overlap.studies.overlap_improved_all.training.epochs=1",
-            *(f"overlap.studies.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula")),
+            "overlap.classifiers.overlap_improved_all.training.epochs=1",
+            *(f"overlap.classifiers.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula")),
         ]
     )
     kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)

@@ -17,7 +17,7 @@ from blood_kedro.library.core.registry import choose, chosen
 from blood_kedro.library.core.reject_log import RejectLog
 
 
-class Synthetic(CropReader[CellOptions]):
+class SimulatedCells(CropReader[CellOptions]):
     """Cells that the simulator draws: `per_class` (100) of each of its `shapes`, spread over so many `slides`."""
 
     reads_files = False
@@ -108,7 +108,7 @@ class Points(CropReader[PointOptions]):
 
 
 CROP_READERS: dict[str, type[CropReader[Any]]] = {
-    "synthetic": Synthetic,
+    "synthetic": SimulatedCells,
     "elsafty": Elsafty,
     "ojaghi": Ojaghi,
     "fields": OjaghiFields,

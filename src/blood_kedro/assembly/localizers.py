@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blood_kedro.library.overlap.gather import Located
 
 
-class Annotations(Localizer[CropOptions]):
+class AnnotatedCells(Localizer[CropOptions]):
     """The source's own boxes of red cells, or squares of `cell_px` around its points."""
 
     def locate(self, images: SourceImages, rejects: RejectLog) -> list[Located]:  # noqa: ARG002 - as every localizer
@@ -27,7 +27,7 @@ class Annotations(Localizer[CropOptions]):
 
 
 LOCALIZERS: dict[str, type[Localizer[Any]]] = {
-    "annotations": Annotations,
+    "annotations": AnnotatedCells,
     "detector": TrainedDetector,
     "yolov5n": YoloV5n,
 }

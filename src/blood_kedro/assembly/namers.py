@@ -11,7 +11,7 @@ from blood_kedro.library.counting.options import SmearInput
 
 if TYPE_CHECKING:
     from blood_kedro.library.core.model_bundle import ModelBundle
-    from blood_kedro.library.counting.chain import Parts
+    from blood_kedro.library.counting.chain import CountParts
     from blood_kedro.library.counting.count.smears import NameTypes
     from blood_kedro.library.counting.name.namers import Namer
     from blood_kedro.library.counting.segment.looks import Look
@@ -28,15 +28,15 @@ def check_names(options: SmearInput) -> None:
     check_count_rule(options.count_rule, where)
 
 
-def parts_of(options: SmearInput, classifier: ModelBundle | None) -> Parts:
+def parts_of(options: SmearInput, classifier: ModelBundle | None) -> CountParts:
     """All that an input is counted with.
 
     Raises:
         WeightsNotFoundError: weights, or masks, are not there.
     """
-    from blood_kedro.library.counting.chain import Parts
+    from blood_kedro.library.counting.chain import CountParts
 
-    return Parts(segmenter(options), namer(options, classifier), COUNT_RULES, type_namer(options))
+    return CountParts(segmenter(options), namer(options, classifier), COUNT_RULES, type_namer(options))
 
 
 def namer(options: SmearInput, classifier: ModelBundle | None) -> Namer:
@@ -57,7 +57,7 @@ def look_of_namer(options: SmearInput) -> Look | None:
 
 def type_namer(options: SmearInput) -> NameTypes | None:
     """What names types of white cells and shapes of red ones, where the options want them."""
-    from blood_kedro.library.shipped.own import CountedTypes
+    from blood_kedro.library.shipped.detect_pictures import CountedTypes
 
     return CountedTypes() if options.name_types else None
 

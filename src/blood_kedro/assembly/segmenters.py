@@ -1,7 +1,8 @@
 """Segmenters of tiles, by the name that `segmenter` has in the parameters.
 
-Adding one: a module with a function or class of `(options: Segmentation, own: <its options>)` that gives a `Segment`
-(library/counting/segment/segmenter.py), and a line here. `own` is made of `segmenter_options` in the parameters.
+Adding one: a module with a function or class of `(options: SegmentationOptions, own: <its options>)` that gives a
+`Segment` (library/counting/segment/segmenter.py), and a line here. `own` is made of `segmenter_options` in the
+parameters.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
 from blood_kedro.library.core.records import describe_model, place, read_record
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.segment.segmenter import Segment
 
 
 class NoOptions(BaseModel):
-    """Of a segmenter that has none besides those of `Segmentation`."""
+    """Of a segmenter that has none besides those of `SegmentationOptions`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,57 +37,57 @@ class Entry:
         model: which model of this project it uses, for the reader; None where it uses none.
     """
 
-    build: Callable[[Segmentation, Any], Segment]
+    build: Callable[[SegmentationOptions, Any], Segment]
     Options: type[BaseModel] = NoOptions
     tells_kinds: bool = False
-    model: Callable[[Segmentation], str] | None = None
+    model: Callable[[SegmentationOptions], str] | None = None
 
     def __post_init__(self) -> None:
         """What the documentation lists of it."""
         object.__setattr__(self, "__doc__", self.build.__doc__)
 
 
-def _watershed(options: Segmentation, _own: NoOptions) -> Segment:
+def _watershed(options: SegmentationOptions, _own: NoOptions) -> Segment:
     """Classical: flat field, unsharp mask, Otsu, distance transform; needs nothing."""
     from blood_kedro.library.counting.segment.classical import Watershed
 
     return Watershed(options)
 
 
-def _precomputed(options: Segmentation, _own: NoOptions) -> Segment:
+def _precomputed(options: SegmentationOptions, _own: NoOptions) -> Segment:
     """Masks that lie in the folder `masks`, one sub-folder for each tile."""
     from blood_kedro.library.counting.segment.precomputed import Precomputed
 
     return Precomputed(_existing(options.masks, "correct masks, or choose segmenter: watershed"))
 
 
-def _unet(options: Segmentation, _own: NoOptions) -> Segment:
+def _unet(options: SegmentationOptions, _own: NoOptions) -> Segment:
     """A U-Net of rbc_morphology, in the folder `model`."""
     from blood_kedro.assembly.unet_segmenter import Unet
 
     return Unet(_existing(options.model, "run rbc_morphology first, or choose segmenter: watershed"), options)
 
 
-def _unet_model(options: Segmentation) -> str:
+def _unet_model(options: SegmentationOptions) -> str:
     folder = Path(str(options.model))
     return describe_model(folder.name, read_record(place(folder, is_model=True)))
 
 
-def _sam(options: Segmentation, _own: NoOptions) -> Segment:
+def _sam(options: SegmentationOptions, _own: NoOptions) -> Segment:
     """A model of the SAM family; its settings are under `sam`."""
     from blood_kedro.library.counting.segment.sam import SamSegmenter
 
     return SamSegmenter(options.sam)
 
 
-def _shipped(options: Segmentation, _own: NoOptions) -> Segment:
+def _shipped(options: SegmentationOptions, _own: NoOptions) -> Segment:
     """The cell detector that comes with the project: a box says that there is a cell, stain says where it ends."""
     from blood_kedro.library.shipped.segment import ShippedSegmenter
 
     return ShippedSegmenter(options.cell_px)
 
 
-def _shipped_model(_options: Segmentation) -> str:
+def _shipped_model(_options: SegmentationOptions) -> str:
     from blood_kedro.library.shipped.bundle import describe_shipped
 
     return describe_shipped()
@@ -101,7 +102,7 @@ SEGMENTERS: dict[str, Entry] = {
 }
 
 
-def entry_of(options: Segmentation, where: str = "sam_counting") -> tuple[Entry, BaseModel]:
+def entry_of(options: SegmentationOptions, where: str = "sam_counting") -> tuple[Entry, BaseModel]:
     """The segmenter that options name, and its own options.
 
     Raises:
@@ -123,7 +124,7 @@ def entry_of(options: Segmentation, where: str = "sam_counting") -> tuple[Entry,
         ) from error
 
 
-def segmenter(options: Segmentation) -> Segment:
+def segmenter(options: SegmentationOptions) -> Segment:
     """What `options.segmenter` names, ready to be called or sent to other processes.
 
     Raises:

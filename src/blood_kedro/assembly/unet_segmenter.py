@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece
 
 
@@ -25,7 +25,7 @@ class Unet:
     """
 
     model: Path
-    options: Segmentation
+    options: SegmentationOptions
 
     @property
     def rests_on(self) -> Path:

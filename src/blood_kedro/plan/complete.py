@@ -30,7 +30,7 @@ def with_repetitions(parameters: dict[str, Any]) -> dict[str, Any]:
 
     `seeds: [0, 1]` makes `<name>_seed_0` and `<name>_seed_1`; `search: {optimizer.lr: [0.01, 0.02]}` makes
     `<name>_lr_0_01` and `<name>_lr_0_02`; both together make all pairs. At the command line the keys of `search`
-    come nested. `study` holds the name of the original.
+    come nested. `repeats` holds the name of the original.
     """
     regimens: dict[str, Any] = {}
     for name, entry in (parameters.get("regimens") or {}).items():
@@ -44,7 +44,7 @@ def with_repetitions(parameters: dict[str, Any]) -> dict[str, Any]:
             setting = dict(zip(chosen, values, strict=True))
             marks = [f"{key.rpartition('.')[2]}_{value}" for key, value in setting.items()]
             repetition = re.sub(r"[^A-Za-z0-9]+", "_", "_".join([name, *marks]))
-            regimens[repetition] = _changed(plain, {**setting, "name": repetition, "study": name})
+            regimens[repetition] = _changed(plain, {**setting, "name": repetition, "repeats": name})
     return {**parameters, "regimens": regimens}
 
 

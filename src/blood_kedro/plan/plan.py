@@ -13,7 +13,7 @@ from blood_kedro.library.detection.options import OwnImages, Pretraining, Regime
 from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.evaluation.options import Evaluation
 from blood_kedro.library.merging.options import MergingOptions
-from blood_kedro.library.overlap.options import CropOptions, Study
+from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier
 from blood_kedro.library.shipped.type_options import TypeModel
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.standardization.options import StandardizationOptions
@@ -93,10 +93,10 @@ class Plan(BaseModel):
         return {name: options for name, options in crops.items() if self._is_read(options.source)}
 
     @property
-    def overlap_studies(self) -> dict[str, Study]:
+    def overlap_classifiers(self) -> dict[str, OverlapClassifier]:
         """Classifiers of crops that are made."""
-        studies = enabled(self.overlap.studies)
-        return {name: options for name, options in studies.items() if options.crops in self.overlap_crops}
+        classifiers = enabled(self.overlap.classifiers)
+        return {name: options for name, options in classifiers.items() if options.crops in self.overlap_crops}
 
     @property
     def counts_own_smear(self) -> bool:

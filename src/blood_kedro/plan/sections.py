@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.library.morphology.options import Classifier, Segmenter
-from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
+from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier, RuleOptions
 from blood_kedro.library.shipped.cell_options import CellJudging, CellRecipe, CellTraining, PictureOptions
 from blood_kedro.library.training.options import Hardware
 
@@ -49,7 +49,7 @@ class Overlap(_Section):
 
     crops: dict[str, CropOptions] = {}
     rules: RuleOptions = RuleOptions()
-    studies: dict[str, Study] = {}
+    classifiers: dict[str, OverlapClassifier] = {}
 
 
 class Counting(_Section):

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class CellClassifier(PythonModel):
+class ServedCellClassifier(PythonModel):
     """Input `(N, S, S, 3) uint8` RGB, a cell in the middle of each; output one row per crop.
 
     Columns: `label`, `confidence` (its probability), and `p_<class>` of every class. A variant that was trained on
@@ -39,4 +39,4 @@ class CellClassifier(PythonModel):
         return table
 
 
-mlflow.models.set_model(CellClassifier())
+mlflow.models.set_model(ServedCellClassifier())

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class CellSegmenter(PythonModel):
+class ServedCellSegmenter(PythonModel):
     """Input `(N, S, S, 3) uint8` RGB, a cell in the middle of each; output its masks `(N, S, S) uint8` of 0 and 1."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -29,4 +29,4 @@ class CellSegmenter(PythonModel):
         return predict_masks(self.network, crops, np.arange(len(crops))).astype(np.uint8)
 
 
-mlflow.models.set_model(CellSegmenter())
+mlflow.models.set_model(ServedCellSegmenter())

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class Detector(PythonModel):
+class ServedDetector(PythonModel):
     """Input `(N, H, W, 3) uint8` RGB; output one row per cell: image, label, score, box in px of the image.
 
     An image with a side of over 2,000 px is cut into overlapping tiles; the parameter `tile_px` is their side.
@@ -41,4 +41,4 @@ class Detector(PythonModel):
         return pd.DataFrame(rows, columns=columns)
 
 
-mlflow.models.set_model(Detector())
+mlflow.models.set_model(ServedDetector())

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class CutoutClassifier(PythonModel):
+class ServedKindClassifier(PythonModel):
     """Input `(N, S, S, 3) uint8` RGB: one mask each, black around it, S and the width of a red cell as in config.json.
 
     Output one row per cutout: `kind`, and `p_<kind>` of each.
@@ -20,14 +20,14 @@ class CutoutClassifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Read the bundle."""
         from blood_kedro.library.core.model_bundle import load_bundle
-        from blood_kedro.library.counting.name.kinds import load_network
+        from blood_kedro.library.counting.name.cell_types import load_network
 
         bundle = load_bundle(Path(context.artifacts["bundle"]))
         self.kinds, self.network = bundle.config["kinds"], load_network(bundle)
 
     def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
         """Answer for cutouts."""
-        from blood_kedro.library.counting.name.kinds import probabilities
+        from blood_kedro.library.counting.name.cell_types import probabilities
 
         found = probabilities(self.network, np.asarray(model_input, np.uint8))
         table = pd.DataFrame(found, columns=[f"p_{kind}" for kind in self.kinds])
@@ -35,4 +35,4 @@ class CutoutClassifier(PythonModel):
         return table
 
 
-mlflow.models.set_model(CutoutClassifier())
+mlflow.models.set_model(ServedKindClassifier())

@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class OverlapClassifier(PythonModel):
+class ServedOverlapClassifier(PythonModel):
     """Input `(N, S, S, 3) uint8` RGB, the red cell in question in the middle; output one row per crop.
 
     Columns: `overlapping`, the probability that it touches or overlaps another cell, and `p_<class>` of each class. How
@@ -26,9 +26,9 @@ class OverlapClassifier(PythonModel):
 
     def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
         """Answer for crops."""
-        from blood_kedro.library.overlap.study import answer
+        from blood_kedro.library.overlap.train_classifier import answer
 
         return answer(self.bundle, np.asarray(model_input, np.uint8))
 
 
-mlflow.models.set_model(OverlapClassifier())
+mlflow.models.set_model(ServedOverlapClassifier())

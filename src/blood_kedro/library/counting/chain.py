@@ -16,7 +16,7 @@ import pandas as pd
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.rules import CountRule
 from blood_kedro.library.counting.count.smears import NameTypes, count_smears
-from blood_kedro.library.counting.name.kinds import KINDS
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES
 from blood_kedro.library.counting.name.namers import Namer, name_smears
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
@@ -26,7 +26,7 @@ from blood_kedro.library.counting.segment.tiles import segment_smears
 
 
 @dataclass(frozen=True)
-class Parts:
+class CountParts:
     """What a count is put together from: a segmenter, a namer, all count rules, and what names types, if anything."""
 
     segment: Segment
@@ -59,7 +59,7 @@ class Counted:
 def count_pictures(
     smears: Sequence[Smear],
     options: SmearInput,
-    parts: Parts,
+    parts: CountParts,
     work_folder: Path,
     rejects: RejectLog,
     looks: Sequence[Look] = (),
@@ -87,7 +87,7 @@ def totals_of(counts: pd.DataFrame) -> dict[str, Any]:
     seconds = float(counts["seconds"].sum())
     return {
         "smears": len(counts),
-        **{kind: int(counts[kind].sum()) for kind in KINDS},
+        **{kind: int(counts[kind].sum()) for kind in CELL_TYPES},
         "unfit_smears": int((~counts["fit_for_counting"].astype(bool)).sum()),
         "megapixels": megapixels,
         "seconds": seconds,

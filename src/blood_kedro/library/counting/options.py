@@ -20,7 +20,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Segmentation(_Frozen):
+class SegmentationOptions(_Frozen):
     """From a tile to masks.
 
     `segmenter` is a name of `assembly/segmenters.py`:
@@ -54,7 +54,7 @@ class Segmentation(_Frozen):
     min_platelet: float = Field(0.05, gt=0)
 
     @model_validator(mode="after")
-    def _has_what_it_needs(self) -> Segmentation:
+    def _has_what_it_needs(self) -> SegmentationOptions:
         if self.segmenter == "precomputed" and not self.masks:
             raise ValueError("segmenter precomputed needs masks: a folder with one sub-folder of masks per tile")
         if self.segmenter == "unet" and not self.model:
@@ -62,7 +62,7 @@ class Segmentation(_Frozen):
         return self
 
 
-class SmearInput(Segmentation):
+class SmearInput(SegmentationOptions):
     """What is counted, and how.
 
     `measure_scale`: `cell_px` is measured on the smears by the shipped detector. `source`: images of a source of this
@@ -111,7 +111,7 @@ class SmearInput(Segmentation):
         return self
 
 
-class CutoutOptions(Segmentation):
+class CutoutOptions(SegmentationOptions):
     """Cutouts to train on (paper 004, section 3.3): mask and tile, in the middle of a black square.
 
     `reader`: `segmented` segments the images of `source` as a smear would be and names the masks by its labelled boxes;

@@ -17,7 +17,7 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.plain import to_plain
+from blood_kedro.library.core.plain_options import to_plain
 
 if TYPE_CHECKING:
     import lightning as L

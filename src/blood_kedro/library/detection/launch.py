@@ -62,7 +62,7 @@ def fit_in_processes(
         "--standalone",
         f"--nproc-per-node={regimen.compute.devices}",
         "-m",
-        "blood_kedro.library.detection.job",
+        "blood_kedro.library.detection.train_pack",
         str(pack),
         regimen.name,
         str(out),

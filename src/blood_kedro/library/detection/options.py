@@ -143,7 +143,7 @@ class Regimen(Recipe):
     """
 
     enabled: bool = True
-    study: str = Field("", description="the regimen that this one repeats with another seed or value")
+    repeats: str = Field("", description="the regimen that this one repeats with another seed or value")
     compute: Compute = Compute()
     trained_in: str | None = None
 

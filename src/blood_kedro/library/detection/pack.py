@@ -19,7 +19,7 @@ from blood_kedro.library.core.cell_patch import CellPatch, load_patches, save_pa
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.core.plain import from_plain, to_plain
+from blood_kedro.library.core.plain_options import from_plain, to_plain
 from blood_kedro.library.core.weights import read_weights
 
 SPLITS = ("train", "val", "test")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
-from blood_kedro.library.core.plain import from_plain
+from blood_kedro.library.core.plain_options import from_plain
 
 if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN

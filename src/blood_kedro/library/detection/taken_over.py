@@ -11,7 +11,7 @@ import pandas as pd
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
-from blood_kedro.library.core.plain import to_plain
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.detection.fit import Fit, without_source
 from blood_kedro.library.detection.predict import network_of

@@ -18,7 +18,7 @@ from blood_kedro.library.core.taxonomy import COARSE, coarse, is_a, is_labelled,
 from blood_kedro.library.evaluation.resampling import Floats, mean_error_intervals
 from blood_kedro.library.evaluation.views import one_per_cell, with_judged
 
-KINDS = ("correct", "duplicate", "wrong_class", "merged", "poor_box", "ignored", "false_alarm")
+OUTCOMES = ("correct", "duplicate", "wrong_class", "merged", "poor_box", "ignored", "false_alarm")
 _POOR_IOU, _SWALLOWED = 0.1, 0.7
 
 
@@ -55,7 +55,7 @@ def error_analysis(
     finer = np.array([[one != other and is_a(one, other) for other in classes] for one in classes], np.bool_)
     cells, regions = (_by_image(truth["annotations"], crowd=crowd) for crowd in (False, True))
     found = _found(with_judged(truth, results), score)
-    errors: Counter[str] = Counter(dict.fromkeys((*KINDS, "missed"), 0))
+    errors: Counter[str] = Counter(dict.fromkeys((*OUTCOMES, "missed"), 0))
     matrix = np.zeros((len(classes) + 1, len(classes) + 1), np.int64)
     for image in truth["images"]:
         mine, ignored, detections = cells[image["id"]], regions[image["id"]], found[image["id"]]

@@ -27,7 +27,7 @@ from blood_kedro.library.morphology.classes import in_view
 from blood_kedro.library.morphology.networks import build_classifier, first_weights, parameters_m, probabilities
 from blood_kedro.library.morphology.options import Classifier
 from blood_kedro.library.morphology.segment import complete_masks
-from blood_kedro.library.morphology.splits import FirstStage, Run, runs
+from blood_kedro.library.morphology.splits import FirstStage, Fold, runs
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
 from blood_kedro.library.training.foundation import fit_probe
@@ -166,7 +166,7 @@ def class_weights(labels: np.ndarray[Any, np.dtype[np.int64]], classes: int) -> 
 
 
 def _train_run(
-    run: Run,
+    run: Fold,
     table: pd.DataFrame,
     classes: list[str],
     crops: Crops,

@@ -32,7 +32,7 @@ from blood_kedro.library.evaluation.resampling import (
 )
 from blood_kedro.library.morphology.networks import build_segmenter, load_segmenter
 from blood_kedro.library.morphology.options import Segmenter
-from blood_kedro.library.morphology.splits import FirstStage, Run, segmentation_split
+from blood_kedro.library.morphology.splits import FirstStage, Fold, segmentation_split
 from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
 from blood_kedro.library.training.predict import device_for, outputs
 from blood_kedro.library.training.supervised import fit_supervised
@@ -43,7 +43,7 @@ _BATCH = 128
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class TrainedSegmenter:
     """The trained U-Net, one history row per epoch, and its measures on the test cells, which `test` names by row."""
 
     model: ModelBundle
@@ -68,7 +68,7 @@ class _Loss(nn.Module):
 
 def train_segmenter(
     cells: CropSet, options: Segmenter, work_folder: Path, on_epoch: Callable[[dict[str, float]], None] = lambda _: None
-) -> Segmentation:
+) -> TrainedSegmenter:
     """Train on cells with masks, stop by the validation loss, and measure on groups that were never seen.
 
     Raises:
@@ -126,10 +126,10 @@ def train_segmenter(
         "groups": groups_of,
         "learnt_from": all_learnt_from(table["image_id"].iloc[np.concatenate([run.train, run.val])], start),
     }
-    return Segmentation(ModelBundle(trained.weights, config), trained.history, none_for_nan(metrics), test.tolist())
+    return TrainedSegmenter(ModelBundle(trained.weights, config), trained.history, none_for_nan(metrics), test.tolist())
 
 
-def _groups(table: pd.DataFrame, run: Run, options: Segmenter) -> dict[str, list[str]]:
+def _groups(table: pd.DataFrame, run: Fold, options: Segmenter) -> dict[str, list[str]]:
     """Groups of each part, and (`before`) those that the first weights learnt from.
 
     Raises:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Run:
+class Fold:
     """Rows of the table of cells; `name` is `repeat_fold`, or the scanner that is tested on.
 
     `missing` says which classes or scanners a part lacks.
@@ -62,7 +62,7 @@ class FirstStage:
         return cls(learnt, tuple(group for group in parts["test"] if group not in learnt))
 
 
-def runs(table: pd.DataFrame, options: Classifier, first: FirstStage | None = None) -> list[Run]:
+def runs(table: pd.DataFrame, options: Classifier, first: FirstStage | None = None) -> list[Fold]:
     """Every training of a variant, at most `options.runs` of them.
 
     A fifth of the groups (or those that are named) is tested on in every run; `repeats` times, the others are dealt
@@ -86,7 +86,7 @@ def runs(table: pd.DataFrame, options: Classifier, first: FirstStage | None = No
     else:
         rest, test = _tested(table, labels, groups, options, first)
         made = [
-            Run(f"{repeat + 1}_{fold + 1}", train, val, test)
+            Fold(f"{repeat + 1}_{fold + 1}", train, val, test)
             for repeat in range(options.repeats)
             for fold, (train, val) in enumerate(
                 fold_groups(rest, labels, groups, options.folds, seed_for(options.seed, "repeat", repeat))
@@ -121,7 +121,7 @@ def _tested(
     return split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
 
 
-def _never_learnt(table: pd.DataFrame, run: Run, options: Classifier, first: FirstStage) -> None:
+def _never_learnt(table: pd.DataFrame, run: Fold, options: Classifier, first: FirstStage) -> None:
     """No cell is tested on whose mask comes from a segmenter that learnt from its slide."""
     tested = table.iloc[run.test]
     found = tested if options.masks == "predicted" else tested[~tested["has_mask"].to_numpy(bool)]
@@ -136,7 +136,7 @@ def _never_learnt(table: pd.DataFrame, run: Run, options: Classifier, first: Fir
         )
 
 
-def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
+def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Fold:
     """One split of cells with masks: the groups, slides or images `test_groups`, or a share of groups, are tested on.
 
     Where so few groups are left that they cannot be dealt between training and validation, their images are.
@@ -157,7 +157,7 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Run:
     else:
         rest, test = split_groups(np.arange(len(table)), strata, groups, options.test_share, options.seed)
     train, val = split_groups(rest, strata, groups, val_share, options.seed + 1)
-    return _with_missing(Run("1", train, val, test), table, labels, f"segmenter {options.name}")
+    return _with_missing(Fold("1", train, val, test), table, labels, f"segmenter {options.name}")
 
 
 def _named(table: pd.DataFrame, names: Collection[str], where: str) -> tuple[Indices, Indices]:
@@ -182,7 +182,7 @@ def _named(table: pd.DataFrame, names: Collection[str], where: str) -> tuple[Ind
 
 def _by_scanner(
     table: pd.DataFrame, labels: npt.NDArray[np.object_], groups: Indices, options: Classifier
-) -> list[Run]:
+) -> list[Fold]:
     scanners = sorted(table["scanner"].dropna().unique())
     if len(scanners) < 2:
         raise ConfigurationError(
@@ -192,11 +192,11 @@ def _by_scanner(
     for scanner in scanners:
         here = (table["scanner"] == scanner).to_numpy()
         train, val = split_groups(np.flatnonzero(~here), labels, groups, options.test_share, options.seed)
-        made.append(Run(str(scanner), train, val, np.flatnonzero(here)))
+        made.append(Fold(str(scanner), train, val, np.flatnonzero(here)))
     return made
 
 
-def _with_missing(run: Run, table: pd.DataFrame, labels: npt.NDArray[np.object_], where: str) -> Run:
+def _with_missing(run: Fold, table: pd.DataFrame, labels: npt.NDArray[np.object_], where: str) -> Fold:
     """The run, and which classes, or scanners where each part should have all, a part of it lacks."""
     parts = {"train": run.train, "val": run.val, "test": run.test}
     missing = missing_from_parts(labels, parts, "class", where)

@@ -14,7 +14,7 @@ from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.overlap.score import NAMES
 
 
-def study_figure(answers: pd.DataFrame, score: dict[str, Any]) -> Figure:
+def overlap_figure(answers: pd.DataFrame, score: dict[str, Any]) -> Figure:
     """Class bars (Fig. 5), confusion (6, 8), confidence (7, 10), measures per class (9) and ROC (11)."""
     against = score.get("against_truth", score["against_labels"])
     judge = "truth" if "against_truth" in score else "weak label"

@@ -22,7 +22,7 @@ from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.overlap.options import CropOptions
-from blood_kedro.library.overlap.regions import Boxes, Field, measure_regions, otsu_area, segment_field
+from blood_kedro.library.overlap.regions import Boxes, SegmentedField, measure_regions, otsu_area, segment_field
 from blood_kedro.library.overlap.windows import box_crop, cut_window
 
 # A box with a shorter side holds no cell that could be looked at.
@@ -152,7 +152,7 @@ def _facts(found: Located, k: int, middle: npt.NDArray[np.float64], *, seen: boo
     }
 
 
-def _cells_by_points(field: Field, points: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+def _cells_by_points(field: SegmentedField, points: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
     """Share of whole cells without a labelled point, and how many labelled points the component of each point holds.
 
     A point beside any component holds NaN: segmentation missed its cell.

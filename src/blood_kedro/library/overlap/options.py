@@ -69,7 +69,7 @@ class RuleOptions(_Frozen):
     combined: tuple[RuleName, ...] = ("relative_area", "neighbour_iou", "concavity", "peaks", "ellipse")
 
 
-class Study(_Frozen):
+class OverlapClassifier(_Frozen):
     """One classifier: what it learns from, and how.
 
     `labels`: a rule, or `combined` (the label model). `network`: `base` and `improved` are paper 002's, `counting` is

@@ -44,7 +44,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Field:
+class SegmentedField:
     """A field that was segmented.
 
     Attributes:
@@ -65,7 +65,7 @@ class Field:
         return float(np.sqrt(4 / np.pi * self.single_area_px2))
 
 
-def segment_field(rgb: RgbImage, cell_px: float) -> Field:
+def segment_field(rgb: RgbImage, cell_px: float) -> SegmentedField:
     """Foreground, its components and cells, at about 40 px per cell.
 
     Args:
@@ -77,7 +77,7 @@ def segment_field(rgb: RgbImage, cell_px: float) -> Field:
     mask = foreground(np.asarray(small, np.uint8), cell_px * scale)
     components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[1]
     cells = split_instances(mask, cell_px * scale)
-    return Field(np.asarray(components, np.int32), cells, scale, _single_area(cells, cell_px * scale))
+    return SegmentedField(np.asarray(components, np.int32), cells, scale, _single_area(cells, cell_px * scale))
 
 
 def _single_area(instances: Labels, cell_px: float) -> float:
@@ -93,7 +93,7 @@ def _single_area(instances: Labels, cell_px: float) -> float:
     return float(grid[gaussian_kde(whole)(grid).argmax()])
 
 
-def measure_regions(field: Field, boxes: Boxes) -> list[Region]:
+def measure_regions(field: SegmentedField, boxes: Boxes) -> list[Region]:
     """What lies under each box.
 
     Args:
@@ -121,7 +121,7 @@ def measure_regions(field: Field, boxes: Boxes) -> list[Region]:
     ]
 
 
-def _component_under(field: Field, box: npt.NDArray[np.float64]) -> int:
+def _component_under(field: SegmentedField, box: npt.NDArray[np.float64]) -> int:
     """The component with most pixels in the inner half of a box; 0 if none covers a tenth of it."""
     x_min, y_min, x_max, y_max = box * field.scale
     x_pad, y_pad = (x_max - x_min) / 4, (y_max - y_min) / 4
@@ -144,7 +144,7 @@ class _Shape:
     solidity: float
 
     @classmethod
-    def of(cls, field: Field, component: int) -> _Shape:
+    def of(cls, field: SegmentedField, component: int) -> _Shape:
         rows, columns = (
             np.flatnonzero((field.components == component).any(1)),
             np.flatnonzero((field.components == component).any(0)),

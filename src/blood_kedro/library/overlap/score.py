@@ -27,11 +27,11 @@ NAMES = ("single", "overlapping")
 Flags = npt.NDArray[np.bool_]
 
 
-def score_study(answers: pd.DataFrame, counts_known: bool, resamples: int, seed: int) -> dict[str, Any]:
-    """Measures of one study on its test crops.
+def score_overlap_classifier(answers: pd.DataFrame, counts_known: bool, resamples: int, seed: int) -> dict[str, Any]:
+    """Measures of one classifier on its test crops.
 
     Args:
-        answers: of `study.train_study`.
+        answers: of `train_classifier`.
         counts_known: whether `true_cells` counts cells, or tells only single (1) from overlapping (2).
         resamples: draws of groups of images for the intervals.
         seed: of the draws.

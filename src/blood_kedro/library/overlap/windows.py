@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from blood_kedro.library.imaging.segmentation import BoolMask, RgbImage
 from blood_kedro.library.overlap.options import CropOptions
-from blood_kedro.library.overlap.regions import Boxes, Field
+from blood_kedro.library.overlap.regions import Boxes, SegmentedField
 
 
 def cut_window(
-    rgb: RgbImage, field: Field, component: int, box: npt.NDArray[np.float64], options: CropOptions
+    rgb: RgbImage, field: SegmentedField, component: int, box: npt.NDArray[np.float64], options: CropOptions
 ) -> tuple[RgbImage, BoolMask]:
     """The crop of a box as the options want it, and the component under the box in the same frame."""
     there = field.components == component if component else np.zeros_like(field.components, np.bool_)

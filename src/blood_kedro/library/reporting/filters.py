@@ -11,8 +11,8 @@ import pandas as pd
 from blood_kedro.library.reporting import interactive
 
 
-def besides(regimen: dict[str, Any], study: str) -> str:
-    """What a regimen does that plain Faster R-CNN does not, in words; `study`: what it repeats, if anything."""
+def besides(regimen: dict[str, Any], repeats: str) -> str:
+    """What a regimen does that plain Faster R-CNN does not, in words; `repeats`: which one it repeats, if anything."""
     parts = {
         f"without {regimen['leave_out']}": regimen["leave_out"],
         f"{regimen['sampler']} sampling": regimen["sampler"] != "uniform",
@@ -21,7 +21,7 @@ def besides(regimen: dict[str, Any], study: str) -> str:
         regimen["label_space"]: regimen["label_space"] != "merged",
         "copy-paste": regimen["copy_paste"],
         "fitted anchors": regimen["network"]["anchors"] == "fitted",
-        f"seed {regimen['seed']}": study,
+        f"seed {regimen['seed']}": repeats,
     }
     return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from blood_kedro.library.core.records import CORPUS, GENERATED, pictures_of
 from blood_kedro.library.core.taxonomy import PAPER_000
-from blood_kedro.library.evaluation.errors import KINDS
+from blood_kedro.library.evaluation.errors import OUTCOMES
 from blood_kedro.library.evaluation.resampling import paired_difference
 from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
 from blood_kedro.library.reporting.filters import FILTERS
@@ -77,7 +77,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         differences=_differences(shown),
         repetitions=_repetitions(shown),
         by_source=_by_source(shown),
-        error_kinds=(*KINDS, "missed"),
+        error_kinds=(*OUTCOMES, "missed"),
         split_names=SPLIT_NAMES,
         rejects=_rejects(results),
         **_morphology(results, parameters),
@@ -168,18 +168,18 @@ def _repetitions(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Studies that ran a regimen several times, scored on the same data: how far AP and AP50 spread."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for parts in regimens.values():
-        study = parts["metrics"]["study"]
-        if study:
-            groups.setdefault((study, parts["metrics"]["data_fingerprint"]), []).append(parts["metrics"])
+        repeated = parts["metrics"]["repeats"]
+        if repeated:
+            groups.setdefault((repeated, parts["metrics"]["data_fingerprint"]), []).append(parts["metrics"])
     rows = []
-    for (study, _), runs in groups.items():
+    for (repeated, _), runs in groups.items():
         values = {name: np.array([run[name] for run in runs if run[name] is not None]) for name in ("map", "map_50")}
         spread = {
             name: (float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else None, float(v.min()), float(v.max()))
             for name, v in values.items()
             if len(v)
         }
-        rows.append({"study": study, "runs": len(runs), "by": spread})
+        rows.append({"regimen": repeated, "runs": len(runs), "by": spread})
     return rows
 
 
@@ -255,12 +255,14 @@ def _p_columns(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
 
 def _overlap(results: Results) -> dict[str, Any]:
     """What the section of overlapping cells shows."""
-    studies = results.overlap_studies
+    classifiers = results.overlap_classifiers
     return {
         "p002": published_002,
         "overlap_crops": {name: parts for name, parts in results.overlap_crops.items() if "label_facts" in parts},
-        "overlap_studies": {name: parts["metrics"] for name, parts in studies.items() if "metrics" in parts},
-        "overlap_figures": {name: parts["study_figure"] for name, parts in studies.items() if "study_figure" in parts},
+        "overlap_classifiers": {name: parts["metrics"] for name, parts in classifiers.items() if "metrics" in parts},
+        "overlap_figures": {
+            name: parts["overlap_figure"] for name, parts in classifiers.items() if "overlap_figure" in parts
+        },
     }
 
 

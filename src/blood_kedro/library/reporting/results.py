@@ -25,7 +25,7 @@ class Results:
     classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     morphology: dict[str, Any] = field(default_factory=dict)
     overlap_crops: dict[str, dict[str, Any]] = field(default_factory=dict)
-    overlap_studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overlap_classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     kind_classifiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     smear_inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)

@@ -17,7 +17,7 @@ _MADE_BY = {
     "classifiers": "rbc_morphology",
     "morphology": "rbc_morphology",
     "overlap_crops": "overlap_weak_supervision",
-    "overlap_studies": "overlap_weak_supervision",
+    "overlap_classifiers": "overlap_weak_supervision",
     "kind_classifiers": "sam_counting",
     "smear_inputs": "sam_counting",
 }

@@ -121,7 +121,7 @@ def _overlap(results: Results) -> dict[str, Any]:
     facts = {name: parts["label_facts"] for name, parts in results.overlap_crops.items() if "label_facts" in parts}
     if facts:
         found["labels"] = {name: f["labels"] for name, f in facts.items()}
-    for name, parts in results.overlap_studies.items():
+    for name, parts in results.overlap_classifiers.items():
         if "metrics" in parts:
             metrics = parts["metrics"]
             judged = {j: _judged(metrics[j]) for j in ("against_labels", "against_truth") if j in metrics}
@@ -178,7 +178,7 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
     by_source = {source: _headlines(row) for source, row in metrics["by_source"].items()}
     return found | {
         **{key: metrics[key] for key in _REGIMEN},
-        "study": metrics["study"],
+        "repeats": metrics["repeats"],
         "coarse": _headlines(metrics["coarse"]),
         "by_source": by_source,
         "otherwise": {name: {**_headlines(row), "images": row["images"]} for name, row in metrics["otherwise"].items()},

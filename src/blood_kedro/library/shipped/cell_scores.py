@@ -14,7 +14,14 @@ from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.cell_detector import detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging
 from blood_kedro.library.shipped.centre_net import CentreNet
-from blood_kedro.library.shipped.judge import Judged, average_precision, count_error_of, interval, judge, precision_of
+from blood_kedro.library.shipped.judge import (
+    JudgedClass,
+    average_precision,
+    count_error_of,
+    interval,
+    judge,
+    precision_of,
+)
 from blood_kedro.library.shipped.pictures import OWN, LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
 from blood_kedro.library.training.splits import split_groups
@@ -56,7 +63,7 @@ SCALE_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Parts:
+class PicturesByPart:
     """Pictures of a training: to learn from, to choose thresholds on, and to judge it by at home."""
 
     train: list[LabelledPicture]
@@ -64,7 +71,7 @@ class Parts:
     test: list[LabelledPicture]
 
 
-def parts_of(pictures: Sequence[LabelledPicture], judging: CellJudging) -> Parts:
+def parts_of(pictures: Sequence[LabelledPicture], judging: CellJudging) -> PicturesByPart:
     """Pictures dealt by group, each laboratory alike. Where one has too few groups for that, it is learnt from whole.
 
     Pictures that are not judged (`LabelledPicture.judged`) are in no part but the first.
@@ -80,7 +87,7 @@ def parts_of(pictures: Sequence[LabelledPicture], judging: CellJudging) -> Parts
                 kept[part] += chosen.tolist()
     away = set(kept["calibration"]) | set(kept["test"])
     calibration, test = ([pictures[k] for k in sorted(rows) if pictures[k].judged] for rows in kept.values())
-    return Parts([each for k, each in enumerate(pictures) if k not in away], calibration, test)
+    return PicturesByPart([each for k, each in enumerate(pictures) if k not in away], calibration, test)
 
 
 def some_of(pictures: Sequence[LabelledPicture], laboratory: str, limit: int) -> list[LabelledPicture]:
@@ -174,7 +181,7 @@ def _detect(network: CentreNet, picture: LabelledPicture, cell_px: float, hint: 
     return detect_at(network, picture.pixels, cell_px / width), width / cell_px
 
 
-def _row(judged: list[Judged], draws: int, seed: int) -> dict[str, object]:
+def _row(judged: list[JudgedClass], draws: int, seed: int) -> dict[str, object]:
     ap_low, ap_high = interval(judged, precision_of(judged), draws, seed, most=1.0)
     error_low, error_high = interval(judged, count_error_of(judged), draws, seed)
     cells = sum(each.cells for each in judged)
@@ -194,7 +201,7 @@ def _row(judged: list[Judged], draws: int, seed: int) -> dict[str, object]:
     }
 
 
-def _count_error(judged: Sequence[Judged]) -> float:
+def _count_error(judged: Sequence[JudgedClass]) -> float:
     return count_error_of(judged)(np.ones(len(judged)))
 
 

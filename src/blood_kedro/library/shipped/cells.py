@@ -45,7 +45,7 @@ def _network(config: dict[str, Any]) -> CentreNet:
     return CentreNet(len(CLASSES), int(config["recipe"]["channels"]))
 
 
-class Cells:
+class CellDetector:
     """Finds red cells, white cells and platelets on a picture of any size.
 
     Args:
@@ -110,8 +110,8 @@ class Scale:
     """
 
     def __init__(self, bundle: ModelBundle) -> None:
-        self._cells = Cells(bundle)
+        self._cells = CellDetector(bundle)
 
     def predict(self, rgb: RgbImage) -> FoundScale:
-        """As `Cells.scale`."""
+        """As `CellDetector.scale`."""
         return self._cells.scale(rgb)

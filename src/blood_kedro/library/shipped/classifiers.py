@@ -27,7 +27,7 @@ _FIELD_CELLS = 8
 
 
 @dataclass(frozen=True)
-class CellClassifier:
+class TypeClassifier:
     """Types of cells in pictures of any magnification.
 
     `temperature` and `log_shares` calibrate the probabilities (`type_scores.softened`); a cell whose likeliest type has
@@ -77,7 +77,7 @@ class CellClassifier:
         return in_standard_stain(crop, field, centre[None], cell_px, self.view.stain)
 
 
-def classifier_of(bundle: ModelBundle) -> CellClassifier:
+def classifier_of(bundle: ModelBundle) -> TypeClassifier:
     """The classifier of a bundle, ready to predict, its half-precision weights as float32.
 
     Raises:
@@ -85,7 +85,7 @@ def classifier_of(bundle: ModelBundle) -> CellClassifier:
     """
     network = rebuilt(bundle, lambda config: network_for(_recipe(config), len(config["classes"]), bundle.weights))
     config, shares = bundle.config, bundle.config.get("log_shares")
-    return CellClassifier(
+    return TypeClassifier(
         network,
         tuple(config["classes"]),
         _recipe(config).view,

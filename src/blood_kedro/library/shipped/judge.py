@@ -18,7 +18,7 @@ from blood_kedro.library.shipped.pictures import LabelledPicture
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedClass:
     """One class of one picture: scores of detections, which of them are right, how many cells there are, and counts."""
 
     group_id: str
@@ -29,7 +29,7 @@ class Judged:
     whole: int
 
 
-def judge(picture: LabelledPicture, found: Detections, label: str, threshold: float) -> Judged:
+def judge(picture: LabelledPicture, found: Detections, label: str, threshold: float) -> JudgedClass:
     """Compare detections with labels, boxes in px of `picture.pixels`.
 
     A detection is right that meets a cell of its class at IoU 0.5, surest first, each cell once; one that lies mostly
@@ -43,7 +43,7 @@ def judge(picture: LabelledPicture, found: Detections, label: str, threshold: fl
     right = _matched(boxes, truth)
     void = ~right & (covered_share(boxes, picture.ignore) > IGNORED_SHARE)
     sure = found.scores >= threshold
-    return Judged(
+    return JudgedClass(
         picture.group_id,
         scores[~void],
         right[~void],
@@ -80,12 +80,12 @@ def _whole(truth: Boxes, boxes: Boxes, labels: npt.NDArray[np.int64], number: in
 Measure = Callable[[npt.NDArray[np.float64]], float]
 
 
-def average_precision(judged: Sequence[Judged]) -> float:
+def average_precision(judged: Sequence[JudgedClass]) -> float:
     """AP at IoU 0.5 by COCO's rule (101 points); NaN without a cell."""
     return precision_of(judged)(np.ones(len(judged)))
 
 
-def precision_of(judged: Sequence[Judged]) -> Measure:
+def precision_of(judged: Sequence[JudgedClass]) -> Measure:
     """Average precision of pictures that are taken as often as a weight says; sorted once for all weights."""
     cells = np.array([each.cells for each in judged], np.float64)
     scores = np.concatenate([each.scores for each in judged])
@@ -105,7 +105,7 @@ def precision_of(judged: Sequence[Judged]) -> Measure:
     return measure
 
 
-def count_error_of(judged: Sequence[Judged]) -> Measure:
+def count_error_of(judged: Sequence[JudgedClass]) -> Measure:
     """Mean absolute error of a picture's count, as a share of the mean count; NaN without a cell."""
     cells = np.array([each.cells for each in judged], np.float64)
     off = np.abs(np.array([each.counted for each in judged], np.float64) - cells)
@@ -118,7 +118,7 @@ def count_error_of(judged: Sequence[Judged]) -> Measure:
 
 
 def interval(
-    judged: Sequence[Judged], measure: Measure, draws: int, seed: int, most: float = np.inf
+    judged: Sequence[JudgedClass], measure: Measure, draws: int, seed: int, most: float = np.inf
 ) -> tuple[float, float]:
     """95% interval of a measure over groups of pictures (`evaluation.resampling`); NaN twice where there is none.
 

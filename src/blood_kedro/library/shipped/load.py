@@ -23,12 +23,12 @@ def load(name: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - each m
         ConfigurationError: there is no such model.
         DataContractError, UnsafeFileError: its files are incomplete, or not those that were shipped.
     """
-    from blood_kedro.library.shipped.cells import Cells, Scale
+    from blood_kedro.library.shipped.cells import CellDetector, Scale
     from blood_kedro.library.shipped.classifiers import classifier_of
 
     # The class of each model, and whose weights it uses.
     classes: dict[str, tuple[Any, str]] = {
-        "cells": (Cells, "cells"),
+        "cells": (CellDetector, "cells"),
         "scale": (Scale, "cells"),
         **{classifier: (classifier_of, classifier) for classifier in ("white_cells", "red_cell_shapes")},
     }

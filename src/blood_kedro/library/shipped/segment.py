@@ -14,7 +14,7 @@ from blood_kedro.library.counting.pieces import Piece, piece
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.imaging.segmentation import foreground, split_instances
 from blood_kedro.library.shipped.bundle import shipped_digest
-from blood_kedro.library.shipped.cells import Cells
+from blood_kedro.library.shipped.cells import CellDetector
 from blood_kedro.library.shipped.load import load
 
 # A mask that fills less of its box is not the cell's: the cell is too pale, or the stain runs into a neighbour.
@@ -32,8 +32,8 @@ class ShippedSegmenter:
     cell_px: float
 
     @cached_property
-    def _cells(self) -> Cells:
-        cells: Cells = load("cells")
+    def _cells(self) -> CellDetector:
+        cells: CellDetector = load("cells")
         return cells
 
     def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:

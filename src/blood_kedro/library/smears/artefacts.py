@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.smears.cell import LAYERS, PURPLE_GRANULES, Cell, CellStyle
+from blood_kedro.library.smears.cell import LAYERS, PURPLE_GRANULES, CellStyle, DrawnCell
 
 MARKS = ("scale_bar", "arrow")
 
 
-def draw_precipitate(style: CellStyle, rng: np.random.Generator) -> Cell:
+def draw_precipitate(style: CellStyle, rng: np.random.Generator) -> DrawnCell:
     """A cloud of fine stain grains, 2-9 um across; not a cell, so its label is None."""
     reach = rng.uniform(1, 4.5) * style.px_per_um
     side = 2 * int(np.ceil(2.2 * reach)) + 1
@@ -26,7 +26,7 @@ def draw_precipitate(style: CellStyle, rng: np.random.Generator) -> Cell:
     dots = cv2.GaussianBlur(grains, (0, 0), sigma) * (2 * np.pi * sigma**2)
     layers = np.zeros((side, side, len(LAYERS)), np.float32)
     layers[..., PURPLE_GRANULES] = np.clip(dots, 0, 1.5)
-    return Cell("precipitate", None, layers, np.zeros((side, side), np.bool_))
+    return DrawnCell("precipitate", None, layers, np.zeros((side, side), np.bool_))
 
 
 def burn_in(

@@ -22,7 +22,7 @@ HAEMOGLOBIN, CHROMATIN, CYTOPLASM, EOSINOPHIL_GRANULES, PURPLE_GRANULES, PHASE =
 
 
 @dataclass(frozen=True)
-class Cell:
+class DrawnCell:
     """One drawn cell.
 
     Attributes:

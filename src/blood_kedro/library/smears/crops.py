@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.smears.cell import BoolMask, Cell
+from blood_kedro.library.smears.cell import BoolMask, DrawnCell
 from blood_kedro.library.smears.kinds import draw
 from blood_kedro.library.smears.placement import clump_layout
 from blood_kedro.library.smears.scan import scan
@@ -34,7 +34,7 @@ _TRIES = 12
 
 
 @dataclass(frozen=True)
-class Crop:
+class SimulatedCrop:
     """One crop: `rgb (side, side, 3) uint8`, `mask (side, side) bool` of all its cells, and where it comes from."""
 
     rgb: npt.NDArray[np.uint8]
@@ -52,7 +52,7 @@ def simulate_crop(
     side_px: int = 80,
     px_per_um: float = 6.0,
     styles: tuple[Style, ...] = (),
-) -> Crop:
+) -> SimulatedCrop:
     """Draw crop `number` of a kind on a slide; the same arguments give the same bytes.
 
     Args:
@@ -82,10 +82,12 @@ def simulate_crop(
     for cell, (left, top) in zip(cells, corners, strict=True):
         stack.add(cell, left + border, top + border)
     rgb = scan(stack.layers(style.overlap_gain), style, px_per_um, rng, border)
-    return Crop(rgb, mask, kind, f"slide_{slide:03d}", style.name)
+    return SimulatedCrop(rgb, mask, kind, f"slide_{slide:03d}", style.name)
 
 
-def _union(cells: list[Cell], offsets: npt.NDArray[np.float64], side_px: int) -> tuple[list[tuple[int, int]], BoolMask]:
+def _union(
+    cells: list[DrawnCell], offsets: npt.NDArray[np.float64], side_px: int
+) -> tuple[list[tuple[int, int]], BoolMask]:
     """Top left corners that put the middle of the group into the middle of the crop, and the mask of all cells."""
     centres = np.rint(offsets - (offsets.max(axis=0) + offsets.min(axis=0)) / 2 + side_px / 2).astype(int)
     corners = [(int(x) - len(c.mask) // 2, int(y) - len(c.mask) // 2) for c, (x, y) in zip(cells, centres, strict=True)]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.smears.artefacts import burn_in
-from blood_kedro.library.smears.cell import Cell, CellStyle, FloatImage
+from blood_kedro.library.smears.cell import CellStyle, DrawnCell, FloatImage
 from blood_kedro.library.smears.kinds import PRECIPITATE, draw, role
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.placement import Arrangement, Ground, place
@@ -30,7 +30,7 @@ _KEPT_CELLS = 2000
 
 
 @dataclass(frozen=True)
-class Smear:
+class SimulatedField:
     """One field, or one tile of a smear.
 
     Attributes:
@@ -61,15 +61,15 @@ class PlannedCell:
     half_px: int
     x: int = 0
     y: int = 0
-    kept: Cell | None = field(default=None, compare=False, repr=False)
+    kept: DrawnCell | None = field(default=None, compare=False, repr=False)
 
-    def draw(self, style: CellStyle) -> Cell:
+    def draw(self, style: CellStyle) -> DrawnCell:
         """The same cell at every call."""
         return self.kept if self.kept is not None else draw(self.kind, style, np.random.default_rng(self.seed))
 
 
 @dataclass(frozen=True)
-class Plan:
+class FieldPlan:
     """Every cell of a field or smear, before any pixel is made: tiles of it can be rendered one at a time."""
 
     options: SmearOptions
@@ -86,7 +86,7 @@ class Plan:
         return self.style.cells(self.options.px_per_um)
 
 
-def simulate_field(options: SmearOptions, seed: int, slide: int, number: int) -> Smear:
+def simulate_field(options: SmearOptions, seed: int, slide: int, number: int) -> SimulatedField:
     """Simulate field `number` of slide `slide` (from 1).
 
     Equal arguments and `SIMULATOR_VERSION` give equal bytes, in any order of calls.
@@ -95,7 +95,7 @@ def simulate_field(options: SmearOptions, seed: int, slide: int, number: int) ->
     return render(where, (0, 0, options.width_px, options.height_px))
 
 
-def plan(options: SmearOptions, seed: int, slide: int, number: int, width_px: int, height_px: int) -> Plan:
+def plan(options: SmearOptions, seed: int, slide: int, number: int, width_px: int, height_px: int) -> FieldPlan:
     """Choose and place the cells of a field, or of a smear of any size (`cells_per_field` is taken per area)."""
     style = slide_style(seed, slide, options.styles)
     field_seed = seed_for(seed, SIMULATOR_VERSION, "field", slide, number)
@@ -126,10 +126,10 @@ def plan(options: SmearOptions, seed: int, slide: int, number: int, width_px: in
         PlannedCell(cell.kind, cell.seed, cell.half_px, int(x), int(y), cell.kept)
         for (cell, _), (x, y) in zip(drawn, np.floor(centres), strict=True)
     )
-    return Plan(options, slide, style, field_seed, width_px, height_px, cells)
+    return FieldPlan(options, slide, style, field_seed, width_px, height_px, cells)
 
 
-def render(where: Plan, window: tuple[int, int, int, int]) -> Smear:
+def render(where: FieldPlan, window: tuple[int, int, int, int]) -> SimulatedField:
     """The picture and truth of a window `x_min, y_min, x_max, y_max` (px of the plan) of a planned smear."""
     x_min, y_min, x_max, y_max = window
     # Blur, defocus and glare reach over the window's border: render that much more and cut it off.
@@ -146,10 +146,10 @@ def render(where: Plan, window: tuple[int, int, int, int]) -> Smear:
     )
     cells = _truth(drawn, window)
     px_per_um = where.cell_style.px_per_um
-    return Smear(rgb, cells, marks, f"slide_{where.slide:03d}", where.style, px_per_um, where.seed)
+    return SimulatedField(rgb, cells, marks, f"slide_{where.slide:03d}", where.style, px_per_um, where.seed)
 
 
-def tiles(where: Plan, tile_px: int) -> Iterator[tuple[int, int, Smear]]:
+def tiles(where: FieldPlan, tile_px: int) -> Iterator[tuple[int, int, SimulatedField]]:
     """Column, row and picture of every tile of a smear; the last column and row hold what remains.
 
     Cells across a border between tiles show on both sides and carry the same `number` there.
@@ -167,7 +167,9 @@ def _planned(kind: str, seed: int, style: CellStyle, keep: bool) -> tuple[Planne
     return PlannedCell(kind, seed, cell.mask.shape[0] // 2, kept=cell if keep else None), radius
 
 
-def _stack(where: Plan, window: tuple[int, int, int, int]) -> tuple[FloatImage, list[tuple[int, PlannedCell, Cell]]]:
+def _stack(
+    where: FieldPlan, window: tuple[int, int, int, int]
+) -> tuple[FloatImage, list[tuple[int, PlannedCell, DrawnCell]]]:
     """Amounts of stain in a window `(H, W, 6) float32`, and the cells that may reach into it."""
     x_min, y_min, x_max, y_max = window
     stack = Stack(y_max - y_min, x_max - x_min)
@@ -182,10 +184,12 @@ def _stack(where: Plan, window: tuple[int, int, int, int]) -> tuple[FloatImage, 
     return stack.layers(where.style.overlap_gain), drawn
 
 
-def _truth(drawn: list[tuple[int, PlannedCell, Cell]], window: tuple[int, int, int, int]) -> tuple[PlacedCell, ...]:
+def _truth(
+    drawn: list[tuple[int, PlannedCell, DrawnCell]], window: tuple[int, int, int, int]
+) -> tuple[PlacedCell, ...]:
     x_min, y_min, x_max, y_max = window
     width, height = x_max - x_min, y_max - y_min
-    found: list[tuple[int, PlannedCell, Cell, str, Stamp]] = []
+    found: list[tuple[int, PlannedCell, DrawnCell, str, Stamp]] = []
     for number, planned, cell in drawn:
         left, top = planned.x - planned.half_px - x_min, planned.y - planned.half_px - y_min
         stamp = cut(cell.mask, left, top, width, height)

@@ -20,7 +20,7 @@ from blood_kedro.library.imaging.measures import FieldMeasures, Light, measure_r
 from blood_kedro.library.imaging.read import FORMATS, SUFFIXES, is_litter, read_rgb
 from blood_kedro.library.imaging.segmentation import RgbImage
 from blood_kedro.library.smears.field import simulate_field
-from blood_kedro.library.smears.options import Look, SmearOptions
+from blood_kedro.library.smears.options import ReferenceImages, SmearOptions
 from blood_kedro.library.smears.styles import Stains, Style
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def with_fitted_styles(options: SmearOptions) -> SmearOptions:
     return options if options.like is None else options.model_copy(update={"styles": fit_styles(options.like)})
 
 
-def fit_styles(look: Look) -> tuple[Style, ...]:
+def fit_styles(look: ReferenceImages) -> tuple[Style, ...]:
     """Styles of up to `look.images` images, spread evenly over the folder in order of name.
 
     Images that show few single cells lean on the others: their measures are drawn towards the median of all.
@@ -105,7 +105,7 @@ def _medians(found: FieldMeasures) -> pd.Series[float]:
     return pd.concat([medians, pd.Series({"clump_darkness": found.clump_darkness})])
 
 
-def _fit(real: _Measured, usual: pd.Series[float], look: Look) -> Style:
+def _fit(real: _Measured, usual: pd.Series[float], look: ReferenceImages) -> Style:
     """The style of one real image; what it does not show itself is as `usual`."""
     trust = real.cells / (real.cells + _CELLS_OF_THE_USUAL)
     wanted = (trust * real.medians + (1 - trust) * usual).fillna(usual)

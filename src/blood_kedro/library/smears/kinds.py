@@ -10,7 +10,7 @@ from blood_kedro.library.core.errors import UnknownLabelError
 from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.smears import red_cells, white_cells
 from blood_kedro.library.smears.artefacts import draw_precipitate
-from blood_kedro.library.smears.cell import Cell, CellStyle
+from blood_kedro.library.smears.cell import CellStyle, DrawnCell
 from blood_kedro.library.smears.platelets import draw_platelet
 
 # Taxonomy classes that stand for several kinds: one is drawn at random, and the label is the class itself.
@@ -34,7 +34,7 @@ LABELS: dict[str, str] = {
 }
 
 
-def draw(kind: str, style: CellStyle, rng: np.random.Generator) -> Cell:
+def draw(kind: str, style: CellStyle, rng: np.random.Generator) -> DrawnCell:
     """Draw one cell of a kind, or of a mixture (its `kind` then names what was drawn, its `label` the mixture).
 
     Raises:
@@ -42,7 +42,7 @@ def draw(kind: str, style: CellStyle, rng: np.random.Generator) -> Cell:
     """
     if kind in MIXTURES:
         drawn = draw(str(rng.choice(MIXTURES[kind])), style, rng)
-        return Cell(drawn.kind, kind, drawn.layers, drawn.mask)
+        return DrawnCell(drawn.kind, kind, drawn.layers, drawn.mask)
     if kind in red_cells.FAMILIES:
         return red_cells.draw_red_cell(kind, style, rng)
     if kind in white_cells.FAMILIES:

@@ -9,7 +9,7 @@ from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.styles import Style
 
 
-class Look(BaseModel):
+class ReferenceImages(BaseModel):
     """Real images whose look simulated smears should have.
 
     Attributes:
@@ -60,7 +60,7 @@ class SmearOptions(BaseModel):
     density_spread: float = Field(0.25, ge=0)
     precipitate: float = Field(0.5, ge=0)
     marks: dict[str, float] = {}
-    like: Look | None = None
+    like: ReferenceImages | None = None
     styles: tuple[Style, ...] = ()
 
     @field_validator("cells_per_field")

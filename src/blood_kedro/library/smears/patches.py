@@ -9,7 +9,7 @@ import numpy as np
 
 from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.smears.cell import HAEMOGLOBIN, Cell
+from blood_kedro.library.smears.cell import HAEMOGLOBIN, DrawnCell
 from blood_kedro.library.smears.kinds import draw
 from blood_kedro.library.smears.styles import slide_style
 
@@ -39,5 +39,5 @@ def simulated_patches(classes: Sequence[str], per_class: int, px_per_um: float, 
     return patches
 
 
-def _usual_amount(cell: Cell) -> float:
+def _usual_amount(cell: DrawnCell) -> float:
     return float(np.median(cell.layers[..., HAEMOGLOBIN][cell.mask]))

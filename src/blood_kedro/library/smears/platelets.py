@@ -8,8 +8,8 @@ from blood_kedro.library.smears.cell import (
     CYTOPLASM,
     LAYERS,
     PURPLE_GRANULES,
-    Cell,
     CellStyle,
+    DrawnCell,
     rasterize,
     smooth_noise,
     wavy,
@@ -18,7 +18,7 @@ from blood_kedro.library.smears.cell import (
 _ANGLES = np.linspace(0, 2 * np.pi, 96, endpoint=False)
 
 
-def draw_platelet(style: CellStyle, rng: np.random.Generator, *, giant: bool = False) -> Cell:
+def draw_platelet(style: CellStyle, rng: np.random.Generator, *, giant: bool = False) -> DrawnCell:
     """Draw one platelet, 1.8-3.5 um; a giant one is as large as a red cell (4.5-7 um)."""
     radius_um = rng.uniform(*((4.5, 7.0) if giant else (1.8, 3.5))) / 2
     outline = radius_um * (1 + wavy(rng, _ANGLES, 0.09, range(2, 8)))
@@ -29,4 +29,4 @@ def draw_platelet(style: CellStyle, rng: np.random.Generator, *, giant: bool = F
     layers[..., CYTOPLASM] = 0.45 * raster.cover
     granulomere = np.clip(1.7 * depth, 0, 1) * np.clip(0.75 + 0.4 * grain, 0.1, None)
     layers[..., PURPLE_GRANULES] = raster.cover * granulomere * rng.uniform(0.6, 1.0)
-    return Cell("giant_platelet" if giant else "platelet", "platelet", layers, raster.mask)
+    return DrawnCell("giant_platelet" if giant else "platelet", "platelet", layers, raster.mask)

@@ -24,8 +24,8 @@ from blood_kedro.library.smears.cell import (
     HAEMOGLOBIN,
     LAYERS,
     PHASE,
-    Cell,
     CellStyle,
+    DrawnCell,
     FloatImage,
     Raster,
     rasterize,
@@ -114,7 +114,7 @@ def _dimple(rho: FloatImage) -> FloatImage:
     return np.asarray(0.81 + 7.83 * rho**2 - 4.39 * rho**4, np.float32)
 
 
-def draw_red_cell(kind: str, style: CellStyle, rng: np.random.Generator) -> Cell:
+def draw_red_cell(kind: str, style: CellStyle, rng: np.random.Generator) -> DrawnCell:
     """Draw one cell of a family of `FAMILIES`."""
     family = FAMILIES[kind]
     diameter = rng.uniform(*family.diameter_um) * style.size
@@ -134,7 +134,7 @@ def draw_red_cell(kind: str, style: CellStyle, rng: np.random.Generator) -> Cell
     layers = np.zeros((*thickness.shape, len(LAYERS)), np.float32)
     layers[..., HAEMOGLOBIN] = thickness / UNIT_THICKNESS_UM * rng.uniform(*family.mchc) / UNIT_MCHC
     layers[..., PHASE] = _refractile(raster, style, rng)
-    return Cell(kind, family.label, np.clip(layers, 0, None), raster.mask)
+    return DrawnCell(kind, family.label, np.clip(layers, 0, None), raster.mask)
 
 
 def _thickness(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blood_kedro.library.smears.cell import HAEMOGLOBIN, LAYERS, Cell, FloatImage
+from blood_kedro.library.smears.cell import HAEMOGLOBIN, LAYERS, DrawnCell, FloatImage
 
 
 class Stack:
@@ -14,7 +14,7 @@ class Stack:
         self._layers = np.zeros((height_px, width_px, len(LAYERS)), np.float32)
         self._thickest = np.zeros((height_px, width_px), np.float32)
 
-    def add(self, cell: Cell, left: int, top: int) -> None:
+    def add(self, cell: DrawnCell, left: int, top: int) -> None:
         """Lay a cell down with its top left corner there (px); what lies outside is cut off."""
         height, width = self._thickest.shape
         y0, x0 = max(top, 0), max(left, 0)

@@ -19,8 +19,8 @@ from blood_kedro.library.smears.cell import (
     HAEMOGLOBIN,
     LAYERS,
     PURPLE_GRANULES,
-    Cell,
     CellStyle,
+    DrawnCell,
     FloatImage,
     Points,
     Raster,
@@ -151,7 +151,7 @@ FAMILIES: dict[str, WhiteFamily] = {
 _ANGLES = np.linspace(0, 2 * np.pi, 144, endpoint=False)
 
 
-def draw_white_cell(kind: str, style: CellStyle, rng: np.random.Generator) -> Cell:
+def draw_white_cell(kind: str, style: CellStyle, rng: np.random.Generator) -> DrawnCell:
     """Draw one cell of a family of `FAMILIES`."""
     family = FAMILIES[kind]
     radius_um = rng.uniform(*family.diameter_um) / 2
@@ -169,7 +169,7 @@ def draw_white_cell(kind: str, style: CellStyle, rng: np.random.Generator) -> Ce
     for granules in family.granules:
         where = raster.cover * (1.0 if granules.over_nucleus else 1 - nucleus)
         layers[..., granules.layer] += _granules(granules, np.asarray(where, np.float32), style, rng)
-    return Cell(kind, family.label, np.clip(layers, 0, None), raster.mask)
+    return DrawnCell(kind, family.label, np.clip(layers, 0, None), raster.mask)
 
 
 def _cover(raster: Raster, discs_um: Points, px_per_um: float) -> FloatImage:

@@ -24,7 +24,7 @@ from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.masks import encode_rle_at
 from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.core.taxonomy import CLASS_IDS
-from blood_kedro.library.smears.field import SIMULATOR_VERSION, Smear, plan, simulate_field, tiles
+from blood_kedro.library.smears.field import SIMULATOR_VERSION, SimulatedField, plan, simulate_field, tiles
 from blood_kedro.library.smears.fit_style import with_fitted_styles
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.truth import PlacedCell
@@ -90,7 +90,7 @@ class _Rendered:
     annotations: list[dict[str, Any]]
 
 
-def _rendered(name: str, smear: Smear) -> _Rendered:
+def _rendered(name: str, smear: SimulatedField) -> _Rendered:
     png = cv2.imencode(".png", smear.rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
     return _Rendered(f"{name}.png", png, _image(smear), [_annotation(cell, smear) for cell in smear.cells])
 
@@ -148,7 +148,7 @@ def _stream(file: TextIO, folder: Path, fields: Iterable[_Rendered], made_by: di
     file.write('],\n"images": [' + ",\n".join(json.dumps(image) for image in images) + "]}\n")
 
 
-def _image(smear: Smear) -> dict[str, Any]:
+def _image(smear: SimulatedField) -> dict[str, Any]:
     height, width = smear.rgb.shape[:2]
     return {
         "width": width,
@@ -161,7 +161,7 @@ def _image(smear: Smear) -> dict[str, Any]:
     }
 
 
-def _annotation(cell: PlacedCell, smear: Smear) -> dict[str, Any]:
+def _annotation(cell: PlacedCell, smear: SimulatedField) -> dict[str, Any]:
     height, width = smear.rgb.shape[:2]
     stamp = cell.stamp
     return {

@@ -15,7 +15,7 @@ from blood_kedro.library.core.text_files import Repeated
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, split_of
 from blood_kedro.library.sources.coco_json import CocoJson, Row, key_of, read_coco
-from blood_kedro.library.sources.form import OfForm
+from blood_kedro.library.sources.known_format import KnownFormat
 from blood_kedro.library.sources.listing import files_below
 from blood_kedro.library.sources.values import numbers
 
@@ -23,7 +23,7 @@ from blood_kedro.library.sources.values import numbers
 _USUAL = ("annotations.json", "_annotations.coco.json", "annotations/*.json", "*/_annotations.coco.json", "*.json")
 
 
-class CocoFolder(OfForm):
+class CocoFolder(KnownFormat):
     """Layout: one COCO json, or one per split, and images below the folder.
 
     Images lie in the folder, in `images`, beside the json, or in a folder named as the json is (`train2017` or

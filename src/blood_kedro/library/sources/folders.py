@@ -9,11 +9,11 @@ from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
-from blood_kedro.library.sources.form import OfForm
+from blood_kedro.library.sources.known_format import KnownFormat
 from blood_kedro.library.sources.listing import files_below
 
 
-class ClassFolders(OfForm):
+class ClassFolders(KnownFormat):
     """Layout: `[<anything>/]<class>/<name>.jpg`; the label of an image is the name of its folder."""
 
     how_to_get = "put its images there, in one folder for each class"

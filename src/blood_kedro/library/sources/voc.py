@@ -15,7 +15,7 @@ from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.text_files import read_regular
 from blood_kedro.library.imaging.read import SUFFIXES
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
-from blood_kedro.library.sources.form import OfForm
+from blood_kedro.library.sources.known_format import KnownFormat
 from blood_kedro.library.sources.label_files import read_labels
 from blood_kedro.library.sources.listing import files_below
 from blood_kedro.library.sources.pairs import Listed, pairs_near
@@ -85,7 +85,7 @@ def _size(root: Element) -> tuple[int, int] | None:
     return None if size is None or min(size) < 1 else (int(size[0]), int(size[1]))
 
 
-class VocFolder(OfForm):
+class VocFolder(KnownFormat):
     """Layout: images and `.xml` files anywhere below the folder, of the same name without suffix.
 
     The two lie in one folder, or in folders beside each other; of any other two folders, only where no other image and

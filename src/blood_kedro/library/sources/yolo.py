@@ -13,7 +13,7 @@ from blood_kedro.library.core.text_files import read_lines
 from blood_kedro.library.imaging.read import SUFFIXES, size_of
 from blood_kedro.library.sources.base import RawImage, RawLabel, split_of
 from blood_kedro.library.sources.class_names import FILES, class_names
-from blood_kedro.library.sources.form import OfForm
+from blood_kedro.library.sources.known_format import KnownFormat
 from blood_kedro.library.sources.label_files import read_labels
 from blood_kedro.library.sources.listing import files_below, labels_in, second_of_name, without_image
 from blood_kedro.library.sources.values import checked_box, numbers
@@ -23,7 +23,7 @@ _LARGEST_SHARE = 2
 _MOST_FIELDS = 20_000
 
 
-class YoloFolder(OfForm):
+class YoloFolder(KnownFormat):
     """Reads images with a text file each, and the names of classes.
 
     Layout: `images/[<split>/]<name>.jpg` and `labels/[<split>/]<name>.txt`, or `<split>/images` and `<split>/labels`,

@@ -15,10 +15,10 @@ from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import CLASS_IDS
-from blood_kedro.library.standardization.job import ImageJob
+from blood_kedro.library.standardization.journal import standardize_images
 from blood_kedro.library.standardization.measured import LabelBox
+from blood_kedro.library.standardization.one_image import ImageJob
 from blood_kedro.library.standardization.options import SourceBoxes, StandardizationOptions
-from blood_kedro.library.standardization.run import standardize_images
 
 # The columns of annotations.csv: the paper's first (canvas px), then what this project adds.
 CSV_COLUMNS = [

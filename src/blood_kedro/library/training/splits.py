@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,15 @@ from blood_kedro.library.core.errors import ConfigurationError
 
 Indices = npt.NDArray[np.int64]
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RowsByPart:
+    """Rows of a table: to train on, to choose by (the epoch, the options), and to test on."""
+
+    train: Indices
+    val: Indices
+    test: Indices
 
 
 def split_groups(

@@ -20,7 +20,7 @@ from blood_kedro.library.detection.options import OwnImages, Pretraining, Regime
 from blood_kedro.library.evaluation.options import Evaluation
 
 if TYPE_CHECKING:
-    from blood_kedro.library.detection.own import Found
+    from blood_kedro.library.detection.detect_pictures import DetectedPictures
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def train(
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train one regimen in its own MLflow child run; the run's id is an ordinary output."""
     from blood_kedro.library.core.hashing import fingerprint
-    from blood_kedro.library.core.plain import to_plain
+    from blood_kedro.library.core.plain_options import to_plain
     from blood_kedro.library.detection.fit import fit
     from blood_kedro.library.detection.launch import fit_in_processes
     from blood_kedro.library.detection.taken_over import take_over
@@ -106,7 +106,7 @@ def train(
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )
-        trained.bundle.config["study"] = regimen.study
+        trained.bundle.config["repeats"] = regimen.repeats
         tracking.log_data(f"{corpus}, train", fingerprint(coco_train), "training")
         tracking.log_data(f"{corpus}, val", fingerprint(coco_val), "validation")
         tracking.log_model("detector", trained.bundle)
@@ -176,7 +176,7 @@ def score(
         "mlflow_run_id": run_id,
         "weights_origin": model.config["weights_origin"],
         "regimen": model.config["regimen"],
-        "study": model.config["study"],
+        "repeats": model.config.get("repeats", ""),
         "train_images": model.config["train_images"],
         "trained_in": model.config.get("trained_in"),
         "data_fingerprint": unified_summary["data_fingerprint"],
@@ -201,7 +201,7 @@ def detect_own_images(
     model: ModelBundle, detection: OwnImages, work_folder: Path, report_folder: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     """Look at a user's own images with a trained detector: cells, counts, rejects, and a page with overlays."""
-    from blood_kedro.library.detection.own import detect_images
+    from blood_kedro.library.detection.detect_pictures import detect_images
 
     rejects = RejectLog("own")
     found = detect_images(model, [Path(str(detection.input))], detection, work_folder, rejects)
@@ -221,7 +221,7 @@ def detect_with_shipped(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     """The same with the detector that comes with the project, which needs no training here and no hint of scale."""
     from blood_kedro.library.shipped.bundle import describe_shipped
-    from blood_kedro.library.shipped.own import find_cells
+    from blood_kedro.library.shipped.detect_pictures import find_cells
 
     rejects = RejectLog("own")
     found = find_cells([Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects)
@@ -238,10 +238,10 @@ def detect_with_shipped(
 
 
 def _reported(
-    found: Found, notes: list[str], rejects: RejectLog, report_folder: Path
+    found: DetectedPictures, notes: list[str], rejects: RejectLog, report_folder: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     from blood_kedro.library.imaging.large import pixels_of
-    from blood_kedro.library.reporting.own_images import PAGE, shown, write_own_report
+    from blood_kedro.library.reporting.picture_pages import PAGE, shown, write_own_report
 
     table = conform(Rejects, rejects.rows)
     pictures = (shown(name, pixels_of(file), found.given[name]) for name, file in found.files.items())

@@ -16,7 +16,7 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import SPLITS, OverlapCrops, Rejects, conform
 from blood_kedro.library.core.tables import records
-from blood_kedro.library.overlap.options import CropOptions, RuleOptions, Study
+from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier, RuleOptions
 
 
 def cut_crops(
@@ -90,32 +90,37 @@ def draw_crops(cells: CropSet, measures: pd.DataFrame, labels: pd.DataFrame, see
     return crops_figure(cells, measures, labels, seed)
 
 
-def train_study(
-    cells: CropSet, measures: pd.DataFrame, said: pd.DataFrame, labels: pd.DataFrame, work_folder: Path, study: Study
+def train_classifier(
+    cells: CropSet,
+    measures: pd.DataFrame,
+    said: pd.DataFrame,
+    labels: pd.DataFrame,
+    work_folder: Path,
+    classifier: OverlapClassifier,
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, str]:
     """Train one classifier on weak labels in its own MLflow child run."""
-    from blood_kedro.library.overlap.study import train_study as train
+    from blood_kedro.library.overlap.train_classifier import train_classifier as train
 
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
 
-    with tracking.child_run(study.name, "overlap classifier") as run_id:
-        tracking.log_parameters(study.model_dump(mode="json"))
-        model, answers, history = train(cells, measures, said, labels, study, work_folder, log_epoch)
-        tracking.log_data(f"{study.crops}.cells", model.config["data_fingerprint"], "training")
+    with tracking.child_run(classifier.name, "overlap classifier") as run_id:
+        tracking.log_parameters(classifier.model_dump(mode="json"))
+        model, answers, history = train(cells, measures, said, labels, classifier, work_folder, log_epoch)
+        tracking.log_data(f"{classifier.crops}.cells", model.config["data_fingerprint"], "training")
         tracking.log_model("overlap_classifier", model)
     return model, answers, history, run_id
 
 
-def score_study(
-    answers: pd.DataFrame, model: ModelBundle, study: Study, crops: CropOptions, run_id: str, seed: int
+def score_overlap_classifier(
+    answers: pd.DataFrame, model: ModelBundle, classifier: OverlapClassifier, crops: CropOptions, run_id: str, seed: int
 ) -> tuple[dict[str, Any], Figure]:
     """Measures against the weak labels and against the truth, and the figures of paper 002, logged to the same run."""
-    from blood_kedro.library.overlap.figures import study_figure
-    from blood_kedro.library.overlap.score import score_study as score
+    from blood_kedro.library.overlap.figures import overlap_figure
+    from blood_kedro.library.overlap.score import score_overlap_classifier as score
 
-    found = score(answers, crops.truth in ("simulated", "points"), study.resamples, seed)
-    figure = study_figure(answers, found)
+    found = score(answers, crops.truth in ("simulated", "points"), classifier.resamples, seed)
+    figure = overlap_figure(answers, found)
     with tracking.reopened(run_id):
         tracking.log_metrics(
             {

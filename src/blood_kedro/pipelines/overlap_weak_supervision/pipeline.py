@@ -1,17 +1,17 @@
-"""Wiring of overlap_weak_supervision: one namespace per set of crops, and one per study of it."""
+"""Wiring of overlap_weak_supervision: one namespace per set of crops, and one per classifier of it."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro.assembly.localizers import localizer
-from blood_kedro.library.overlap.options import CropOptions, Study
+from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier
 from blood_kedro.pipelines.overlap_weak_supervision.nodes import (
     cut_crops,
     draw_crops,
     label_crops,
-    score_study,
-    train_study,
+    score_overlap_classifier,
+    train_classifier,
 )
 from blood_kedro.plan import Plan
 
@@ -19,7 +19,7 @@ from blood_kedro.plan import Plan
 def create_pipeline(plan: Plan) -> Pipeline:
     """Crops and their weak labels; classifiers that learn from them."""
     parts = [_crops(name, options) for name, options in plan.overlap_crops.items()]
-    parts += [_study(name, options) for name, options in plan.overlap_studies.items()]
+    parts += [_classifier(name, options) for name, options in plan.overlap_classifiers.items()]
     return sum(parts, Pipeline([]))
 
 
@@ -64,27 +64,27 @@ def _crops(name: str, options: CropOptions) -> Pipeline:
     )
 
 
-def _study(name: str, study: Study) -> Pipeline:
+def _classifier(name: str, classifier: OverlapClassifier) -> Pipeline:
     of_crops = ["cells", "measures", "votes", "weak_labels"]
     template = Pipeline(
         [
             Node(
-                train_study,
-                [*of_crops, "work_folder", "params:study"],
+                train_classifier,
+                [*of_crops, "work_folder", "params:classifier"],
                 ["model", "answers", "history", "run_id"],
                 name="train",
             ),
             Node(
-                score_study,
+                score_overlap_classifier,
                 {
                     "answers": "answers",
                     "model": "model",
-                    "study": "params:study",
+                    "classifier": "params:classifier",
                     "seed": "params:seed",
                     "crops": "params:crops",
                     "run_id": "run_id",
                 },
-                ["metrics", "study_figure"],
+                ["metrics", "overlap_figure"],
                 name="score",
             ),
         ]
@@ -92,10 +92,10 @@ def _study(name: str, study: Study) -> Pipeline:
     return Pipeline(
         template,
         namespace=name,
-        inputs={part: f"{study.crops}.{part}" for part in of_crops},
+        inputs={part: f"{classifier.crops}.{part}" for part in of_crops},
         parameters={
-            "params:study": f"params:overlap.studies.{name}",
-            "params:crops": f"params:overlap.crops.{study.crops}",
+            "params:classifier": f"params:overlap.classifiers.{name}",
+            "params:crops": f"params:overlap.crops.{classifier.crops}",
             "params:seed": "params:seed",
         },
     )

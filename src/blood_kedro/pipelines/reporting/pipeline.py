@@ -63,8 +63,8 @@ def _results(plan: Plan) -> dict[str, str]:
     for name in plan.overlap_crops:
         found |= {f"overlap_crops__{name}__{part}": f"{name}.{part}" for part in ("label_facts", "crops_figure")}
         found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
-    for name in plan.overlap_studies:
-        found |= {f"overlap_studies__{name}__{part}": f"{name}.{part}" for part in ("metrics", "study_figure")}
+    for name in plan.overlap_classifiers:
+        found |= {f"overlap_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "overlap_figure")}
     for name in plan.cutout_sets:
         found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
     for name in plan.kind_classifiers:

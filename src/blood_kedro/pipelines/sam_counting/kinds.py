@@ -48,7 +48,7 @@ def train_kinds(
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], Figure]:
     """Search, train and test a classifier of cutouts in its own MLflow child run (paper 004, Tables 1 to 4)."""
     from blood_kedro.library.counting.draw.figures import kinds_figure
-    from blood_kedro.library.counting.name.study import train_kinds as train
+    from blood_kedro.library.counting.name.train import train_kinds as train
 
     def log_epoch(row: dict[str, float]) -> None:
         tracking.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))

@@ -43,7 +43,7 @@ def open_smears(
     """
     from blood_kedro.library.counting.open import smear, table
     from blood_kedro.library.counting.score.held_out import held_out
-    from blood_kedro.library.shipped.own import at_measured_scale
+    from blood_kedro.library.shipped.detect_pictures import at_measured_scale
 
     judges: dict[str, Any] = {}
     if image_index is not None and image_groups is not None:
@@ -115,7 +115,7 @@ def _looks(options: SmearInput, smears: list[Smear]) -> list[Look]:
     """What later nodes want to see of tiles."""
     from blood_kedro.library.counting.draw.looks import ReducedLook
     from blood_kedro.library.counting.score.reference_masks import ReferenceLook
-    from blood_kedro.library.reporting.own_images import MOST_PX
+    from blood_kedro.library.reporting.picture_pages import MOST_PX
 
     looks: list[Look] = [corner_of(smears[0])]
     to_name = look_of_namer(options)

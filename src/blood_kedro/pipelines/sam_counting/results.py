@@ -116,7 +116,7 @@ def present_own_smear(
     """All that a user gets for a smear of their own in one folder: page, overlays, tables, COCO json, and masks."""
     from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
     from blood_kedro.library.counting.segment.tiles import folders_of
-    from blood_kedro.library.reporting.own_images import MOST_PX, PAGE, Picture, write_own_report
+    from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture, write_own_report
 
     options, smears = opened(options, tiles)
     folders, look = folders_of(segmented, work_folder), ReducedLook(MOST_PX)

@@ -34,7 +34,7 @@ def train(
     hardware: Hardware,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train the detector without some laboratories, in an MLflow child run of its own."""
-    from blood_kedro.library.core.plain import to_plain
+    from blood_kedro.library.core.plain_options import to_plain
     from blood_kedro.library.shipped.bundle import bundle_of
     from blood_kedro.library.shipped.cell_scores import counting_thresholds, parts_of
     from blood_kedro.library.shipped.pictures import fingerprint_of, learnt_from

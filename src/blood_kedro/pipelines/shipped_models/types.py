@@ -18,7 +18,7 @@ from blood_kedro.library.training.options import Hardware
 
 def gather_types(raw_root: Path, options: TypeModel) -> tuple[TypedCrops, pd.DataFrame]:
     """Cells with a known type, cut out at one width of a red cell."""
-    from blood_kedro.library.shipped.type_study import gather_types as gather
+    from blood_kedro.library.shipped.train_and_judge_types import gather_types as gather
 
     rejects = RejectLog(options.name)
     return gather(raw_root, options, rejects), conform(Rejects, rejects.rows)
@@ -29,7 +29,7 @@ def train_types(
 ) -> tuple[ModelBundle, pd.DataFrame, dict[str, Any]]:
     """Train on all laboratories and judge on groups kept out, in an MLflow child run of its own."""
     from blood_kedro.library.core.hashing import table_fingerprint
-    from blood_kedro.library.shipped.type_study import train_and_judge
+    from blood_kedro.library.shipped.train_and_judge_types import train_and_judge
 
     with tracking.child_run(options.name, "types"):
         tracking.log_parameters(options.model_dump(mode="json"))
@@ -45,7 +45,7 @@ def leave_out_types(
     typed_cells: TypedCrops, options: TypeModel, work_folder: Path, hardware: Hardware
 ) -> dict[str, Any]:
     """Train without each laboratory of the list and judge on it; and, where wanted, with parts dealt by cell."""
-    from blood_kedro.library.shipped.type_study import judge_by_cell, judge_left_out
+    from blood_kedro.library.shipped.train_and_judge_types import judge_by_cell, judge_left_out
 
     made = {}
     for laboratory in options.left_out:

@@ -15,7 +15,7 @@ from blood_kedro.library.counting.count.fields import area_px2, fields, overlap
 from blood_kedro.library.counting.count.join import join_across_borders
 from blood_kedro.library.counting.count.joined import joined_masks, table_of_cells
 from blood_kedro.library.counting.count.rules import CountRule, RedCells, count_interval, instances, single_cell_area
-from blood_kedro.library.counting.name.kinds import KINDS, Floats
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats
 from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
@@ -44,7 +44,7 @@ CELL_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedSmear:
     """A smear that was counted.
 
     Attributes:
@@ -68,14 +68,14 @@ def count_smear(
     kinds: Sequence[Floats],
     options: SmearInput,
     rules: Mapping[str, CountRule],
-) -> Counted:
+) -> CountedSmear:
     """Join, name and count the cells of a smear.
 
     Args:
         name: of the smear.
         grid: its tiles.
         masks: of each tile.
-        kinds: of each tile, `(N, 3)` probabilities of `KINDS` for its masks.
+        kinds: of each tile, `(N, 3)` probabilities of `CELL_TYPES` for its masks.
         options: how to count; its `count_rule` is one of `rules`.
         rules: all that red cells are counted by.
 
@@ -91,7 +91,7 @@ def count_smear(
     """
     numbers = join_across_borders(grid, masks.pieces)
     flat = [each for tile in masks.pieces for each in tile]
-    shares = np.concatenate([np.zeros((0, len(KINDS))), *kinds])
+    shares = np.concatenate([np.zeros((0, len(CELL_TYPES))), *kinds])
     tile_of = np.repeat(np.arange(len(grid.places)), [len(tile) for tile in masks.pieces])
     joined = joined_masks(flat, numbers)
     cells = table_of_cells(joined, flat, numbers, shares, tile_of, grid)
@@ -149,7 +149,7 @@ def count_smear(
         counts["rbc_per_mm2"] = counts["rbc"] / mm2
         if options.volume_ul_per_mm2:
             counts["rbc_per_ul"] = counts["rbc_per_mm2"] / options.volume_ul_per_mm2
-    return Counted(cells[CELL_COLUMNS], joined, counts, fields(cells, grid, options))
+    return CountedSmear(cells[CELL_COLUMNS], joined, counts, fields(cells, grid, options))
 
 
 def _debris(cells: pd.DataFrame, options: SmearInput) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.counting.name.kinds import KINDS, Floats
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats
 from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.pieces import Piece, piece, solidity
 
@@ -61,7 +61,7 @@ def table_of_cells(
             "y_max_px": boxes[:, 3],
             "area_px2": total.astype(np.int64),
             "solidity": [solidity(each.mask) for each in joined],
-            "label": np.array(KINDS, object)[p.argmax(axis=1)] if len(joined) else np.array([], object),
+            "label": np.array(CELL_TYPES, object)[p.argmax(axis=1)] if len(joined) else np.array([], object),
             "confidence": p.max(axis=1) if len(joined) else np.array([]),
             "at_border": (boxes[:, 0] == 0)
             | (boxes[:, 1] == 0)

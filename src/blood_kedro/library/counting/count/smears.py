@@ -12,9 +12,9 @@ import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.masks import decode_rle, encode_rle
-from blood_kedro.library.counting.count.cells import Counted, count_smear
+from blood_kedro.library.counting.count.cells import CountedSmear, count_smear
 from blood_kedro.library.counting.count.rules import CountRule
-from blood_kedro.library.counting.name.kinds import KINDS, Floats
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
@@ -92,10 +92,10 @@ def masks_of(masks: pd.DataFrame) -> list[Piece]:
 
 
 def _by_tile(kinds: pd.DataFrame, sizes: Sequence[int]) -> list[Floats]:
-    return np.split(kinds[list(KINDS)].to_numpy(np.float64), np.cumsum(sizes)[:-1])
+    return np.split(kinds[list(CELL_TYPES)].to_numpy(np.float64), np.cumsum(sizes)[:-1])
 
 
-def _masks(smear: str, counted: Counted) -> pd.DataFrame:
+def _masks(smear: str, counted: CountedSmear) -> pd.DataFrame:
     pairs = zip(counted.cells["cell"].tolist(), counted.masks, strict=True)
     rows = [
         (smear, cell, each.left, each.top, each.mask.shape[1], each.mask.shape[0], encode_rle(each.mask))
@@ -104,7 +104,7 @@ def _masks(smear: str, counted: Counted) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_MASK_COLUMNS)
 
 
-def _with_types(smear: Smear, counted: Counted, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
+def _with_types(smear: Smear, counted: CountedSmear, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
     """The cells of a smear with `type` and `sureness`, looked at tile by tile; shapes where there are not too many."""
     boxes = list(BOX_COLUMNS)
     shapes = bool((counted.cells["label"] == "rbc").sum() <= MOST_SHAPES)

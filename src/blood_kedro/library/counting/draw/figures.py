@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from blood_kedro.library.core.colours import BLUE, CLUMP, GREY, MASKS, PALE, RED, WRONG
 from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.counting.count.rules import kde_peaks
-from blood_kedro.library.counting.name.kinds import KINDS
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES
 from blood_kedro.library.counting.options import KindClassifier
 from blood_kedro.library.counting.pieces import Piece
 
@@ -68,7 +68,7 @@ def smear_figure(corner: RgbImage, counts: dict[str, Any], cells: pd.DataFrame, 
 def reference_figure(counts: pd.DataFrame) -> Figure:
     """Counted against labelled cells of each image, by kind."""
     figure = Figure(figsize=(13, 4.4), layout="constrained")
-    for axis, kind in zip(figure.subplots(1, 3), KINDS, strict=True):
+    for axis, kind in zip(figure.subplots(1, 3), CELL_TYPES, strict=True):
         known, found = counts[f"reference_{kind}"], counts[kind]
         top = max(1, float(known.max()), float(found.max()))
         axis.plot([0, top], [0, top], ":", color=GREY)

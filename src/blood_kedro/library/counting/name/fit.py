@@ -16,11 +16,10 @@ from torchvision.transforms import v2
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.counting.name.kinds import build_network
-from blood_kedro.library.counting.name.splits import Split
+from blood_kedro.library.counting.name.cell_types import build_network
 from blood_kedro.library.counting.options import KindClassifier
 from blood_kedro.library.training.crops import CropData, Turn
-from blood_kedro.library.training.splits import Indices
+from blood_kedro.library.training.splits import Indices, RowsByPart
 from blood_kedro.library.training.supervised import fit_supervised
 
 Cutouts = npt.NDArray[np.uint8]
@@ -39,7 +38,7 @@ class TrainedKinds:
 def fit_kinds(
     pixels: Cutouts,
     labels: Indices,
-    split: Split,
+    split: RowsByPart,
     values: dict[str, Any],
     options: KindClassifier,
     start: ModelBundle | None,

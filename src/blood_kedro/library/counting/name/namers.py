@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats, load_network, probabilities
 from blood_kedro.library.counting.name.cutout import framed
-from blood_kedro.library.counting.name.kinds import KINDS, Floats, load_network, probabilities
 from blood_kedro.library.counting.name.looks import PixelsLook, StainLook, pixels_of
 from blood_kedro.library.counting.name.stain import absorbance_of, is_usual, normalised, reference_density
 from blood_kedro.library.counting.open.smear import Smear
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.filters import single_area
 from blood_kedro.library.counting.segment.journal import read_look
@@ -44,7 +44,7 @@ class Namer(Protocol):
         """See above."""
 
     def name(self, pieces: Sequence[Sequence[Piece]], seen: Seen, /) -> list[Floats]:
-        """Probabilities `(N, 3)` of `KINDS` for the masks of each tile of a smear."""
+        """Probabilities `(N, 3)` of `CELL_TYPES` for the masks of each tile of a smear."""
 
 
 def name_smears(smears: Sequence[Smear], segmented: pd.DataFrame, work_folder: Path, namer: Namer) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def name_smears(smears: Sequence[Smear], segmented: pd.DataFrame, work_folder: P
         namer: says what masks are.
 
     Returns:
-        One row per mask, tile by tile in the order of the grid: `smear`, `tile`, and a column for each of `KINDS`.
+        One row per mask, tile by tile in the order of the grid: `smear`, `tile`, and a column for each of `CELL_TYPES`.
     """
     folders, parts = folders_of(segmented, work_folder), []
     for smear in smears:
@@ -69,15 +69,15 @@ def name_smears(smears: Sequence[Smear], segmented: pd.DataFrame, work_folder: P
             return pd.DataFrame() if kept is None else kept
 
         for place, shares in zip(places, namer.name(pieces, seen), strict=True):
-            parts.append(pd.DataFrame(shares, columns=list(KINDS)).assign(smear=smear.name, tile=place.name))
-    return pd.concat(parts, ignore_index=True)[["smear", "tile", *KINDS]]
+            parts.append(pd.DataFrame(shares, columns=list(CELL_TYPES)).assign(smear=smear.name, tile=place.name))
+    return pd.concat(parts, ignore_index=True)[["smear", "tile", *CELL_TYPES]]
 
 
 @dataclass(frozen=True)
 class ByStain:
     """No weights: what is stained as nuclei are is a white cell, or a platelet where it is small."""
 
-    options: Segmentation
+    options: SegmentationOptions
     look = StainLook()
 
     def name(self, pieces: Sequence[Sequence[Piece]], seen: Seen) -> list[Floats]:
@@ -86,7 +86,7 @@ class ByStain:
         return [self._tile(tile, seen(k), least) if tile else _nothing() for k, tile in enumerate(pieces)]
 
     def _tile(self, pieces: Sequence[Piece], look: pd.DataFrame, least_px2: float) -> Floats:
-        shares = np.zeros((len(pieces), len(KINDS)))
+        shares = np.zeros((len(pieces), len(CELL_TYPES)))
         for row, each, stain in zip(shares, pieces, look["nuclear_stain"], strict=True):
             row[(2 if each.area_px2 < least_px2 else 1) if stain > _NUCLEATED else 0] = 1
         return shares
@@ -102,9 +102,9 @@ class BySegmenter:
         return [self._tile(tile) for tile in pieces]
 
     def _tile(self, pieces: Sequence[Piece]) -> Floats:
-        shares = np.zeros((len(pieces), len(KINDS)))
+        shares = np.zeros((len(pieces), len(CELL_TYPES)))
         for row, each in zip(shares, pieces, strict=True):
-            row[KINDS.index(str(each.kind))] = each.score
+            row[CELL_TYPES.index(str(each.kind))] = each.score
         return shares
 
 
@@ -113,12 +113,12 @@ class ByNetwork:
 
     look = PixelsLook()
 
-    def __init__(self, bundle: ModelBundle, options: Segmentation) -> None:
+    def __init__(self, bundle: ModelBundle, options: SegmentationOptions) -> None:
         self.network = load_network(bundle)
         self.side_px, self.cell_px = int(bundle.config["side_px"]), options.cell_px
         self.scale = float(bundle.config["cutout_cell_px"]) / options.cell_px
         self.normalise = bool(bundle.config["normalised"])
-        self.columns = [KINDS.index(kind) for kind in bundle.config["kinds"]]
+        self.columns = [CELL_TYPES.index(kind) for kind in bundle.config["kinds"]]
 
     def name(self, pieces: Sequence[Sequence[Piece]], seen: Seen) -> list[Floats]:
         """What the network says, once the colour of the smear's red cells is known."""
@@ -136,7 +136,7 @@ class ByNetwork:
         return np.array(means).reshape(-1, 3)
 
     def _tile(self, pieces: Sequence[Piece], look: pd.DataFrame, reference: Floats) -> Floats:
-        shares, cutouts = np.zeros((len(pieces), len(KINDS))), []
+        shares, cutouts = np.zeros((len(pieces), len(CELL_TYPES))), []
         for each, (pixels, light) in zip(pieces, pixels_of(look, pieces), strict=True):
             coloured = normalised(pixels, reference, light) if self.normalise else pixels
             cutouts.append(framed(coloured * each.mask[..., None], self.scale, self.side_px))
@@ -145,4 +145,4 @@ class ByNetwork:
 
 
 def _nothing() -> Floats:
-    return np.zeros((0, len(KINDS)))
+    return np.zeros((0, len(CELL_TYPES)))

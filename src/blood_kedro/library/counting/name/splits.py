@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +13,13 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.schemas import SPLITS
 from blood_kedro.library.counting.options import KindClassifier
-from blood_kedro.library.training.splits import Indices, fold_groups, missing_from_parts, split_groups
+from blood_kedro.library.training.splits import Indices, RowsByPart, fold_groups, missing_from_parts, split_groups
 
 # Paper 004, section 3.4: 75:15:10. Images of sources have the parts of the table of groups instead.
 _VAL, _TEST = 0.15, 0.10
 
 
-@dataclass(frozen=True)
-class Split:
-    """Rows to train on, to choose by, and to test on."""
-
-    train: Indices
-    val: Indices
-    test: Indices
-
-
-def splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
+def splits(table: pd.DataFrame, options: KindClassifier) -> list[RowsByPart]:
     """Rows of the table of cutouts to train on, choose by and test on: one split, or one for each fold.
 
     Raises:
@@ -49,11 +39,11 @@ def splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
         rest, test = train_test_split(rows, test_size=_TEST, stratify=labels, random_state=seed)
         share = _VAL / (1 - _TEST)
         train, val = train_test_split(rest, test_size=share, stratify=labels[rest], random_state=seed)
-        return [Split(train, val, test)]
+        return [RowsByPart(train, val, test)]
     groups = pd.factorize(table["group_id"])[0]
     if options.folds:
         folds = fold_groups(rows, labels, groups, options.folds, seed)
-        return [Split(*_without_val(rest, labels, groups, seed), test) for rest, test in folds]
+        return [RowsByPart(*_without_val(rest, labels, groups, seed), test) for rest, test in folds]
     part = np.array(table["part"], object)
     own = np.flatnonzero(pd.isna(part))
     if len(own):
@@ -63,8 +53,8 @@ def splits(table: pd.DataFrame, options: KindClassifier) -> list[Split]:
     return [_by_part(part, options, "give more images")]
 
 
-def _by_part(part: npt.NDArray[np.object_], options: KindClassifier, remedy: str) -> Split:
-    made = Split(*(np.flatnonzero(part == name) for name in SPLITS))
+def _by_part(part: npt.NDArray[np.object_], options: KindClassifier, remedy: str) -> RowsByPart:
+    made = RowsByPart(*(np.flatnonzero(part == name) for name in SPLITS))
     if not all(map(len, (made.train, made.val, made.test))):
         raise ConfigurationError(
             f"split {options.split} needs the parts train, val and test",
@@ -79,7 +69,7 @@ def _without_val(rest: Indices, labels: npt.NDArray[np.object_], groups: Indices
     return split_groups(rest, labels, groups, _share(_VAL / (1 - _TEST), groups[rest]), seed)
 
 
-def missing(table: pd.DataFrame, dealt: Sequence[Split], options: KindClassifier) -> list[str]:
+def missing(table: pd.DataFrame, dealt: Sequence[RowsByPart], options: KindClassifier) -> list[str]:
     """What parts of the splits lack: kinds and sources."""
     notes = []
     for number, split in enumerate(dealt, start=1):

@@ -13,7 +13,7 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.tables import records
 from blood_kedro.library.core.taxonomy import coarse
-from blood_kedro.library.counting.name.kinds import KINDS
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES
 from blood_kedro.library.evaluation.resampling import (
     IMAGES,
     intervals,
@@ -59,8 +59,8 @@ def with_reference(
         labelled = by_image.get(image, annotations.iloc[:0].assign(kind=""))
         ignored = labelled["ignore"].astype(bool).to_numpy()
         kinds = labelled["kind"].to_numpy(object)
-        row: dict[str, Any] = {f"reference_{kind}": int((kinds[~ignored] == kind).sum()) for kind in KINDS}
-        row |= {f"ignored_{kind}": int((kinds[ignored] == kind).sum()) for kind in KINDS}
+        row: dict[str, Any] = {f"reference_{kind}": int((kinds[~ignored] == kind).sum()) for kind in CELL_TYPES}
+        row |= {f"ignored_{kind}": int((kinds[ignored] == kind).sum()) for kind in CELL_TYPES}
         rows.append({**row, "group": groups.facts(image)["group_id"]})
     return pd.concat([counts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
 
@@ -77,7 +77,7 @@ def errors(counts: pd.DataFrame, rules: Sequence[str], resamples: int, seed: int
         resamples: draws of groups.
         seed: of the draws.
     """
-    rows = {kind: (kind, f"reference_{kind}", counts) for kind in KINDS}
+    rows = {kind: (kind, f"reference_{kind}", counts) for kind in CELL_TYPES}
     rows |= {f"rbc_{rule}": (f"rbc_{rule}", "reference_rbc", counts) for rule in rules}
     rows |= {name: ("rbc", "reference_rbc", part) for name, part in _by_density(counts)}
     return {

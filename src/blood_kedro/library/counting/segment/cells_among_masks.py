@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.filters import REASONS, filter_as_published, filter_pieces, single_area
 from blood_kedro.library.imaging.segmentation import flat_field_green
@@ -15,7 +15,9 @@ from blood_kedro.library.imaging.segmentation import flat_field_green
 RgbImage = npt.NDArray[np.uint8]
 
 
-def cells_among(found: Sequence[Piece], rgb: RgbImage, options: Segmentation) -> tuple[list[Piece], dict[str, int]]:
+def cells_among(
+    found: Sequence[Piece], rgb: RgbImage, options: SegmentationOptions
+) -> tuple[list[Piece], dict[str, int]]:
     """What is left of the masks of a tile by the rule that the options name, and how many each rule dropped."""
     height, width = rgb.shape[:2]
     if found and all(each.kind is not None for each in found):  # a detector's, which has judged them itself
@@ -29,7 +31,7 @@ def cells_among(found: Sequence[Piece], rgb: RgbImage, options: Segmentation) ->
     return filter_pieces(found, limits, height, width, np.asarray(absorbance, np.float32), options.cell_px)
 
 
-def without_spots(pieces: Sequence[Piece], height_px: int, width_px: int, options: Segmentation) -> list[Piece]:
+def without_spots(pieces: Sequence[Piece], height_px: int, width_px: int, options: SegmentationOptions) -> list[Piece]:
     """Masks of a tile that are large enough for a cell, or that the tile's border cuts."""
     least = options.filter.min_area * single_area(options.cell_px)
     return [

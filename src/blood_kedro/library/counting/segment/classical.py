@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.watershed import watershed_pieces
 
@@ -19,7 +19,7 @@ RgbImage = npt.NDArray[np.uint8]
 class Watershed:
     """The classical segmenter."""
 
-    options: Segmentation
+    options: SegmentationOptions
 
     def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """Cells of a tile; one that is narrower than a quarter of a cell has none."""

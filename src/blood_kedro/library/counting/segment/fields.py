@@ -21,7 +21,7 @@ from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.processes import in_processes
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.tiles import grids, groups_of_tiles, tile_name
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels
 from blood_kedro.library.counting.segment.cells_among_masks import cells_among
 from blood_kedro.library.counting.segment.filters import single_area
@@ -71,7 +71,7 @@ def insides(pieces: Sequence[Piece], height_px: int, width_px: int, cell_px: flo
 @dataclass(frozen=True)
 class _Tile:
     folder: Path
-    options: Segmentation
+    options: SegmentationOptions
     groups: Mapping[str, str]
     crop_px: int
     side_px: int
@@ -138,7 +138,7 @@ def field_windows(
         SourceNotFoundError: there is no tile.
     """
     tiles = _tiles(folder)
-    work = _Tile(folder, Segmentation(cell_px=cell_px), tile_groups(folder), crop_px, side_px)
+    work = _Tile(folder, SegmentationOptions(cell_px=cell_px), tile_groups(folder), crop_px, side_px)
     for cells, reasons in in_processes(work, tiles, workers, ordered=True):
         for path, reason in reasons:
             rejects.add(path, "cell", "dropped", reason)
@@ -191,7 +191,7 @@ class FieldUnet:
     """
 
     predict: Callable[[RgbImage], BoolMask]
-    options: Segmentation
+    options: SegmentationOptions
 
     def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """Cells of a tile."""

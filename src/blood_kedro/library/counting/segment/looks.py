@@ -13,7 +13,7 @@ import pandas as pd
 
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.open.tiles import Place
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.prepared import prepared
 
@@ -27,7 +27,7 @@ class SeenTile:
     smear: Smear
     place: Place
     rgb: RgbImage
-    options: Segmentation
+    options: SegmentationOptions
 
     @cached_property
     def prepared(self) -> tuple[RgbImage, float]:

@@ -17,7 +17,7 @@ from blood_kedro.library.core.processes import in_processes, on_cluster
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.open.tiles import Place
-from blood_kedro.library.counting.options import Segmentation, SmearInput
+from blood_kedro.library.counting.options import SegmentationOptions, SmearInput
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment import journal
 from blood_kedro.library.counting.segment.cells_among_masks import cells_among
@@ -108,7 +108,7 @@ def folders_of(segmented: pd.DataFrame, work_folder: Path) -> dict[str, Path]:
 
 
 def _folder_names(smears: Sequence[Smear], options: SmearInput, segment: Segment) -> list[str]:
-    kept = options.model_dump(mode="json", include=set(Segmentation.model_fields))
+    kept = options.model_dump(mode="json", include=set(SegmentationOptions.model_fields))
     if not options.segmenter_options:
         del kept["segmenter_options"]  # tiles of before there were any are taken over
     kept["files"] = state_of(getattr(segment, "rests_on", None))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.options import Segmentation
+from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import EIGHT, BoolMask, Piece, piece
 from blood_kedro.library.counting.segment.watershed import watershed_pieces
 
@@ -34,7 +34,7 @@ class UnetSegmenter:
 
     predict: Callable[[RgbImage], BoolMask]
     side_px: int
-    options: Segmentation
+    options: SegmentationOptions
 
     def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """Cells of a tile."""

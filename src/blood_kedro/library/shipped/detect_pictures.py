@@ -16,10 +16,10 @@ from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.smears import MOST_SHAPES
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.detection.own import Found, Seen, look_at
+from blood_kedro.library.detection.detect_pictures import DetectedPictures, Seen, look_at
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import FoundCells
-from blood_kedro.library.shipped.classifiers import CellClassifier
+from blood_kedro.library.shipped.classifiers import TypeClassifier
 from blood_kedro.library.shipped.load import load
 
 # So many tiles tell the scale of a folder.
@@ -31,7 +31,7 @@ _ONE_SCALE = 1.5
 
 def find_cells(
     paths: Sequence[Path], cell_px: float | None, score: float | None, work_folder: Path, rejects: RejectLog
-) -> Found:
+) -> DetectedPictures:
     """Cells of images, by the model that comes with the project.
 
     Counts have two columns more: `cell_px`, the width of a red cell that each image was read at, and
@@ -60,7 +60,7 @@ def find_cells(
     return look_at(look, paths, work_folder, rejects)
 
 
-def types_of(rgb: RgbImage, found: FoundCells, white: CellClassifier, red: CellClassifier) -> dict[str, list[Any]]:
+def types_of(rgb: RgbImage, found: FoundCells, white: TypeClassifier, red: TypeClassifier) -> dict[str, list[Any]]:
     """`type` and `sureness` of found cells: of white cells, and shapes of red ones where there are not too many.
 
     A platelet is of no other type; red cells of a picture that shows more than `MOST_SHAPES` are `not named`.

@@ -9,7 +9,7 @@ from blood_kedro.library.sources.options import SourceOptions
 
 
 @dataclass(frozen=True)
-class OfForm:
+class KnownFormat:
     """An adapter of a set in a format, by the options of its entry."""
 
     options: SourceOptions

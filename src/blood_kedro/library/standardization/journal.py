@@ -16,7 +16,7 @@ from typing import Any
 
 from blood_kedro.library.core.files import PART, remove, sweep, write_bytes_atomically
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.standardization.job import ImageJob, line_digest, run_job
+from blood_kedro.library.standardization.one_image import ImageJob, line_digest, run_job
 
 logger = logging.getLogger(__name__)
 

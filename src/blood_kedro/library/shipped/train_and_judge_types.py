@@ -43,7 +43,7 @@ _READERS: dict[str, Callable[[Path, View, RejectLog], TypedCrops]] = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedTypes:
     """A trained classifier, its answers on cells that it did not learn from, and what they are worth.
 
     `answers` has a row per cell of the validation and test parts: `cell_id, part, type, answer, sureness`.
@@ -89,7 +89,7 @@ def train_and_judge(
     work_folder: Path,
     on_step: OnStep = lambda _: None,
     hardware: Hardware = ANY_HARDWARE,
-) -> Judged:
+) -> JudgedTypes:
     """Train on most groups, calibrate on some, judge on the rest.
 
     Args:
@@ -125,7 +125,7 @@ def train_and_judge(
     config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
     config |= {"log_shares": None if shares is None else shares.tolist(), "trained_on": device_name(hardware)}
     network = trained_network(trained, options)
-    return Judged(bundle_of(network, {**config, "cpu_s": trained.cpu_s, "figures": report}), answers, report)
+    return JudgedTypes(bundle_of(network, {**config, "cpu_s": trained.cpu_s, "figures": report}), answers, report)
 
 
 def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,31 +17,23 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.overlap.networks import CLASSES, build_network, class_weights, load_network
-from blood_kedro.library.overlap.options import Study
+from blood_kedro.library.overlap.options import OverlapClassifier
 from blood_kedro.library.overlap.rules import ABSTAIN
 from blood_kedro.library.training.crops import CropData, flips, unlabelled
 from blood_kedro.library.training.losses import ClassWeighted
 from blood_kedro.library.training.predict import outputs
+from blood_kedro.library.training.splits import RowsByPart
 from blood_kedro.library.training.supervised import fit_supervised
 
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Rows of the table of crops: to train on, to choose the epoch by, and to test on."""
-
-    train: npt.NDArray[np.int64]
-    val: npt.NDArray[np.int64]
-    test: npt.NDArray[np.int64]
-
-
-def train_study(
+def train_classifier(
     cells: CropSet,
     table: pd.DataFrame,
     said: pd.DataFrame,
     labels: pd.DataFrame,
-    study: Study,
+    classifier: OverlapClassifier,
     work_folder: Path,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame]:
@@ -53,42 +44,43 @@ def train_study(
         table: of schema `OverlapCrops`, row for row with `cells`.
         said: votes of the rules.
         labels: of the label model.
-        study: settings.
+        classifier: settings.
         work_folder: keeps the checkpoints; emptied at the end.
         on_epoch: told each history row.
 
     Returns:
-        The model; one row per test crop with `cell_id, image_id, group_id, true_cells`, the weak label that the study
-        learns from (`label`, probability of overlap), `overlapping`, and `p_<class>`; and one history row per epoch.
+        The model; one row per test crop with `cell_id, image_id, group_id, true_cells`, the weak label that the
+        classifier learns from (`label`, probability of overlap), `overlapping`, and `p_<class>`; and one history row
+        per epoch.
 
     Raises:
         ConfigurationError: the labels of the training crops are all of one class, or there are none.
     """
-    wanted = targets(said, labels, study)
-    parts = split(table, wanted, study)
-    _check_classes(wanted[parts.train], study)
-    seed = seed_for(study.seed, "overlap")
-    train = CropData(cells.crops, parts.train, wanted, seed, _augmentation(study))
+    wanted = targets(said, labels, classifier)
+    parts = split(table, wanted, classifier)
+    _check_classes(wanted[parts.train], classifier)
+    seed = seed_for(classifier.seed, "overlap")
+    train = CropData(cells.crops, parts.train, wanted, seed, _augmentation(classifier))
     val = CropData(cells.crops, parts.val, wanted, seed)
     torch.manual_seed(seed)
-    network = build_network(study.network, cells.side_px)
-    weight = class_weights(torch.from_numpy(wanted[parts.train])) if study.class_weighted else None
+    network = build_network(classifier.network, cells.side_px)
+    weight = class_weights(torch.from_numpy(wanted[parts.train])) if classifier.class_weighted else None
     data = table_fingerprint(table)
     trained = fit_supervised(
         network,
         nn.CrossEntropyLoss() if weight is None else ClassWeighted(weight),
         train,
         val,
-        study.training,
+        classifier.training,
         seed=seed,
         val_loss=nn.CrossEntropyLoss(),
-        identity=[study.model_dump(mode="json", exclude={"resamples"}), data, wanted.tolist()],
+        identity=[classifier.model_dump(mode="json", exclude={"resamples"}), data, wanted.tolist()],
         work_folder=work_folder,
         on_epoch=on_epoch,
     )
     config = {
-        "study": study.model_dump(mode="json"),
-        "classes": list(CLASSES[study.network]),
+        "study": classifier.model_dump(mode="json"),
+        "classes": list(CLASSES[classifier.network]),
         "side_px": cells.side_px,
         "data_fingerprint": data,
         "train_crops": len(parts.train),
@@ -103,10 +95,10 @@ def train_study(
     return bundle, pd.concat([known, answers], axis=1), pd.DataFrame(trained.history)
 
 
-def _augmentation(study: Study) -> v2.Transform | None:
+def _augmentation(classifier: OverlapClassifier) -> v2.Transform | None:
     """What is done to the training crops, anew in each epoch."""
-    steps = [flips()] if study.flips else []
-    steps += [v2.GaussianNoise(sigma=study.noise)] if study.noise else []
+    steps = [flips()] if classifier.flips else []
+    steps += [v2.GaussianNoise(sigma=classifier.noise)] if classifier.noise else []
     return v2.Compose(steps) if steps else None
 
 
@@ -125,17 +117,17 @@ def answer(bundle: ModelBundle, crops: npt.NDArray[np.uint8]) -> pd.DataFrame:
     return table
 
 
-def targets(said: pd.DataFrame, labels: pd.DataFrame, study: Study) -> npt.NDArray[np.float32]:
+def targets(said: pd.DataFrame, labels: pd.DataFrame, classifier: OverlapClassifier) -> npt.NDArray[np.float32]:
     """What the network should answer for each crop, `(N, C)`; NaN where the labels say nothing.
 
     A single rule says 0 or 1; for the counting network, its overlapping cells are spread as the label model has it.
     """
-    if study.labels == "combined":
+    if classifier.labels == "combined":
         overlapping = labels["overlapping"].to_numpy(np.float64)
     else:
-        votes = said[study.labels].to_numpy()
+        votes = said[classifier.labels].to_numpy()
         overlapping = np.where(votes == ABSTAIN, np.nan, votes.astype(np.float64))
-    if study.network != "counting":
+    if classifier.network != "counting":
         return np.stack([1 - overlapping, overlapping], axis=1).astype(np.float32)
     several = labels[[name for name in CLASSES["counting"] if name != "cells_1"]].to_numpy(np.float64)
     total = several.sum(axis=1, keepdims=True)
@@ -144,7 +136,7 @@ def targets(said: pd.DataFrame, labels: pd.DataFrame, study: Study) -> npt.NDArr
     return np.concatenate([1 - overlapping[:, None], overlapping[:, None] * shares], axis=1).astype(np.float32)
 
 
-def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], study: Study) -> Parts:
+def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], classifier: OverlapClassifier) -> RowsByPart:
     """Rows of each part that have a label (test crops also without).
 
     `sample: paper` draws as few crops as paper 002 had, by crop; its epochs are fixed, so the training crops stand in
@@ -154,36 +146,38 @@ def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], study: Study) ->
         ConfigurationError: a part is empty.
     """
     known = ~np.isnan(wanted).any(axis=1)
-    if study.sample == "paper":
-        count, held_out = study.sample_size
-        drawn = np.random.default_rng(seed_for(study.seed, "sample")).permutation(np.flatnonzero(known))[:count]
+    if classifier.sample == "paper":
+        count, held_out = classifier.sample_size
+        drawn = np.random.default_rng(seed_for(classifier.seed, "sample")).permutation(np.flatnonzero(known))[:count]
         if len(drawn) < count:
             raise ConfigurationError(
                 "too few labelled crops for the sample of paper 002",
-                where=f"overlap.studies.{study.name}.sample_size",
+                where=f"overlap.classifiers.{classifier.name}.sample_size",
                 got=str(len(drawn)),
                 expected=str(count),
                 remedy="give more images, or set sample: all",
             )
-        return Parts(drawn[held_out:], drawn[held_out:], drawn[:held_out])
+        return RowsByPart(drawn[held_out:], drawn[held_out:], drawn[:held_out])
     parts = table["part"].to_numpy()
-    found = Parts(*(np.flatnonzero((parts == name) & (known | (name == "test"))) for name in ("train", "val", "test")))
+    found = RowsByPart(
+        *(np.flatnonzero((parts == name) & (known | (name == "test"))) for name in ("train", "val", "test"))
+    )
     for name in ("train", "val", "test"):
         if not len(getattr(found, name)):
             raise ConfigurationError(
                 f"no labelled crop in part {name}",
-                where=f"overlap.studies.{study.name}",
+                where=f"overlap.classifiers.{classifier.name}",
                 remedy="give more images, or rules that abstain less",
             )
     return found
 
 
-def _check_classes(wanted: npt.NDArray[np.float32], study: Study) -> None:
+def _check_classes(wanted: npt.NDArray[np.float32], classifier: OverlapClassifier) -> None:
     single = wanted[:, 0] > 0.5
     if single.all() or not single.any():
         raise ConfigurationError(
             "all training crops have the same weak label, so there is nothing to learn",
-            where=f"overlap.studies.{study.name}: labels {study.labels}",
+            where=f"overlap.classifiers.{classifier.name}: labels {classifier.labels}",
             got=f"{len(single)} crops, all {'single' if single.all() else 'overlapping'}",
             remedy="choose other rules or thresholds, or a source with both kinds",
         )

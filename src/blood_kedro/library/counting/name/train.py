@@ -19,18 +19,18 @@ from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.numbers import none_for_nan
+from blood_kedro.library.counting.name.cell_types import probabilities
 from blood_kedro.library.counting.name.fit import TrainedKinds, fit_kinds
-from blood_kedro.library.counting.name.kinds import probabilities
-from blood_kedro.library.counting.name.splits import Split, missing, splits
+from blood_kedro.library.counting.name.splits import missing, splits
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier
 from blood_kedro.library.evaluation.classification import RunAnswers, classification_measures, group_intervals
-from blood_kedro.library.training.splits import Indices
+from blood_kedro.library.training.splits import Indices, RowsByPart
 
 Cutouts = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Study:
+class TrainedClassifier:
     """Classifier, answers on the test cutouts, one row per combination that was tried, history, and measures."""
 
     model: ModelBundle
@@ -47,7 +47,7 @@ def train_kinds(
     work_folder: Path,
     start: ModelBundle | None = None,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
-) -> Study:
+) -> TrainedClassifier:
     """Search, train and test.
 
     The values of `options.search` are chosen by the validation cutouts of the first split; every split is then trained
@@ -69,7 +69,9 @@ def train_kinds(
     dealt = splits(table, options)
     identity = [options.model_dump(mode="json", exclude={"search", "training", "resamples"}), table_fingerprint(table)]
 
-    def train(split: Split, values: dict[str, Any], name: str, log: Callable[[dict[str, float]], None]) -> TrainedKinds:
+    def train(
+        split: RowsByPart, values: dict[str, Any], name: str, log: Callable[[dict[str, float]], None]
+    ) -> TrainedKinds:
         return fit_kinds(pixels, labels, split, values, options, start, [*identity, name], work_folder, log)
 
     tried, best = _searched(dealt[0], options, train, pixels, labels)
@@ -109,7 +111,7 @@ def train_kinds(
         ),
     }
     model = ModelBundle(models[0].network.state_dict(), config)
-    return Study(model, said, tried, pd.concat(histories, ignore_index=True), none_for_nan(metrics))
+    return TrainedClassifier(model, said, tried, pd.concat(histories, ignore_index=True), none_for_nan(metrics))
 
 
 def _positions(labels: pd.Series, options: KindClassifier) -> Indices:
@@ -140,9 +142,9 @@ def _gathered(cutouts: Sequence[CropSet], options: KindClassifier) -> tuple[pd.D
 
 
 def _searched(
-    split: Split,
+    split: RowsByPart,
     options: KindClassifier,
-    train: Callable[[Split, dict[str, Any], str, Callable[[dict[str, float]], None]], TrainedKinds],
+    train: Callable[[RowsByPart, dict[str, Any], str, Callable[[dict[str, float]], None]], TrainedKinds],
     pixels: Cutouts,
     labels: Indices,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -164,7 +166,7 @@ def _predictions_by_part(
     network: nn.Module,
     pixels: Cutouts,
     labels: Indices,
-    split: Split,
+    split: RowsByPart,
     trained_on: dict[str, int],
     options: KindClassifier,
 ) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blood_kedro.library.core.model_bundle import ModelBundle
 
 Floats = npt.NDArray[np.float64]
-KINDS = COARSE
+CELL_TYPES = COARSE
 
 
 def build_network(kinds: int, side_px: int, dropout: float) -> nn.Module:
@@ -52,7 +52,7 @@ def load_network(bundle: ModelBundle) -> nn.Module:
 
 def _network(config: dict[str, Any]) -> nn.Module:
     """Raises what a config raises that lacks what naming needs, too."""
-    unknown = set(config["kinds"]) - set(KINDS)
+    unknown = set(config["kinds"]) - set(CELL_TYPES)
     if "normalised" not in config or unknown or not float(config["cutout_cell_px"]) > 0:
         raise ValueError(f"kinds {config['kinds']}, cutout_cell_px {config['cutout_cell_px']}")
     return build_network(len(config["kinds"]), int(config["side_px"]), 0.0)

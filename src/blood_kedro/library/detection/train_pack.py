@@ -25,7 +25,7 @@ from typing import Any
 
 from blood_kedro.library.core.errors import BloodKedroError, ConfigurationError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
-from blood_kedro.library.core.plain import from_plain, to_plain
+from blood_kedro.library.core.plain_options import from_plain, to_plain
 from blood_kedro.library.detection.pack import read_pack
 
 logger = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedPictures:
     """Cells of all images (`CELL_COLUMNS` and what is known besides), counts of each image, and the files.
 
     Boxes are in px of the image. `files` are what is read, which may be unpacked copies; `given` are names of the files
@@ -51,7 +51,7 @@ class Found:
 
 def detect_images(
     bundle: ModelBundle, paths: Sequence[Path], options: OwnImages, work_folder: Path, rejects: RejectLog
-) -> Found:
+) -> DetectedPictures:
     """Find the cells of images with a detector that was trained here; files that cannot be read go to rejects.
 
     Raises:
@@ -74,7 +74,7 @@ def detect_images(
 
 def look_at(
     look: Callable[[npt.NDArray[np.uint8]], Seen], paths: Sequence[Path], work_folder: Path, rejects: RejectLog
-) -> Found:
+) -> DetectedPictures:
     """Find the cells of images; files that cannot be read go to rejects.
 
     Args:
@@ -121,4 +121,4 @@ def look_at(
             expected="an image, or a folder of images",
             remedy="correct detection.input",
         )
-    return Found(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)
+    return DetectedPictures(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)
