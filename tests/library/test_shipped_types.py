@@ -26,14 +26,9 @@ from blood_kedro.library.shipped.stains import (
     stray_light,
     veiled,
 )
-from blood_kedro.library.shipped.train_and_judge_types import (
-    judge_left_out,
-    log_shares,
-    meant_classes,
-    train_and_judge,
-    whole_types,
-)
+from blood_kedro.library.shipped.train_and_judge_types import judge_left_out, log_shares, meant_classes, train_and_judge
 from blood_kedro.library.shipped.type_cells import TypedCrops
+from blood_kedro.library.shipped.type_figures import whole_types
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for

@@ -22,7 +22,8 @@ from blood_kedro.library.shipped.judge import (
     judge,
     precision_of,
 )
-from blood_kedro.library.shipped.pictures import OWN, LabelledPicture
+from blood_kedro.library.shipped.picture_sources import OWN
+from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
 from blood_kedro.library.training.splits import split_groups
 

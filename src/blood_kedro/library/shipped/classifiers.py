@@ -16,8 +16,8 @@ from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
 from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeRecipe, View
+from blood_kedro.library.shipped.type_probabilities import log_probabilities
 from blood_kedro.library.shipped.type_scores import softened
-from blood_kedro.library.shipped.type_training import log_probabilities
 from blood_kedro.library.shipped.views import cut_view
 
 RgbImage = npt.NDArray[np.uint8]

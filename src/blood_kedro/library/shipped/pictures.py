@@ -7,7 +7,6 @@ that show without a label are regions that count for nothing (`ignore`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,31 +15,28 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.cells.ojaghi import boxes_of_tile, tiles
-from blood_kedro.library.core.boxes import Boxes, area, iou
+from blood_kedro.library.core.boxes import Boxes, area
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.hashing import fingerprint
-from blood_kedro.library.core.limits import DRAWN_TWICE_IOU
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
 from blood_kedro.library.merging.duplicates import duplicate_groups, find_duplicates
 from blood_kedro.library.merging.options import DuplicateOptions
 from blood_kedro.library.merging.thumbnails import Thumbnail, make_thumbnails
 from blood_kedro.library.merging.turned import turned_copies
-from blood_kedro.library.shipped.cell_options import CLASSES, PictureOptions
-from blood_kedro.library.sources.bccd import Bccd
-from blood_kedro.library.sources.chula import Chula
-from blood_kedro.library.sources.options import SourceOptions
-from blood_kedro.library.sources.yolo import YoloFolder
-from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes
-from blood_kedro.library.standardization.options import SourceBoxes
+from blood_kedro.library.shipped.cell_options import PictureOptions
+from blood_kedro.library.shipped.picture_sources import (
+    OWN,
+    FoundPicture,
+    bccd_pictures,
+    chula_pictures,
+    ojaghi_pictures,
+    size_of,
+    txl_pictures,
+)
 
-_ALL = (True, True, True)
 # A box that comes nearer to the border of its picture than this may be a cell that is cut.
 EDGE_PX = 2
-# Pictures judged by the incomplete labels of their own source are a laboratory of their own.
-OWN = "_own"
 # In larger sets, only overlaps of about a fifth of the frame and more are found.
 _DUPLICATES = DuplicateOptions(exhaustive_limit=250)
 _PAIR = ["image_a", "image_b"]
@@ -68,29 +64,13 @@ class LabelledPicture:
     official_test: bool
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A picture as its source has it, boxes in px of the file."""
-
-    path: Path
-    source: str
-    laboratory: str
-    boxes: Boxes
-    labels: npt.NDArray[np.int64]
-    ignore: Boxes
-    known: tuple[bool, bool, bool]
-    judged: bool = True
-    official_test: bool = False
-    scale_of: str = ""  # pictures that share one magnification
-
-
 def gather(raw_root: Path, options: PictureOptions, rejects: RejectLog) -> list[LabelledPicture]:
     """Every labelled picture of the sources under `raw_root`, in a fixed order.
 
     Raises:
         SourceNotFoundError: none of them is there.
     """
-    readers = {"txl_pbc": _txl, "bccd": _bccd, "chula": _chula, "ojaghi": _ojaghi}
+    readers = {"txl_pbc": txl_pictures, "bccd": bccd_pictures, "chula": chula_pictures, "ojaghi": ojaghi_pictures}
     found = [
         each
         for name, read in readers.items()
@@ -104,7 +84,7 @@ def gather(raw_root: Path, options: PictureOptions, rejects: RejectLog) -> list[
             expected="txl_pbc/, chula/, ojaghi/ or bccd/",
             remedy="make data, or set RAW to the folder of the sets",
         )
-    sizes = [_size(each.path) for each in found]
+    sizes = [size_of(each.path) for each in found]
     groups, tested = _groups(found, sizes)
     zooms = {key: options.cell_px / width for key, width in _widths(found, sizes).items()}
     return [
@@ -114,93 +94,7 @@ def gather(raw_root: Path, options: PictureOptions, rejects: RejectLog) -> list[
     ]
 
 
-def _txl(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
-    names = {"WBC": "wbc", "RBC": "rbc", "Platelets": "platelet", "PC": "platelet"}
-    adapter = YoloFolder(SourceOptions(name="txl_pbc", adapter="yolo", labels=names))
-    for image in adapter.scan(folder, rejects):
-        width, height = _size(folder / image.path)
-        size = f"{width}x{height}"
-        laboratory = options.txl_laboratories.get(size)
-        if laboratory is None:
-            rejects.add(image.path, "image", "dropped", f"no laboratory is known for pictures of {size} px")
-            continue
-        boxes = np.array([label.box_xyxy_px for label in image.labels], np.float64).reshape(-1, 4)
-        labels = np.array([CLASSES.index(names[label.label_raw]) for label in image.labels], np.int64)
-        boxes, labels = _without_twins(boxes, labels)
-        judged = size not in options.squeezed
-        yield _Found(
-            folder / image.path, "txl_pbc", laboratory, boxes, labels, np.zeros((0, 4)), _ALL, judged, scale_of=size
-        )
-
-
-def _without_twins(boxes: Boxes, labels: npt.NDArray[np.int64]) -> tuple[Boxes, npt.NDArray[np.int64]]:
-    """Without the second of two boxes of one cell (IoU above 0.9: 58 pairs, docs/facts/data.md#txl-pbc)."""
-    twin = np.triu(iou(boxes, boxes) > DRAWN_TWICE_IOU, k=1).any(axis=0)
-    return boxes[~twin], labels[~twin]
-
-
-def _bccd(folder: Path, _options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
-    """Pictures of the official test list, judged by their own labels; never learnt from, and nothing near them is."""
-    for image in Bccd().scan(folder, rejects):
-        if image.official_split != "test":
-            continue
-        boxes = np.array([label.box_xyxy_px for label in image.labels], np.float64).reshape(-1, 4)
-        labels = np.array([CLASSES.index(coarse(Bccd.labels[label.label_raw])) for label in image.labels], np.int64)
-        sound = area(boxes) > 0
-        yield _Found(
-            folder / image.path,
-            "bccd",
-            f"bccd{OWN}",
-            boxes[sound],
-            labels[sound],
-            np.zeros((0, 4)),
-            _ALL,
-            official_test=True,
-            scale_of="640x480",
-        )
-
-
-def _chula(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
-    settings = SourceBoxes(cell_px=options.chula_cell_px, class_size_px=options.chula_class_size_px)
-    for image in Chula().scan(folder, rejects):
-        if len(image.labels) < options.chula_min_points:
-            continue
-        points = [
-            LabelBox(f"{image.path.stem}#{label.row}", label.label_raw, "rbc", label.box_xyxy_px, "point")
-            for label in image.labels
-            if label.box_xyxy_px is not None
-        ]
-        made = fitted_boxes(points, read_rgb(folder / image.path), settings)
-        boxes = np.array([each.box_xyxy_px for each in made], np.float64).reshape(-1, 4)
-        free = np.array([each.ignore for each in made], np.bool_)
-        complete = free.mean() <= options.chula_complete
-        yield _Found(
-            folder / image.path,
-            "chula",
-            "chula",
-            boxes[~free],
-            np.zeros((~free).sum(), np.int64),
-            boxes[free],
-            (True, False, False),
-            judged=bool(complete),
-            scale_of="chula",
-        )
-
-
-def _ojaghi(folder: Path, _options: PictureOptions, rejects: RejectLog) -> Iterator[_Found]:
-    for path in tiles(folder):
-        boxes, ignore = boxes_of_tile(folder, path, rejects)
-        labels = np.zeros(len(boxes), np.int64)
-        yield _Found(path, "ojaghi", "ojaghi", boxes, labels, ignore, (True, False, False), scale_of="ojaghi")
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, px."""
-    height, width = read_rgb(path).shape[:2]
-    return width, height
-
-
-def _widths(found: list[_Found], sizes: list[tuple[int, int]]) -> dict[str, float]:
+def _widths(found: list[FoundPicture], sizes: list[tuple[int, int]]) -> dict[str, float]:
     """Median width of a whole red cell of each magnification, px: square root of the box's area."""
     widths: dict[str, list[float]] = {}
     for each, (width, height) in zip(found, sizes, strict=True):
@@ -213,7 +107,7 @@ def _widths(found: list[_Found], sizes: list[tuple[int, int]]) -> dict[str, floa
     return {key: float(np.median(values)) for key, values in widths.items() if values}
 
 
-def _groups(found: list[_Found], sizes: list[tuple[int, int]]) -> tuple[list[str], list[bool]]:
+def _groups(found: list[FoundPicture], sizes: list[tuple[int, int]]) -> tuple[list[str], list[bool]]:
     """Group of each picture, and whether its group holds a picture of BCCD's official test list.
 
     Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
@@ -240,13 +134,13 @@ def _pairs(ids: list[str], thumbnails: list[Thumbnail], mine: list[int]) -> pd.D
     return found[_PAIR]
 
 
-def _smear(found: _Found) -> str | None:
+def _smear(found: FoundPicture) -> str | None:
     if found.source != "ojaghi":
         return None
     return "ojaghi/HS2" if found.path.stem.startswith("HS2") else "ojaghi/HS1"
 
 
-def _scaled(found: _Found, root: Path, group: str, zoom: float, *, official_test: bool) -> LabelledPicture:
+def _scaled(found: FoundPicture, root: Path, group: str, zoom: float, *, official_test: bool) -> LabelledPicture:
     rgb = read_rgb(found.path)
     size = (max(1, round(rgb.shape[1] * zoom)), max(1, round(rgb.shape[0] * zoom)))
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC

@@ -20,12 +20,20 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.shipped.attribution import IMAGENET, SETS
 from blood_kedro.library.shipped.bundle import bundle_of
-from blood_kedro.library.shipped.eight_shapes import SINGLE_SHAPES, as_eight, shape_of
 from blood_kedro.library.shipped.type_cells import TypedCrops, bccd_white_cells, chula_cells, pbc_cells
+from blood_kedro.library.shipped.type_figures import (
+    answer_rows,
+    at_threshold,
+    eight_figures,
+    five_figures,
+    judged_by_laboratory,
+    parents,
+)
 from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeModel, View
-from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
-from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types, log_probabilities
+from blood_kedro.library.shipped.type_probabilities import log_probabilities
+from blood_kedro.library.shipped.type_scores import best_temperature, rolled_up, softened, threshold_for
+from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types
 from blood_kedro.library.shipped.views import plain_view
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for, device_name
@@ -63,11 +71,6 @@ def gather_types(raw_root: Path, options: TypeModel, rejects: RejectLog) -> Type
     parts = [_READERS[name](raw_root / name, options.recipe.view, rejects) for name in options.sources]
     table = pd.concat([part.table for part in parts], ignore_index=True)
     return TypedCrops(np.concatenate([part.crops for part in parts]), table)
-
-
-def parents(classes: Sequence[str]) -> dict[str, str]:
-    """The class of the taxonomy above each class."""
-    return {name: above for name in classes if (above := taxonomy.PARENT.get(name)) is not None}
 
 
 def meant_classes(types: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -116,12 +119,12 @@ def train_and_judge(
         "groups": {n: int(cells.table["group_id"].iloc[r].nunique()) for n, r in (("train", train), ("val", val))},
         "cpu_s": trained.cpu_s,
         "test": judged_by_laboratory(logs["test"], cells.table.iloc[test], options),
-        "answered_at_threshold": _at_threshold(logs["test"], meant[test], threshold),
+        "answered_at_threshold": at_threshold(logs["test"], meant[test], threshold),
     }
     if "chula" in options.sources:
-        report["eight_shapes"] = _eight_figures(logs["test"], cells.table.iloc[test], options)
+        report["eight_shapes"] = eight_figures(logs["test"], cells.table.iloc[test], options)
     rows = {"val": val, "test": test}
-    answers = pd.concat([_answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
+    answers = pd.concat([answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
     config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
     config |= {"log_shares": None if shares is None else shares.tolist(), "trained_on": device_name(hardware)}
     network = trained_network(trained, options)
@@ -171,7 +174,7 @@ def judge_left_out(
         **five_figures(logs, table, options),
     }
     among = rolled_up(logs, options.classes, options.five, parents(options.classes))
-    return report, _answer_rows(table, among, options.five, laboratory)
+    return report, answer_rows(table, among, options.five, laboratory)
 
 
 def judge_by_cell(
@@ -187,21 +190,6 @@ def judge_by_cell(
     """
     alone = TypedCrops(cells.crops, cells.table.assign(group_id=cells.table["cell_id"]))
     return train_and_judge(alone, options, work_folder, on_step, hardware).report
-
-
-def five_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
-    """Figures over the classes that all laboratories name, of the cells that have one of them."""
-    return _figures_over(logs, table, options, options.five)
-
-
-def _figures_over(logs: Floats, table: pd.DataFrame, options: TypeModel, view: Sequence[str]) -> dict[str, Any]:
-    """Figures of the cells that have a class of a view, among the classes of that view."""
-    types = [taxonomy.roll_up(t, view) for t in table["type"]]
-    known = np.array([t is not None for t in types])
-    truth = np.array([view.index(t) for t in types if t is not None], np.int64)
-    seen = rolled_up(logs[known], options.classes, view, parents(options.classes))
-    groups = table["group_id"].to_numpy()[known]
-    return figures(truth, seen, groups, view, resamples=options.resamples, seed=options.seed)
 
 
 def parts_of(table: pd.DataFrame, options: TypeModel) -> tuple[Rows, Rows, Rows]:
@@ -229,47 +217,6 @@ def trained_network(trained: TrainedTypes, options: TypeModel) -> nn.Module:
     network = network_for(options.recipe, len(options.classes), trained.weights)
     network.load_state_dict(trained.weights)
     return network.eval()
-
-
-def judged_by_laboratory(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
-    """Figures of each laboratory over the classes of its labels, kinds of a class counted as that class."""
-    made = {}
-    for laboratory in sorted(table["laboratory"].unique()):
-        own = (table["laboratory"] == laboratory).to_numpy()
-        # A laboratory that says neutrophil is not asked for bands.
-        view = whole_types(options.classes)
-        labels = {taxonomy.roll_up(t, view) for t in table["type"][own]}
-        named = [name for name in view if name in labels]
-        made[laboratory] = _figures_over(logs[own], table[own], options, named)
-    return made
-
-
-def whole_types(classes: Sequence[str]) -> list[str]:
-    """Classes without their kinds: bands and segmented ones are neutrophils; shapes of red cells stay apart."""
-    return list(
-        dict.fromkeys(
-            name if taxonomy.PARENT[name] in (None, "wbc", "rbc") else str(taxonomy.PARENT[name]) for name in classes
-        )
-    )
-
-
-def _eight_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
-    truth = np.array([SINGLE_SHAPES.index(shape_of(t)) for t in table["type"]], np.int64)
-    seen, groups = as_eight(logs, options.classes), table["group_id"].to_numpy()
-    return figures(truth, seen, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)
-
-
-def _at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -> dict[str, float]:
-    answered = np.exp(logs.max(axis=1)) >= threshold
-    right = meant[np.arange(len(meant)), logs.argmax(axis=1)]
-    accuracy = float(right[answered].mean()) if answered.any() else float("nan")
-    return {"threshold": threshold, "share_answered": float(answered.mean()), "accuracy": accuracy}
-
-
-def _answer_rows(table: pd.DataFrame, logs: Floats, classes: Sequence[str], part: str) -> pd.DataFrame:
-    named = np.array(classes, object)[logs.argmax(axis=1)]
-    kept = table[["cell_id", "image_id", "group_id", "type", "x_px", "y_px"]]
-    return kept.assign(part=part, answer=named, sureness=np.exp(logs.max(axis=1)))
 
 
 def bundle_config(

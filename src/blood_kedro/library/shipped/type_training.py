@@ -26,6 +26,7 @@ from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
+from blood_kedro.library.shipped.type_probabilities import as_images
 from blood_kedro.library.shipped.views import plain_view, training_view
 from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
@@ -235,38 +236,3 @@ def _average(state: _State, decay: float) -> None:
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
-
-
-def as_images(crops: Crops, device: torch.device | None = None) -> Tensor:
-    """Crops `(N, S, S, 3) uint8` as `(N, 3, S, S) float32` in 0..1, channels last, on a device (None: the CPU)."""
-    images = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def log_probabilities(network: nn.Module, crops: Crops, views: int = 1, batch: int = 128) -> npt.NDArray[np.float64]:
-    """Mean log-probabilities over views of each cell: as it is, mirrored, and turned by right angles.
-
-    Args:
-        network: of images in 0..1.
-        crops: `(N, S, S, 3) uint8` without margins.
-        views: 1, 2, 4 or 8 orientations.
-        batch: cells at a time.
-
-    Returns:
-        `(N, C)`, rows whose exponentials sum to one.
-    """
-    network.eval()
-    device = next((each.device for each in network.state_dict().values()), None)
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(crops), batch):
-            images = as_images(crops[start : start + batch], device)
-            turned = [_orientation(images, k).contiguous(memory_format=torch.channels_last) for k in range(views)]
-            parts.append(torch.stack([network(each).log_softmax(1) for each in turned]).mean(0).log_softmax(1).cpu())
-    return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros((0, 0))
-
-
-def _orientation(images: Tensor, k: int) -> Tensor:
-    """One of the eight orientations of a square: mirrored if odd, and turned by a right angle for every two."""
-    mirrored = images.flip(3) if k % 2 else images
-    return mirrored.rot90((0, 2, 1, 3)[k // 2], (2, 3))
