@@ -6,7 +6,7 @@ rule are columns of the counts table; the interval is of the one that an input n
 
 from __future__ import annotations
 
-from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.registry import chosen
 from blood_kedro.library.counting.count.rules import INSTANCES, KDE_PEAKS, MODE, CountRule
 
 COUNT_RULES: dict[str, CountRule] = {"instances": INSTANCES, "kde_peaks": KDE_PEAKS, "mode": MODE}
@@ -18,7 +18,4 @@ def check_count_rule(name: str, where: str) -> None:
     Raises:
         ConfigurationError: there is none.
     """
-    if name not in COUNT_RULES:
-        raise ConfigurationError(
-            "unknown count rule", where=f"{where}.count_rule", got=name, expected=", ".join(COUNT_RULES)
-        )
+    chosen(COUNT_RULES, name, f"{where}.count_rule")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blood_kedro.assembly.count_rules import COUNT_RULES, check_count_rule
-from blood_kedro.assembly.segmenters import SEGMENTERS, entry_of, segmenter
+from blood_kedro.assembly.segmenters import segmenter, segmenter_of
 from blood_kedro.library.core.records import describe_model
 from blood_kedro.library.counting.options import SmearInput
 
@@ -24,7 +24,7 @@ def check_names(options: SmearInput) -> None:
         ConfigurationError: its segmenter or its count rule is not.
     """
     where = f"sam_counting.inputs.{options.name}"
-    entry_of(options, where)
+    segmenter_of(options, where)
     check_count_rule(options.count_rule, where)
 
 
@@ -45,7 +45,7 @@ def namer(options: SmearInput, classifier: ModelBundle | None) -> Namer:
 
     if classifier is not None:
         return ByNetwork(classifier, options)
-    return BySegmenter() if SEGMENTERS[options.segmenter].tells_kinds else ByStain(options)
+    return BySegmenter() if segmenter_of(options).tells_kinds else ByStain(options)
 
 
 def look_of_namer(options: SmearInput) -> Look | None:
@@ -67,9 +67,9 @@ def models_used(options: SmearInput, classifier: ModelBundle | None) -> list[str
     used = []
     if classifier is not None:
         used.append(describe_model(str(options.classifier), classifier.record))
-    model = SEGMENTERS[options.segmenter].model
+    model = segmenter_of(options).model()
     if model is not None:
-        used.append(model(options))
+        used.append(model)
     return used or [
         f"No model of this project is used: segmenter {options.segmenter}, kinds told apart by their stain."
     ]

@@ -31,13 +31,14 @@ class Choice(ABC, Generic[OptionsT]):
 
 
 ChoiceT = TypeVar("ChoiceT", bound=Choice[Any])
+EntryT = TypeVar("EntryT")
 
 
-def chosen(registry: Mapping[str, type[ChoiceT]], name: str, where: str) -> type[ChoiceT]:
-    """The class of a name.
+def chosen(registry: Mapping[str, EntryT], name: str, where: str) -> EntryT:
+    """What stands under a name.
 
     Args:
-        registry: names and classes.
+        registry: names and, most often, classes.
         name: as the parameters have it.
         where: it stands in the parameters.
 
@@ -64,7 +65,7 @@ def choose(
     Args:
         registry: names and classes.
         name: as the parameters have it.
-        entry: of the parameters, with what all choices share.
+        entry: of the parameters, with what all choices share; what none of them reads is left out.
         more: what this one alone has.
         where: the name stands in the parameters.
 
@@ -72,7 +73,8 @@ def choose(
         ConfigurationError: there is no such name, or options are missing, wrong or unknown to it.
     """
     kind = chosen(registry, name, where)
-    shared = {each: getattr(entry, each) for each in entry.model_fields_set}
+    read = entry.model_fields_set & kind.Options.model_fields.keys()
+    shared = {each: getattr(entry, each) for each in read}
     try:
         return kind(kind.Options.model_validate({**shared, **more}))
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from blood_kedro.assembly.namers import check_names
-from blood_kedro.assembly.segmenters import entry_of
+from blood_kedro.assembly.segmenters import segmenter_of
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.pipelines.sam_counting.kinds import cut_cutouts, train_kinds
 from blood_kedro.pipelines.sam_counting.nodes import count_cells, name_masks, open_smears, segment_tiles
@@ -25,7 +25,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
 
 def _cutouts(name: str, options: CutoutOptions) -> Pipeline:
-    entry_of(options, f"sam_counting.cutouts.{name}")  # its segmenter is there, or nothing is begun
+    segmenter_of(options, f"sam_counting.cutouts.{name}")  # its segmenter is there, or nothing is begun
     source = options.source
     inputs = {"options": "params:cutouts", "raw_folder": "raw_folder", "on_bad_input": "params:on_bad_input"}
     of_source = {"raw_folder": f"{source}.raw_folder"}
