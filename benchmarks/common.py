@@ -11,14 +11,13 @@ from typing import Any
 import psutil
 
 from blood_kedro.environments import config_loader
-from blood_kedro.plan import written_out
 
 ROOT = Path(__file__).parents[1]
 
 
 def parameters(env: str = "base") -> dict[str, Any]:
     """Merged parameters of an environment, with what is short for something else written out."""
-    return written_out(config_loader(ROOT, env)["parameters"])
+    return config_loader(ROOT, env)["parameters"]
 
 
 def seconds(action: Callable[[], object]) -> float:

@@ -34,7 +34,6 @@ from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.patches import simulated_patches
 from blood_kedro.library.smears.training_set import training_and_held_out
 from blood_kedro.library.smears.write import write_smears
-from blood_kedro.plan import written_out
 
 ROOT = Path(__file__).parents[1]
 UNIFIED = results_root(ROOT, "laptop") / "05_model_input/unified"
@@ -114,7 +113,7 @@ DRAWN, OF_FINE, OF_COARSE = ("bootstrap", "jackknife"), ("map", "map_50", "map_7
 
 def parameters() -> dict[str, Any]:
     """Merged parameters of `laptop`."""
-    return written_out(config_loader(ROOT, "laptop")["parameters"])
+    return config_loader(ROOT, "laptop")["parameters"]
 
 
 def pretrained(values: dict[str, Any], work: Path) -> ModelBundle:

@@ -29,7 +29,6 @@ from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.shipped.bundle import describe_shipped
-from blood_kedro.plan import written_out
 from blood_kedro.plan.names import OWN, SHIPPED
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class Answer:
 
 def parameters(root: Path) -> dict[str, Any]:
     """Merged parameters of the project, names written out; `KEDRO_ENV` names the environment."""
-    return written_out(config_loader(root)["parameters"])
+    return config_loader(root)["parameters"]
 
 
 def models_folder(root: Path) -> Path:

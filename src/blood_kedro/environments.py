@@ -14,6 +14,7 @@ BASE = "base"
 # Kedro's default overlay holds settings of a machine; it is no environment of ours.
 _OVERLAY = "local"
 _ROOT, _RAW_ROOT = "results_root", "raw_root"
+_PARAMETERS = "parameters"
 
 
 def name_of(environment: str | None) -> str:
@@ -60,10 +61,24 @@ class EnvironmentConfigLoader(OmegaConfigLoader):
         }
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """As Kedro's; but the globals are those of this loader, not of the one that was made last."""
+        """As Kedro's; but the globals are those of this loader, and what is short in the parameters is written out.
+
+        Raises:
+            ConfigurationError: the parameters have a key that nothing reads.
+        """
         self._register_globals_resolver()
+        if key == _PARAMETERS and key not in self.data:
+            # Also for `kedro viz`, which has no session whose hooks could do it.
+            from blood_kedro.plan import written_out
+
+            self[key] = written_out(self.as_written())
         found: dict[str, Any] = super().__getitem__(key)
         return found
+
+    def as_written(self) -> dict[str, Any]:
+        """Merged parameters as files and the command line have them, nothing written out."""
+        self._register_globals_resolver()
+        return dict(super().__getitem__(_PARAMETERS))
 
 
 def config_loader(project: Path, environment: str | None = None) -> EnvironmentConfigLoader:
@@ -81,7 +96,7 @@ def parameters_of_files(source: str, environment: str | None) -> dict[str, Any]:
     from kedro.framework.project import settings
 
     loader = EnvironmentConfigLoader(conf_source=source, env=environment, **settings.CONFIG_LOADER_ARGS)
-    return dict(loader["parameters"])
+    return loader.as_written()
 
 
 def results_root(project: Path, environment: str | None = None) -> Path:

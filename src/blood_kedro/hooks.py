@@ -44,14 +44,14 @@ class SessionPlan:
         Raises:
             ConfigurationError: a file or `--params` has a key that nothing reads, or a value that cannot be meant.
         """
-        from blood_kedro.plan import build_completed, handed_over, written_out
+        from blood_kedro.plan import build_completed, handed_over
         from blood_kedro.plan.keys import check_given
 
         loader = context.config_loader
         given = dict(loader.runtime_params or {})
         if given:
             check_given(given, parameters_of_files(str(loader.conf_source), context.env))
-        loader["parameters"] = parameters = written_out(loader["parameters"])
+        parameters = loader["parameters"]
         # Kedro keeps the pipelines of the process: those of an earlier session are forgotten.
         pipelines.configure(f"{__package__}.pipeline_registry")
         with handed_over(build_completed(parameters)):

@@ -84,7 +84,7 @@ def test_no_copy_stands_beside_the_source(environment: str) -> None:
                 yield here
             yield from copies(value, here)
 
-    values = dict(config_loader(PROJECT, environment)["parameters"])
+    values = config_loader(PROJECT, environment).as_written()
     widths = {SourceOptions(**entry).cell_px for entry in values["sources"].values()} - {None}
     assert widths
     assert list(copies(values)) == []

@@ -21,7 +21,7 @@ ENVIRONMENTS = ["base", *sorted(p.name for p in (PROJECT / "conf").iterdir() if 
 
 @cache
 def of_files(environment: str = "base") -> dict[str, Any]:
-    return dict(config_loader(PROJECT, environment)["parameters"])
+    return config_loader(PROJECT, environment).as_written()
 
 
 def check(text: str) -> None:

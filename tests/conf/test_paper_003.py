@@ -11,7 +11,7 @@ from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import OverlapClassifier
 from blood_kedro.library.reporting import published_003
-from blood_kedro.plan import build, written_out
+from blood_kedro.plan import build
 from tests.conftest import PROJECT
 
 ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
@@ -19,7 +19,7 @@ TEST_SLIDES = tuple(f"slide_{slide:03d}" for slide in published_003.PER_SLIDE)
 
 
 def load(environment: str) -> dict[str, Any]:
-    return written_out(config_loader(PROJECT, environment)["parameters"])
+    return config_loader(PROJECT, environment)["parameters"]
 
 
 def enabled(section: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def of_files(environment: str = "base") -> dict[str, Any]:
 
 @cache
 def _read(environment: str) -> dict[str, Any]:
-    return dict(config_loader(PROJECT, environment)["parameters"])
+    return config_loader(PROJECT, environment).as_written()
 
 
 def changed(dotted: str, value: Any) -> dict[str, Any]:

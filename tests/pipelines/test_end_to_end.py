@@ -154,7 +154,8 @@ def test_logged_models_of_single_cells_predict(demo: Path, monkeypatch: pytest.M
     shares = table.filter(like="p_")
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
     assert table["label"].tolist() == [name.removeprefix("p_") for name in shares.idxmax(axis=1)]
-    overlap = mlflow.pyfunc.load_model(f"runs:/{runs['overlap_counting']}/model").predict(np.array(cells.crops[:5]))
+    windows = read_crops(demo / "data/05_model_input/cells/overlap_cells")
+    overlap = mlflow.pyfunc.load_model(f"runs:/{runs['overlap_counting']}/model").predict(np.array(windows.crops[:5]))
     assert overlap.columns.tolist() == ["overlapping", "p_cells_1", "p_cells_2", "p_cells_3", "p_cells_4"]
     assert np.allclose(overlap["overlapping"], 1 - overlap["p_cells_1"])
     segmenter = mlflow.pyfunc.load_model(f"runs:/{runs['unet']}/model")
@@ -183,14 +184,10 @@ def test_a_smear_of_ones_own_is_counted_with_the_trained_classifier(
     for text in (done.stdout, page):
         assert said in text
         assert "on generated smears only" in text
-    (count,) = (
-        pd.read_csv(folder / "data/08_reporting/own_count/counts.csv")
-        .rename(columns={"image": "smear"})
-        .to_dict("records")
-    )
+    (count,) = pd.read_csv(folder / "data/08_reporting/own_count/counts.csv").to_dict("records")
     known = pd.read_csv(demo / "data/08_reporting/count_synthetic/counts.csv").set_index("smear").loc[field.stem]
     assert (count["image"], count["rbc"], count["wbc"]) == (field.stem, known["rbc"], known["wbc"])
-    assert (folder / f"data/07_model_output/own/masks/{field.stem}_labels.tif").is_file()
+    assert (folder / f"data/08_reporting/own_count/masks/{field.stem}_labels.tif").is_file()
     assert not (folder / "data/02_intermediate/synthetic").exists()
     monkeypatch.chdir(demo)
     mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")

@@ -85,7 +85,7 @@ def build_from_files(project: Path | None = None, environment: str | None = None
     from blood_kedro.environments import config_loader
 
     root = project or find_kedro_project(Path.cwd()) or Path.cwd()
-    return build(config_loader(Path(root), environment or os.environ.get("KEDRO_ENV"))["parameters"])
+    return build_completed(config_loader(Path(root), environment or os.environ.get("KEDRO_ENV"))["parameters"])
 
 
 def _deeper(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
