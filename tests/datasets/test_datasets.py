@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from blood_kedro.datasets.crop_set import CropSetDataset
 from blood_kedro.datasets.figure import FigureDataset
-from blood_kedro.datasets.folder import ImageFolderDataset, ModelBundleDataset
+from blood_kedro.datasets.folder import FolderDataset, ImageFolderDataset, ModelBundleDataset
 from blood_kedro.datasets.json_file import JsonFileDataset
 from blood_kedro.library.core.crop_set import Crop, CropSet, gather_crops
 from blood_kedro.library.core.errors import DataContractError
@@ -202,3 +202,12 @@ def test_cells_are_mapped_and_half_a_folder_is_refused(tmp_path: Path) -> None:
         dataset.save(more)
     assert len(dataset.load() or ()) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["cells"]
+
+
+def test_a_folder_shows_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "work/masks").mkdir(parents=True)
+    (tmp_path / "work/masks/a.bin").write_bytes(b"0" * 2_000_000)
+    (tmp_path / "work/page.html").write_text("x")
+    shown = FolderDataset(filepath=str(tmp_path / "work")).preview()
+    assert shown["data"] == [["masks", "1", "2.0"], ["page.html", "1", "0.0"]]
+    assert FolderDataset(filepath=str(tmp_path / "none"), must_exist=False).preview()["data"] == []

@@ -6,8 +6,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.io.core import AbstractDataset, DatasetError
-from kedro_datasets._typing import ImagePreview, JSONPreview
+from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from blood_kedro.datasets.json_file import previewed
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, load_config, save_bundle
@@ -43,6 +44,16 @@ class FolderDataset(AbstractDataset[Path, Path]):
         if data.absolute() != self._filepath.absolute():
             raise DatasetError(f"the node wrote {data}, the catalog says {self._filepath}: make them agree")
         self.load()
+
+    def preview(self, entries: int = 20) -> TablePreview:
+        """The first files and folders in it and how large they are, for kedro-viz."""
+        shown = sorted(self._filepath.iterdir())[:entries] if self._filepath.is_dir() else []
+        rows = []
+        for each in shown:
+            files = [path for path in each.rglob("*") if path.is_file()] if each.is_dir() else [each]
+            rows.append((each.name, len(files), round(sum(path.stat().st_size for path in files) / 1e6, 3)))
+        table = pd.DataFrame(rows, columns=["name", "files", "megabytes"])
+        return TablePreview(table.astype(str).to_dict(orient="split"))
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
