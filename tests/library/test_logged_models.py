@@ -22,12 +22,12 @@ import torch
 
 from blood_kedro import tracking
 from blood_kedro.library.core.model_bundle import ModelBundle
-from blood_kedro.library.counting import kinds
+from blood_kedro.library.counting.name import cell_types
 from blood_kedro.library.detection.network import build_network as build_detector
 from blood_kedro.library.detection.options import Network
 from blood_kedro.library.morphology.networks import build_classifier, build_segmenter
-from blood_kedro.library.morphology.options import Weights
 from blood_kedro.library.overlap import networks as overlap
+from blood_kedro.library.training.first_weights import FirstWeights
 from blood_kedro.serving.table import FOLDER, SERVED, ModelKind, input_example, signature
 
 CLASSES = ["rbc", "wbc", "platelet"]
@@ -52,7 +52,7 @@ def cell_classifier() -> ModelBundle:
 
 
 def cell_segmenter() -> ModelBundle:
-    weights = build_segmenter("resnet18", Weights())[0].state_dict()
+    weights = build_segmenter("resnet18", FirstWeights())[0].state_dict()
     return ModelBundle(weights, {"side_px": 40, "segmenter": {"encoder": "resnet18"}})
 
 
@@ -63,7 +63,7 @@ def overlap_classifier() -> ModelBundle:
 
 
 def kind_classifier() -> ModelBundle:
-    weights = kinds.build_network(len(CLASSES), 32, 0.0).state_dict()
+    weights = cell_types.build_network(len(CLASSES), 32, 0.0).state_dict()
     return ModelBundle(weights, {"kinds": CLASSES, "side_px": 32, "cutout_cell_px": 36, "normalised": False})
 
 

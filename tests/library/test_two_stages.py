@@ -202,7 +202,7 @@ def test_classic_unet_is_ronnebergers() -> None:
 def test_classic_unet_is_saved_served_and_loaded(tmp_path: Path) -> None:
     from types import SimpleNamespace
 
-    from blood_kedro.serving.cell_segmenter import CellSegmenter
+    from blood_kedro.serving.cell_segmenter import ServedCellSegmenter
 
     torch.manual_seed(0)
     network, origin = build_segmenter("classic", FirstWeights())
@@ -211,7 +211,7 @@ def test_classic_unet_is_saved_served_and_loaded(tmp_path: Path) -> None:
     bundle = ModelBundle(network.state_dict(), {"segmenter": options})
     save_bundle(bundle, tmp_path / "model")
     crops = np.random.default_rng(0).integers(0, 255, (2, 40, 40, 3), dtype=np.uint8)  # no multiple of 16
-    served = CellSegmenter()
+    served = ServedCellSegmenter()
     served.load_context(SimpleNamespace(artifacts={"bundle": str(tmp_path / "model")}))  # type: ignore[arg-type]
     expected = load_segmenter(bundle)(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255)[:, 0] > 0
     assert (served.predict(None, crops) == expected.numpy()).all()  # type: ignore[arg-type]
