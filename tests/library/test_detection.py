@@ -189,7 +189,7 @@ def test_missing_download_is_an_error_and_never_random(monkeypatch: pytest.Monke
     with pytest.raises(WeightsNotFoundError, match="cannot be downloaded") as caught:
         initialize(options, FirstWeights(kind="coco"), 25, IMAGENET_MEAN, IMAGENET_STD)
     assert "first_weights.path" in caught.value.remedy
-    assert "generated_smears" in caught.value.remedy
+    assert "simulated" in caught.value.remedy
 
 
 def test_coco_weights_from_a_file(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_every_option_is_of_one_side() -> None:
 
 def test_another_compute_is_the_same_training() -> None:
     assert name_of(Regimen(compute=ELSEWHERE)) == name_of(Regimen())
-    assert name_of(Regimen(enabled=False, study="x", trained_in="out")) == name_of(Regimen())
+    assert name_of(Regimen(enabled=False, repeats="x", trained_in="out")) == name_of(Regimen())
 
 
 @pytest.mark.parametrize("option", OTHER)
