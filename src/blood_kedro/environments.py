@@ -53,6 +53,7 @@ class EnvironmentConfigLoader(OmegaConfigLoader):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - those of OmegaConfigLoader
         super().__init__(*args, **kwargs)
         self._globals_oc = None  # what was resolved before the next line
+        self._written: dict[str, Any] | None = None
         values = dict(self["globals"])
         self["globals"] = {
             **values,
@@ -77,8 +78,10 @@ class EnvironmentConfigLoader(OmegaConfigLoader):
 
     def as_written(self) -> dict[str, Any]:
         """Merged parameters as files and the command line have them, nothing written out."""
-        self._register_globals_resolver()
-        return dict(super().__getitem__(_PARAMETERS))
+        if self._written is None:
+            self._register_globals_resolver()
+            self._written = dict(super().__getitem__(_PARAMETERS))
+        return self._written
 
 
 def config_loader(project: Path, environment: str | None = None) -> EnvironmentConfigLoader:

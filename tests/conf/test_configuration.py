@@ -41,8 +41,7 @@ def load(environment: str, what: str = "parameters") -> dict[str, Any]:
 @functools.cache
 def _read(environment: str, what: str) -> dict[str, Any]:
     """Merged once: it costs seconds, and the tests ask dozens of times."""
-    values = dict(config_loader(PROJECT, environment)[what])
-    return written_out(values) if what == "parameters" else values
+    return dict(config_loader(PROJECT, environment)[what])
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

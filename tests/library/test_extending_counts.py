@@ -72,3 +72,10 @@ def test_a_segmenter_and_a_count_rule_are_one_file_and_one_line_each(
 def test_names_that_nothing_has_are_refused_before_anything_runs(given: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         check_names(SmearInput.model_validate({"name": "own", "path": "x", **given}))
+
+
+def test_the_shipped_detector_is_not_judged_by_pictures_that_it_may_have_learnt_from() -> None:
+    options = SmearInput.model_validate({"name": "own", "path": "x", "segmenter": "shipped"})
+    with pytest.raises(ConfigurationError, match="cannot be judged"):
+        segmenters.segmenter_of(options).learnt_from()
+    assert segmenters.segmenter_of(options.model_copy(update={"segmenter": "watershed"})).learnt_from() is None

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blood_kedro.library.core.errors import WeightsNotFoundError
+from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundError
+from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.records import describe_model, place, read_record
 from blood_kedro.library.core.registry import choose
 from blood_kedro.library.counting.options import SegmentationOptions
@@ -51,6 +52,10 @@ class UnetOfCells(TileSegmenter[SegmentationOptions]):
         folder = Path(str(self.options.model))
         return describe_model(folder.name, read_record(place(folder, is_model=True)))
 
+    def learnt_from(self) -> dict[str, Any]:
+        """Its cells, or its fields."""
+        return load_config(Path(str(self.options.model)))
+
 
 class SamMasks(TileSegmenter[SegmentationOptions]):
     """A model of the SAM family; its settings are under `sam`."""
@@ -78,6 +83,18 @@ class ShippedDetector(TileSegmenter[SegmentationOptions]):
         from blood_kedro.library.shipped.bundle import describe_shipped
 
         return describe_shipped()
+
+    def learnt_from(self) -> dict[str, Any]:
+        """It learnt from the public sets, and does not list the pictures by the names that the sources have.
+
+        Raises:
+            ConfigurationError: always; counts of one's own pictures do not ask.
+        """
+        raise ConfigurationError(
+            "the shipped detector learnt from pictures of the public sets, so a count by it cannot be judged by them",
+            where="segmenter: shipped, with a source or with reference_masks",
+            remedy="name path in place of source, without reference_masks; how good it is: docs/shipped.md",
+        )
 
 
 SEGMENTERS: dict[str, type[TileSegmenter[Any]]] = {

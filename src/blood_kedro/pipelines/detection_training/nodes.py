@@ -106,7 +106,6 @@ def train(
         tracking.log_parameters(
             {name: trained.bundle.config[name] for name in ("weights_origin", "data_fingerprint", "train_images")}
         )
-        trained.bundle.config["repeats"] = regimen.repeats
         tracking.log_data(f"{corpus}, train", fingerprint(coco_train), "training")
         tracking.log_data(f"{corpus}, val", fingerprint(coco_val), "validation")
         tracking.log_model("detector", trained.bundle)
@@ -146,6 +145,7 @@ def score(
     unified_summary: dict[str, Any],
     evaluation: Evaluation,
     seed: int,
+    regimen: Regimen,
 ) -> dict[str, Any]:
     """COCO metrics, logged to the regimen's own run; what they were measured on travels with them."""
     from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
@@ -176,7 +176,7 @@ def score(
         "mlflow_run_id": run_id,
         "weights_origin": model.config["weights_origin"],
         "regimen": model.config["regimen"],
-        "repeats": model.config.get("repeats", ""),
+        "repeats": regimen.repeats,
         "train_images": model.config["train_images"],
         "trained_in": model.config.get("trained_in"),
         "data_fingerprint": unified_summary["data_fingerprint"],

@@ -83,6 +83,7 @@ def _regimen(name: str, regimen: Regimen, split: str) -> Pipeline:
                     "unified_summary",
                     "params:evaluation",
                     "params:seed",
+                    "params:regimen",
                 ],
                 "metrics",
                 name="score",

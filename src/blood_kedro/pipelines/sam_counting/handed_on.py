@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.counting.options import SmearInput
 
 if TYPE_CHECKING:
@@ -28,11 +26,6 @@ def corner_of(smear: Smear) -> CornerLook:
     from blood_kedro.library.counting.draw.looks import CornerLook
 
     return CornerLook(smear.name, MOST_PX)
-
-
-def learnt_from(options: SmearInput) -> dict[str, Any] | None:
-    """What a U-Net that segments says of itself; None where the segmenter did not learn from images of sources."""
-    return load_config(Path(str(options.model))) if options.segmenter == "unet" else None
 
 
 def as_counted(smear_counts: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,13 @@ import pandas as pd
 from blood_kedro import tracking
 from blood_kedro.assembly.count_rules import COUNT_RULES
 from blood_kedro.assembly.namers import look_of_namer, namer, type_namer
-from blood_kedro.assembly.segmenters import segmenter
+from blood_kedro.assembly.segmenters import segmenter, segmenter_of
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.pipelines.sam_counting.handed_on import corner_of, learnt_from, opened
+from blood_kedro.pipelines.sam_counting.handed_on import corner_of, opened
 from blood_kedro.plan.names import OWN
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def open_smears(
     judges: dict[str, Any] = {}
     if image_index is not None and image_groups is not None:
         of_classifier = None if classifier is None else classifier.config
-        models = [config for config in (learnt_from(options), of_classifier) if config is not None]
+        models = [config for config in (segmenter_of(options).learnt_from(), of_classifier) if config is not None]
         found = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
         judges = {"smears": sorted(found.names), "facts": found.facts}
     rejects = RejectLog(options.name)

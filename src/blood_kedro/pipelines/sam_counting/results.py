@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
@@ -12,13 +12,11 @@ from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 from blood_kedro import tracking
 from blood_kedro.assembly.count_rules import COUNT_RULES
 from blood_kedro.assembly.namers import models_used
+from blood_kedro.assembly.segmenters import segmenter_of
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.pipelines.sam_counting.handed_on import as_counted, corner_of, learnt_from, opened
-
-if TYPE_CHECKING:
-    pass
+from blood_kedro.pipelines.sam_counting.handed_on import as_counted, corner_of, opened
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ def score_counts(
     if options.counted_by_hand:
         totals["by_hand"] = count_accuracy(counts, options.counted_by_hand)
     if options.reference_masks:
-        compared, totals["smears_learnt_from"] = unseen(smears, learnt_from(options))
+        compared, totals["smears_learnt_from"] = unseen(smears, segmenter_of(options).learnt_from())
         totals["agreement"] = mask_agreement(compared, segmented, work_folder, options)
     with tracking.reopened(run_id):
         tracking.log_metrics({name: value for name, value in totals.items() if name != "input"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,4 +42,12 @@ class TileSegmenter(Choice[SegmentationOptionsT]):
 
     def model(self) -> str | None:
         """A sentence on the model of this project that it uses; None where it uses none."""
+        return None
+
+    def learnt_from(self) -> dict[str, Any] | None:
+        """What its model says of itself, so that no image that it learnt from judges a count; None where none learnt.
+
+        Raises:
+            ConfigurationError: it learnt from images of sources, and from which ones is not known.
+        """
         return None
