@@ -62,8 +62,8 @@ class DetectionData(Dataset[Sample]):
         self.annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
         self.regions: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in coco["annotations"]:
-            kept = self.regions if annotation.get("iscrowd") else self.annotations
-            kept[annotation["image_id"]].append(annotation)
+            by_image = self.regions if annotation.get("iscrowd") else self.annotations
+            by_image[annotation["image_id"]].append(annotation)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -76,12 +76,12 @@ class DetectionData(Dataset[Sample]):
         pixels = self._pixels(record["file_name"])
         rows = self.annotations[record["id"]]
         labels = [row["category_id"] for row in rows]
-        boxes, regions = (_tensor(kept) for kept in (rows, self.regions[record["id"]]))
+        boxes, regions = (_tensor(annotated) for annotated in (rows, self.regions[record["id"]]))
         if self.paster is not None and epoch is not None:
-            array, more, pasted = self.paster(pixels.permute(1, 2, 0).numpy(), record["id"], epoch)
+            array, pasted_boxes, pasted_labels = self.paster(pixels.permute(1, 2, 0).numpy(), record["id"], epoch)
             pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
-            boxes = torch.cat([boxes, torch.from_numpy(more).to(torch.float32)])
-            labels += pasted
+            boxes = torch.cat([boxes, torch.from_numpy(pasted_boxes).to(torch.float32)])
+            labels += pasted_labels
         prepared = self.prepare(pixels)
         if epoch is not None and self.train_px is not None and self.train_px < max(pixels.shape[1:]):
             scale = self.train_px / max(pixels.shape[1:])
@@ -94,10 +94,10 @@ class DetectionData(Dataset[Sample]):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_for(self.seed, "augment", epoch, index))
                 image, wrapped, ignored = self.augment(image, wrapped, ignored)
-        (boxes, seen), (regions, _) = _inside(wrapped, canvas), _inside(ignored, canvas)
+        (boxes, visible), (regions, _) = _inside(wrapped, canvas), _inside(ignored, canvas)
         target = {
             "boxes": boxes,
-            "labels": torch.tensor(labels, dtype=torch.int64)[seen],
+            "labels": torch.tensor(labels, dtype=torch.int64)[visible],
             "image_id": torch.tensor(record["id"]),
             "ignore": regions,
             "source": torch.tensor(self.sources.get(record.get("source"), -1)),
@@ -126,9 +126,9 @@ def _inside(boxes: Tensor, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Boxes cut to the canvas (height, width), and which were kept: those of which enough is left to be a cell."""
     plain = boxes.as_subclass(Tensor)
     cut = clip_boxes_to_image(plain, canvas)
-    seen = box_area(cut) >= LEFT_SHARE * box_area(plain)
-    seen &= (cut[:, 2:] - cut[:, :2] >= 1).all(dim=1)
-    return cut[seen], seen
+    visible = box_area(cut) >= LEFT_SHARE * box_area(plain)
+    visible &= (cut[:, 2:] - cut[:, :2] >= 1).all(dim=1)
+    return cut[visible], visible
 
 
 def _tensor(rows: list[dict[str, Any]]) -> Tensor:

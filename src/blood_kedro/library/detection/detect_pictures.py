@@ -65,9 +65,9 @@ def detect_images(
     prepare = preprocessing(bundle.config["regimen"]["augmentation"])
 
     def look(pixels: npt.NDArray[np.uint8]) -> Seen:
-        found = detect_image(network, pixels, prepare, options.tile_px, options.tiled_above_px)
-        sure = found.scores >= options.least_score()
-        return Seen(found.boxes[sure], [classes[int(k) - 1] for k in found.labels[sure]], found.scores[sure])
+        cells = detect_image(network, pixels, prepare, options.tile_px, options.tiled_above_px)
+        sure = cells.scores >= options.least_score()
+        return Seen(cells.boxes[sure], [classes[int(k) - 1] for k in cells.labels[sure]], cells.scores[sure])
 
     return look_at(look, paths, work_folder, rejects)
 
@@ -89,30 +89,30 @@ def look_at(
     rows: list[list[object]] = []
     columns, counts = CELL_COLUMNS, []
     files: dict[str, Path] = {}
-    given: dict[str, str] = {}
+    file_names: dict[str, str] = {}
     listed = image_files(paths, rejects)
     for file, name in zip(listed, names_of(listed), strict=True):
         ready = opened(file, work_folder, rejects)
         if ready is None:
             continue
         pixels = pixels_of(ready.file)
-        seen = look(pixels)
-        columns = [*CELL_COLUMNS, *seen.more]
-        for cell, (box, label, score, *more) in enumerate(
-            zip(seen.boxes.tolist(), seen.labels, seen.scores.tolist(), *seen.more.values(), strict=True), start=1
+        cells = look(pixels)
+        columns = [*CELL_COLUMNS, *cells.more]
+        for cell, (box, label, score, *extras) in enumerate(
+            zip(cells.boxes.tolist(), cells.labels, cells.scores.tolist(), *cells.more.values(), strict=True), start=1
         ):
-            rows.append([name, cell, label, score, *box, *more])
-        kinds = [coarse(label) for label in seen.labels]
+            rows.append([name, cell, label, score, *box, *extras])
+        kinds = [coarse(label) for label in cells.labels]
         counts.append(
             {
                 "image": name,
                 "width_px": pixels.shape[1],
                 "height_px": pixels.shape[0],
                 **{kind: kinds.count(kind) for kind in COARSE},
-                **seen.facts,
+                **cells.facts,
             }
         )
-        files[name], given[name] = ready.file, file.name
+        files[name], file_names[name] = ready.file, file.name
     if not files:
         raise SourceNotFoundError(
             "no image to look at",
@@ -121,4 +121,4 @@ def look_at(
             expected="an image, or a folder of images",
             remedy="correct detection.input",
         )
-    return DetectedPictures(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, given)
+    return DetectedPictures(pd.DataFrame(rows, columns=columns), pd.DataFrame(counts), files, file_names)

@@ -77,7 +77,7 @@ def curves_figure(metrics: dict[str, Any], columns: int = 6) -> Figure:
 def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
     """Missed cells, rarest class first, and predictions that cover two cells; one case per image."""
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    truth, found = defaultdict(list), defaultdict(list)
+    truth, predictions = defaultdict(list), defaultdict(list)
     counts: dict[int, int] = defaultdict(int)
     for annotation in coco["annotations"]:
         if not annotation["iscrowd"]:
@@ -85,12 +85,12 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
             counts[annotation["category_id"]] += 1
     for result in results:
         if result["score"] >= SHOWN_SCORE:
-            found[result["image_id"]].append(result)
+            predictions[result["image_id"]].append(result)
     missed: dict[int, tuple[Any, ...]] = {}
     merged: dict[int, tuple[Any, ...]] = {}
     for image_id, cells in truth.items():
         boxes = from_coco(cells)
-        predicted = from_coco(found[image_id])
+        predicted = from_coco(predictions[image_id])
         best = iou(boxes, predicted).max(axis=1) if len(predicted) else np.zeros(len(boxes))
         for cell, score in zip(cells, best, strict=True):
             rarity = counts[cell["category_id"]]
@@ -104,7 +104,7 @@ def _failures(coco: dict[str, Any], results: list[dict[str, Any]]) -> tuple[list
                 merged[image_id] = (
                     -int(covered[widest]),
                     image_id,
-                    found[image_id][widest]["bbox"],
+                    predictions[image_id][widest]["bbox"],
                     f"{covered[widest]} cells in one box",
                 )
     return [case[1:] for case in sorted(missed.values())], [case[1:] for case in sorted(merged.values())]

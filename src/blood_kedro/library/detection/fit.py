@@ -192,16 +192,16 @@ def without_source(coco: dict[str, Any], source: str | None) -> dict[str, Any]:
     """
     if source is None:
         return coco
-    kept = [image for image in coco["images"] if image["source"] != source]
-    if len(kept) == len(coco["images"]):
+    images = [image for image in coco["images"] if image["source"] != source]
+    if len(images) == len(coco["images"]):
         raise ConfigurationError(
             "the source to leave out has no image",
             where="regimen: leave_out",
             got=source,
             expected=", ".join(sorted({image["source"] for image in coco["images"]})),
         )
-    numbers = {image["id"] for image in kept}
-    return {**coco, "images": kept, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
+    numbers = {image["id"] for image in images}
+    return {**coco, "images": images, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
 
 
 def _fitted_anchors(train: dict[str, Any], recipe: Recipe) -> list[list[float]] | None:

@@ -196,18 +196,18 @@ def _load(module: Any, weights: dict[str, Tensor], origin: str, class_layers: tu
     Raises:
         ConfigurationError: a layer is missing or has another shape.
     """
-    own = module.state_dict()
+    state = module.state_dict()
     # Files of batch-norm networks carry batch counters, which frozen layers do not have and nobody needs.
-    kept = {
+    loadable = {
         name: value
         for name, value in weights.items()
-        if not (class_layers and name.startswith(class_layers)) and (name in own or not name.endswith(_COUNTER))
+        if not (class_layers and name.startswith(class_layers)) and (name in state or not name.endswith(_COUNTER))
     }
-    wrong = [name for name, value in kept.items() if name not in own or own[name].shape != value.shape]
+    wrong = [name for name, value in loadable.items() if name not in state or state[name].shape != value.shape]
     absent = [
         name
-        for name in own
-        if name not in kept and not (class_layers and name.startswith(class_layers)) and not name.endswith(_COUNTER)
+        for name in state
+        if name not in loadable and not (class_layers and name.startswith(class_layers)) and not name.endswith(_COUNTER)
     ]
     if wrong or absent:
         raise ConfigurationError(
@@ -216,4 +216,4 @@ def _load(module: Any, weights: dict[str, Tensor], origin: str, class_layers: tu
             expected=f"for instance {(wrong + absent)[0]}",
             remedy="use the same network options that the weights were trained with",
         )
-    module.load_state_dict(kept, strict=False)
+    module.load_state_dict(loadable, strict=False)

@@ -68,25 +68,25 @@ def fit_in_processes(
         str(out),
         "--predict",
     ]
-    told = 0
+    reported = 0
     with subprocess.Popen(command) as process:  # noqa: S603
         try:
             while process.poll() is None:
                 time.sleep(_POLL_S)
-                told = _tell(out / "history.csv", told, on_epoch)
+                reported = _tell(out / "history.csv", reported, on_epoch)
         except BaseException:
             process.terminate()  # torchrun ends its processes
             raise
     if process.returncode:
         processes = regimen.compute.devices
         raise RuntimeError(f"training of {regimen.name} in {processes} processes ended with {process.returncode}")
-    _tell(out / "history.csv", told, on_epoch)
+    _tell(out / "history.csv", reported, on_epoch)
     return take_over(out, regimen, train, val)
 
 
-def _tell(path: Path, told: int, on_epoch: Callable[[dict[str, float]], None]) -> int:
+def _tell(path: Path, reported: int, on_epoch: Callable[[dict[str, float]], None]) -> int:
     """Pass on the rows that are new; how many there are now."""
     rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
-    for row in rows[told:]:
+    for row in rows[reported:]:
         on_epoch({str(name): float(value) for name, value in row.items()})
-    return max(told, len(rows))
+    return max(reported, len(rows))

@@ -104,8 +104,8 @@ def _anchors(options: Network, fitted: Anchors | None) -> nn.Module:
         centred = torch.cat([-corners, corners], dim=1) / 2
         # As many at each place as before, so that an RPN head trained with other anchors still fits.
         generator.cell_anchors = [centred] * 3 if every_size else list(centred.split(len(_RATIOS)))
-    made: nn.Module = generator
-    return made
+    module: nn.Module = generator
+    return module
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:

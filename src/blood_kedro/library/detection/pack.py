@@ -61,15 +61,15 @@ def pack_regimen(
     """Write a recipe, with the weights it starts from and the cells it pastes."""
     import torch
 
-    own = folder / regimen.name
-    own.mkdir(parents=True, exist_ok=True)
+    subfolder = folder / regimen.name
+    subfolder.mkdir(parents=True, exist_ok=True)
     if pretrained is not None:
         weights = {name: value.contiguous() for name, value in pretrained.weights.items()}
-        write_atomically(own / "pretrained.pt", partial(torch.save, weights))
+        write_atomically(subfolder / "pretrained.pt", partial(torch.save, weights))
     if cutouts:
-        write_atomically(own / "cutouts.npz", partial(save_patches, list(cutouts)))
+        write_atomically(subfolder / "cutouts.npz", partial(save_patches, list(cutouts)))
     parts = {"name": regimen.name, "recipe": to_plain(regimen.recipe), "compute": to_plain(regimen.compute)}
-    _write_json(own / "regimen.json", parts)
+    _write_json(subfolder / "regimen.json", parts)
 
 
 def read_pack(folder: Path, name: str) -> Packed:
@@ -78,8 +78,8 @@ def read_pack(folder: Path, name: str) -> Packed:
     Raises:
         DataContractError: a part of it is missing.
     """
-    own = folder / name
-    needed = [own / "regimen.json", folder / IMAGES, folder / "coco_train.json", folder / "coco_val.json"]
+    subfolder = folder / name
+    needed = [subfolder / "regimen.json", folder / IMAGES, folder / "coco_train.json", folder / "coco_val.json"]
     missing = [path for path in needed if not path.exists()]
     if missing:
         raise DataContractError(
@@ -95,10 +95,10 @@ def read_pack(folder: Path, name: str) -> Packed:
         if (folder / f"coco_{split}.json").is_file()
     }
     pretrained = None
-    if (own / "pretrained.pt").is_file():
-        pretrained = ModelBundle(read_weights(own / "pretrained.pt", "pack the regimen again (make pack)"), {})
-    cutouts = load_patches(own / "cutouts.npz") if (own / "cutouts.npz").is_file() else []
-    regimen = from_plain(json.loads((own / "regimen.json").read_text()))
+    if (subfolder / "pretrained.pt").is_file():
+        pretrained = ModelBundle(read_weights(subfolder / "pretrained.pt", "pack the regimen again (make pack)"), {})
+    cutouts = load_patches(subfolder / "cutouts.npz") if (subfolder / "cutouts.npz").is_file() else []
+    regimen = from_plain(json.loads((subfolder / "regimen.json").read_text()))
     return Packed(regimen, coco, folder / IMAGES, pretrained, cutouts)
 
 

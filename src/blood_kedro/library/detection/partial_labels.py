@@ -158,8 +158,8 @@ class PartialHeads(RoIHeads):  # type: ignore[misc]
     ) -> tuple[list[Target], dict[str, Tensor]]:
         """Detections, or in training the two losses."""
         if not self.training or targets is None:
-            found: tuple[list[Target], dict[str, Tensor]] = super().forward(features, proposals, image_shapes, targets)
-            return found
+            cells: tuple[list[Target], dict[str, Tensor]] = super().forward(features, proposals, image_shapes, targets)
+            return cells
         proposals, _, labels, regression_targets = self.select_training_samples(proposals, targets)
         logits, deltas = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
         right = torch.cat([self._right(label, target) for label, target in zip(labels, targets, strict=True)])

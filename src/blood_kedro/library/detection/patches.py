@@ -32,19 +32,19 @@ def real_patches(coco: dict[str, Any], images: Path, options: CopyPaste, seed: i
     order = np.random.default_rng(seed_for(seed, "cutouts")).permutation(len(coco["images"]))
     for record in (coco["images"][int(k)] for k in order):
         mine = rows[record["id"]]
-        wanted = [
+        candidates = [
             (names[row["category_id"]], row)
             for row in mine
             if not row.get("iscrowd")
             and names[row["category_id"]] in options.classes
             and counts[names[row["category_id"]]] < options.cutouts_per_class
         ]
-        cell_px = usual_cell_px(boxlib.from_coco(mine), labels_of(mine, names)) if wanted else None
+        cell_px = usual_cell_px(boxlib.from_coco(mine), labels_of(mine, names)) if candidates else None
         if cell_px is None:
             continue
         rgb = read_rgb(images / record["file_name"])
         colour = field_colour(rgb)
-        for label, row in wanted if colour is not None else []:
+        for label, row in candidates if colour is not None else []:
             x, y, width, height = row["bbox"]
             origin = record.get("image_id", record["file_name"])
             cell = cut_out(rgb, (x, y, x + width, y + height), label, cell_px, colour, origin)  # type: ignore[arg-type]

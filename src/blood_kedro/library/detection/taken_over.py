@@ -37,15 +37,15 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
             got="no job.json",
             remedy="correct trained_in, or run scripts/train_detector.py again: it goes on where it stopped",
         )
-    config, history = _told(folder, job)
-    here, there = to_plain(regimen.recipe), config["regimen"]
-    other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
-    if other:
+    config, history = _config_and_history(folder, job)
+    configured, trained = to_plain(regimen.recipe), config["regimen"]
+    differing = sorted(name for name in configured.keys() | trained.keys() if configured.get(name) != trained.get(name))
+    if differing:
         raise DataContractError(
             f"regimen {regimen.name} was trained with other options than are configured",
             where=str(folder.absolute()),
-            got=", ".join(f"{name} {there.get(name)}" for name in other),
-            expected=", ".join(f"{name} {here.get(name)}" for name in other),
+            got=", ".join(f"{name} {trained.get(name)}" for name in differing),
+            expected=", ".join(f"{name} {configured.get(name)}" for name in differing),
             remedy="configure what was trained, or train what is configured; of an earlier version: "
             "scripts/migrate_regimens.py",
         )
@@ -59,12 +59,12 @@ def take_over(folder: Path, regimen: Regimen, train: dict[str, Any], val: dict[s
             remedy="pack the data again (make pack) and train again",
         )
     weights = read_weights(folder / "weights.pt", _AGAIN)
-    made = Fit(ModelBundle(weights, config, folder=folder), history)
-    rebuilt(made.bundle, network_of)  # weights that do not fit are better found here than by whoever predicts
-    return made
+    fitted = Fit(ModelBundle(weights, config, folder=folder), history)
+    rebuilt(fitted.bundle, network_of)  # weights that do not fit are better found here than by whoever predicts
+    return fitted
 
 
-def _told(folder: Path, job: Path) -> tuple[dict[str, Any], list[dict[str, float]]]:
+def _config_and_history(folder: Path, job: Path) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Config and history of a training.
 
     Raises:

@@ -68,7 +68,7 @@ def detect_tiled(
     device = next(network.parameters()).device
     height, width = image.shape[:2]
     margin = _SEAM_SHARE * overlap_px
-    kept: dict[tuple[int, int], Detections] = {}
+    by_tile: dict[tuple[int, int], Detections] = {}
     todo = list(overlapping_tiles(width, height, tile_px, overlap_px))
     for start in range(0, len(todo), batch_size):
         batch = todo[start : start + batch_size]
@@ -77,12 +77,12 @@ def detect_tiled(
         with torch.inference_mode():
             outputs = network(inputs)
         for tile, output in zip(batch, outputs, strict=True):
-            found = _owned(output, tile, margin)
+            detections = _owned(output, tile, margin)
             for neighbour in _earlier(tile):
-                if neighbour in kept:
-                    found, kept[neighbour] = _better(found, kept[neighbour])
-            kept[tile.row, tile.column] = found
-    return _joined(list(kept.values()))
+                if neighbour in by_tile:
+                    detections, by_tile[neighbour] = _better(detections, by_tile[neighbour])
+            by_tile[tile.row, tile.column] = detections
+    return _joined(list(by_tile.values()))
 
 
 def detect_image(
@@ -123,8 +123,8 @@ def _better(a: Detections, b: Detections) -> tuple[Detections, Detections]:
     return _without(a, np.asarray(worse_of_a)), _without(b, np.asarray(worse_of_b))
 
 
-def _without(found: Detections, gone: npt.NDArray[np.bool_]) -> Detections:
-    return Detections(found.boxes[~gone], found.labels[~gone], found.scores[~gone])
+def _without(detections: Detections, gone: npt.NDArray[np.bool_]) -> Detections:
+    return Detections(detections.boxes[~gone], detections.labels[~gone], detections.scores[~gone])
 
 
 def _joined(parts: list[Detections]) -> Detections:

@@ -85,17 +85,17 @@ class AtScale(nn.Module):
         fill = small[..., ::4, ::4].flatten(2).median(dim=2).values.view(1, 3, 1, 1)
         inputs = pad(small - fill, (0, right, 0, below)) + fill
         maps = self.network(inputs)
-        scores = maps.middles.sigmoid()
-        peaks = (scores == max_pool2d(scores, 3, stride=1, padding=1)) & (scores > LEAST_SCORE)
+        chances = maps.middles.sigmoid()
+        peaks = (chances == max_pool2d(chances, 3, stride=1, padding=1)) & (chances > LEAST_SCORE)
         boxes = around(maps.sides).permute(0, 1, 3, 4, 2)[peaks]
-        found, labels = scores[peaks], peaks.nonzero()[:, 1]
+        scores, labels = chances[peaks], peaks.nonzero()[:, 1]
         limits = boxes.new_tensor([width, height, width, height])
         boxes = torch.minimum(boxes.clamp(min=0), limits)
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        boxes, found, labels = boxes[real], found[real], labels[real]
-        kept = batched_nms(boxes, found, labels, _NMS_IOU)[:MOST_CELLS]
+        boxes, scores, labels = boxes[real], scores[real], labels[real]
+        indices = batched_nms(boxes, scores, labels, _NMS_IOU)[:MOST_CELLS]
         sides = boxes.new_tensor([picture.shape[2] / width, picture.shape[1] / height] * 2)
-        return {"boxes": boxes[kept] * sides, "labels": labels[kept] + 1, "scores": found[kept]}
+        return {"boxes": boxes[indices] * sides, "labels": labels[indices] + 1, "scores": scores[indices]}
 
 
 def detect_at(network: CentreNet, rgb: RgbImage, zoom: float) -> Detections:
@@ -103,20 +103,20 @@ def detect_at(network: CentreNet, rgb: RgbImage, zoom: float) -> Detections:
     tile = round(_TILE_PX / zoom)
     longest = max(rgb.shape[:2])
     side, overlap = (tile, round(_OVERLAP_PX / zoom)) if longest > tile else (longest, max(longest // 4, 1))
-    found = detect_tiled(AtScale(network, zoom), rgb, _as_it_is, tile_px=side, overlap_px=overlap, batch_size=_BATCH)
-    return without_parts(with_nucleated(found, rgb))
+    cells = detect_tiled(AtScale(network, zoom), rgb, _as_it_is, tile_px=side, overlap_px=overlap, batch_size=_BATCH)
+    return without_parts(with_nucleated(cells, rgb))
 
 
 def _as_it_is(picture: Tensor) -> Tensor:
     return picture
 
 
-def without_parts(found: Detections) -> Detections:
+def without_parts(detections: Detections) -> Detections:
     """Without cells that lie in a surer cell of another class: of two names for one cell, the surer stays."""
-    if len(found.scores) == 0:
-        return found
-    order = np.argsort(-found.scores, kind="stable")
-    boxes, labels, scores = found.boxes[order], found.labels[order], found.scores[order]
+    if len(detections.scores) == 0:
+        return detections
+    order = np.argsort(-detections.scores, kind="stable")
+    boxes, labels, scores = detections.boxes[order], detections.labels[order], detections.scores[order]
     shared = intersection(boxes, boxes)
     inside = shared / np.maximum(area(boxes), 1e-9)[:, None]  # share of the row's cell in the column's
     either = np.minimum(area(boxes)[:, None], area(boxes)[None])
@@ -124,7 +124,7 @@ def without_parts(found: Detections) -> Detections:
     white = CLASSES.index("wbc") + 1
     part = (inside > _PART_SHARE) & (labels[None] == white) & (either > 0)
     loses = np.tril((part | same) & (labels[:, None] != labels[None]), k=-1)
-    kept = np.ones(len(scores), np.bool_)
+    stays = np.ones(len(scores), np.bool_)
     for k in range(len(scores)):
-        kept[k] = not (loses[k] & kept).any()
-    return Detections(boxes[kept], labels[kept], scores[kept])
+        stays[k] = not (loses[k] & stays).any()
+    return Detections(boxes[stays], labels[stays], scores[stays])

@@ -110,9 +110,9 @@ def cell_loss(maps: Maps, goals: list[Goal], class_weights: tuple[float, ...]) -
     hit = middles * (1 - chance) ** 2 * chance.log()
     miss = (1 - middles) * counted * (1 - bells) ** 4 * chance**2 * (1 - chance).log()
     where = weight > 0
-    found = around(maps.sides).permute(0, 1, 3, 4, 2)[where]
-    wanted = boxes.permute(0, 1, 3, 4, 2)[where]
-    box = (generalized_box_iou_loss(found, wanted) * weight[where]).sum()
+    predicted = around(maps.sides).permute(0, 1, 3, 4, 2)[where]
+    target = boxes.permute(0, 1, 3, 4, 2)[where]
+    box = (generalized_box_iou_loss(predicted, target) * weight[where]).sum()
     return -(classes * (hit + miss)).sum() / cells, box / cells
 
 

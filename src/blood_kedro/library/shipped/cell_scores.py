@@ -77,17 +77,17 @@ def parts_of(pictures: Sequence[LabelledPicture], judging: CellJudging) -> Pictu
 
     Pictures that are not judged (`LabelledPicture.judged`) are in no part but the first.
     """
-    kept: dict[str, list[int]] = {"calibration": [], "test": []}
+    rows_by_part: dict[str, list[int]] = {"calibration": [], "test": []}
     groups = np.unique([each.group_id for each in pictures], return_inverse=True)[1]
     labels = np.array([each.laboratory for each in pictures], object)
     for laboratory in sorted(set(labels)):
-        rest = np.flatnonzero(labels == laboratory)
+        remaining = np.flatnonzero(labels == laboratory)
         for part, share in (("test", judging.test_share), ("calibration", judging.calibration_share)):
-            if len(np.unique(groups[rest])) >= 2 * round(1 / share):
-                rest, chosen = split_groups(rest, labels, groups, share, judging.seed)
-                kept[part] += chosen.tolist()
-    away = set(kept["calibration"]) | set(kept["test"])
-    calibration, test = ([pictures[k] for k in sorted(rows) if pictures[k].judged] for rows in kept.values())
+            if len(np.unique(groups[remaining])) >= 2 * round(1 / share):
+                remaining, chosen = split_groups(remaining, labels, groups, share, judging.seed)
+                rows_by_part[part] += chosen.tolist()
+    away = set(rows_by_part["calibration"]) | set(rows_by_part["test"])
+    calibration, test = ([pictures[k] for k in sorted(rows) if pictures[k].judged] for rows in rows_by_part.values())
     return PicturesByPart([each for k, each in enumerate(pictures) if k not in away], calibration, test)
 
 
@@ -113,8 +113,8 @@ def score_laboratories(
         judging: settings.
     """
     scores, scales = [], []
-    kept = set(config["test_pictures"])
-    home = [each for each in pictures if each.image_id in kept or each.laboratory.endswith(OWN)]
+    held_out = set(config["test_pictures"])
+    home = [each for each in pictures if each.image_id in held_out or each.laboratory.endswith(OWN)]
     for laboratory in config["left_out"] or sorted({each.laboratory for each in home}):
         mine = some_of(pictures if config["left_out"] else home, laboratory, judging.limit)
         if not mine:
@@ -157,16 +157,16 @@ def score_cells(
         draws: of the bootstrap over groups.
         seed: of the bootstrap.
     """
-    found, widths = [], []
+    detected, widths = [], []
     for picture in pictures:
         detections, width = _detect(network, picture, cell_px, hint)
-        found.append(detections)
+        detected.append(detections)
         widths.append(width)
     rows = []
     for number, label in enumerate(CLASSES):
         if not all(picture.known[number] for picture in pictures):
             continue
-        judged = [judge(p, f, label, thresholds[label]) for p, f in zip(pictures, found, strict=True)]
+        judged = [judge(p, f, label, thresholds[label]) for p, f in zip(pictures, detected, strict=True)]
         row = {"scale": hint, "class": label, **_row(judged, draws, seed)}
         rows.append({**row, "whole": float("nan")} if label == "platelet" else row)
     return rows, widths
@@ -226,11 +226,11 @@ def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture])
     To be found on groups of the laboratories that the network was trained on, neither learnt from nor judged by.
     """
     with torch.inference_mode():
-        found = [detect_at(network, picture.pixels, 1.0) for picture in pictures]
+        detections = [detect_at(network, picture.pixels, 1.0) for picture in pictures]
     best: dict[str, float] = {}
     for number, label in enumerate(CLASSES):
         judged: dict[str, list[tuple[LabelledPicture, Detections]]] = {}
-        for picture, cells in zip(pictures, found, strict=True):
+        for picture, cells in zip(pictures, detections, strict=True):
             if picture.known[number]:
                 judged.setdefault(picture.laboratory, []).append((picture, cells))
         errors = {

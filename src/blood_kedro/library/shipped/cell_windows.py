@@ -40,8 +40,8 @@ class Windows(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """Batch of a step: pictures `(batch, H, W, 3) uint8` and what the maps should be."""
-        made = [self._window(seed_for(self.recipe.seed, "cells", step, k)) for k in range(self.recipe.batch)]
-        return np.stack([pixels for pixels, _ in made]), [goal for _, goal in made]
+        windows = [self._window(seed_for(self.recipe.seed, "cells", step, k)) for k in range(self.recipe.batch)]
+        return np.stack([pixels for pixels, _ in windows]), [goal for _, goal in windows]
 
     def _window(self, seed: int) -> tuple[RgbImage, Goal]:
         rng = np.random.default_rng(seed)
@@ -98,5 +98,5 @@ def _inside(boxes: Boxes, labels: npt.NDArray[np.int64], side: int) -> tuple[Box
     """Boxes clipped to a window and their labels, and what is left of cells that are hardly in it."""
     clipped = np.clip(boxes, 0, side)
     share = area(clipped) / np.maximum(area(boxes), 1e-6)
-    kept = share >= LEFT_SHARE
-    return clipped[kept], labels[kept], clipped[(share > 0) & ~kept]
+    in_window = share >= LEFT_SHARE
+    return clipped[in_window], labels[in_window], clipped[(share > 0) & ~in_window]

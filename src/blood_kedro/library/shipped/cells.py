@@ -33,8 +33,8 @@ def network_of(bundle: ModelBundle) -> CentreNet:
         )
     network = rebuilt(bundle, _network)
     fold_norms(network)
-    made: CentreNet = network.to(memory_format=torch.channels_last)  # type: ignore[assignment]
-    return made
+    channels_last: CentreNet = network.to(memory_format=torch.channels_last)  # type: ignore[assignment]
+    return channels_last
 
 
 def _network(config: dict[str, Any]) -> CentreNet:
@@ -78,11 +78,11 @@ class CellDetector:
         if not 0 < cell_px < np.inf:
             raise ConfigurationError("a cell has a width", where="cell_px", got=str(cell_px), expected="above 0")
         with torch.inference_mode():
-            found = detect_at(self.network, rgb, float(self.config["cell_px"]) / cell_px)
+            detections = detect_at(self.network, rgb, float(self.config["cell_px"]) / cell_px)
         least = np.array([self.config["thresholds"][name] if score is None else score for name in CLASSES])
-        sure = found.scores >= least[found.labels - 1]
-        names = [CLASSES[k - 1] for k in found.labels[sure]]
-        return FoundCells(found.boxes[sure], names, found.scores[sure], float(cell_px))
+        sure = detections.scores >= least[detections.labels - 1]
+        names = [CLASSES[k - 1] for k in detections.labels[sure]]
+        return FoundCells(detections.boxes[sure], names, detections.scores[sure], float(cell_px))
 
     def scale(self, rgb: RgbImage) -> FoundScale:
         """Width of a red cell, with a confidence.

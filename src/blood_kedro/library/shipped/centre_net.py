@@ -85,9 +85,9 @@ class CentreNet(nn.Module):
 def imagenet_centre_net(classes: int, channels: int) -> CentreNet:
     """The network with ImageNet weights in its backbone."""
     network = CentreNet(classes, channels)
-    known = efficientnet_lite0()
-    own = network.body.state_dict()
-    network.body.load_state_dict({name: known[name] for name in own})
+    pretrained = efficientnet_lite0()
+    state = network.body.state_dict()
+    network.body.load_state_dict({name: pretrained[name] for name in state})
     return network
 
 

@@ -53,24 +53,24 @@ def find_cells(
     def look(rgb: RgbImage) -> Seen:
         scale = None if cell_px is not None else cells.scale(rgb)
         width = cell_px if scale is None else scale.cell_px
-        found = cells.predict(rgb, width, score)
-        facts = {"cell_px": round(found.cell_px, 1), "scale_confidence": 1.0 if scale is None else scale.confidence}
-        return Seen(found.boxes, found.labels, found.scores, types_of(rgb, found, white, red), facts)
+        detected = cells.predict(rgb, width, score)
+        facts = {"cell_px": round(detected.cell_px, 1), "scale_confidence": 1.0 if scale is None else scale.confidence}
+        return Seen(detected.boxes, detected.labels, detected.scores, types_of(rgb, detected, white, red), facts)
 
     return look_at(look, paths, work_folder, rejects)
 
 
-def types_of(rgb: RgbImage, found: FoundCells, white: TypeClassifier, red: TypeClassifier) -> dict[str, list[Any]]:
+def types_of(rgb: RgbImage, cells: FoundCells, white: TypeClassifier, red: TypeClassifier) -> dict[str, list[Any]]:
     """`type` and `sureness` of found cells: of white cells, and shapes of red ones where there are not too many.
 
     A platelet is of no other type; red cells of a picture that shows more than `MOST_SHAPES` are `not named`.
     """
-    labels = np.array(found.labels, object)
+    labels = np.array(cells.labels, object)
     types, sureness = labels.copy(), np.full(len(labels), np.nan)
     for label, classifier, most in (("wbc", white, math.inf), ("rbc", red, MOST_SHAPES)):
         mine = labels == label
         if 0 < mine.sum() <= most:
-            named = classifier.predict(rgb, found.boxes[mine], found.cell_px)
+            named = classifier.predict(rgb, cells.boxes[mine], cells.cell_px)
             types[mine], sureness[mine] = named["type"], named["sureness"]
         else:
             types[mine] = NOT_NAMED
@@ -87,8 +87,8 @@ class CountedTypes:
         """`type` and `sureness` of the cells of a tile; red cells are `not named` where no shapes are wanted."""
         labels = [label if shapes or label != "rbc" else NOT_NAMED for label in cells["label"]]
         boxes = cells[list(BOX_COLUMNS)].to_numpy(np.float64)
-        found = FoundCells(boxes, labels, np.ones(len(cells)), cell_px)
-        return pd.DataFrame(types_of(rgb, found, self.white, self.red))
+        detected = FoundCells(boxes, labels, np.ones(len(cells)), cell_px)
+        return pd.DataFrame(types_of(rgb, detected, self.white, self.red))
 
 
 def at_measured_scale(options: SmearInput, smears: Sequence[Smear]) -> SmearInput:

@@ -18,12 +18,12 @@ _FOLLOWS = (
 def fold_norms(network: nn.Module) -> None:
     """Fold every frozen norm of EfficientNet blocks, in place; its layers have other names afterwards."""
     for block in list(network.modules()):
-        own = dict(block.named_children())
+        parts = dict(block.named_children())
         for pairs in _FOLLOWS:
-            norms = {name for name in own if name.startswith("bn") and isinstance(own[name], FrozenBatchNormAct2d)}
-            if pairs.keys() <= own.keys() and norms == set(pairs.values()):
+            norms = {name for name in parts if name.startswith("bn") and isinstance(parts[name], FrozenBatchNormAct2d)}
+            if pairs.keys() <= parts.keys() and norms == set(pairs.values()):
                 for conv, norm in pairs.items():
-                    setattr(block, norm, _folded(own[conv], own[norm]))
+                    setattr(block, norm, _folded(parts[conv], parts[norm]))
                 break
 
 

@@ -29,7 +29,7 @@ class JudgedClass:
     whole: int
 
 
-def judge(picture: LabelledPicture, found: Detections, label: str, threshold: float) -> JudgedClass:
+def judge(picture: LabelledPicture, detections: Detections, label: str, threshold: float) -> JudgedClass:
     """Compare detections with labels, boxes in px of `picture.pixels`.
 
     A detection is right that meets a cell of its class at IoU 0.5, surest first, each cell once; one that lies mostly
@@ -37,19 +37,19 @@ def judge(picture: LabelledPicture, found: Detections, label: str, threshold: fl
     detection above the threshold, platelets aside, has its middle, and that is of the right class.
     """
     number = CLASSES.index(label)
-    mine = found.labels == number + 1
-    boxes, scores = found.boxes[mine], found.scores[mine]
+    mine = detections.labels == number + 1
+    boxes, scores = detections.boxes[mine], detections.scores[mine]
     truth = picture.boxes[picture.labels == number]
     right = _matched(boxes, truth)
     void = ~right & (covered_share(boxes, picture.ignore) > IGNORED_SHARE)
-    sure = found.scores >= threshold
+    sure = detections.scores >= threshold
     return JudgedClass(
         picture.group_id,
         scores[~void],
         right[~void],
         len(truth),
         int((scores[~void] >= threshold).sum()),
-        _whole(truth, found.boxes[sure], found.labels[sure], number + 1),
+        _whole(truth, detections.boxes[sure], detections.labels[sure], number + 1),
     )
 
 
@@ -134,8 +134,8 @@ def interval(
     def statistic(weights: Floats) -> Floats:
         return np.array([[measure(times[group])] for times in weights], np.float64)
 
-    made = intervals(
+    bootstrapped = intervals(
         statistic, ("value",), count, unit=IMAGES, resamples=draws, seed=seed, within={"value": (0.0, most)}
     )
-    low, high = (float("nan") if limit is None else limit for limit in made.limits["value"])
+    low, high = (float("nan") if limit is None else limit for limit in bootstrapped.limits["value"])
     return low, high

@@ -36,5 +36,5 @@ def load(name: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - each m
         raise ConfigurationError(
             "there is no shipped model of that name", where="blood_kedro.load", got=name, expected=", ".join(classes)
         )
-    made, weights = classes[name]
-    return made(load_shipped(weights, folder))
+    model_class, weights = classes[name]
+    return model_class(load_shipped(weights, folder))

@@ -26,21 +26,21 @@ _SIZE = 0.6
 _GROUND, _SAMPLED_PX = 0.1, 512
 
 
-def with_nucleated(found: Detections, rgb: RgbImage) -> Detections:
+def with_nucleated(detections: Detections, rgb: RgbImage) -> Detections:
     """Detections in which red cells that are stained as nuclei are white cells; all else as it was.
 
     Args:
-        found: labels from 1.
+        detections: labels from 1.
         rgb: the picture `(H, W, 3) uint8` that they are of; of a large one only the cells are read.
     """
-    red = found.labels == _RED
-    sure = red & (found.scores > _SURE)
+    red = detections.labels == _RED
+    sure = red & (detections.scores > _SURE)
     if sure.sum() < _ENOUGH:
-        return found
+        return detections
     ground = _ground(rgb)
     stained = np.zeros((len(red), 3))
-    stained[red] = [_absorbed(rgb, box) - ground for box in found.boxes[red]]
-    size = np.sqrt(area(found.boxes))
+    stained[red] = [_absorbed(rgb, box) - ground for box in detections.boxes[red]]
+    size = np.sqrt(area(detections.boxes))
     usual, width = np.median(stained[sure, 0]), np.median(size[sure])
     nucleus = (
         red
@@ -48,7 +48,7 @@ def with_nucleated(found: Detections, rgb: RgbImage) -> Detections:
         & (stained[:, 0] > _OVER_BLUE * stained[:, 2])
         & (size > _SIZE * width)
     )
-    return Detections(found.boxes, np.where(nucleus, _WHITE, found.labels), found.scores)
+    return Detections(detections.boxes, np.where(nucleus, _WHITE, detections.labels), detections.scores)
 
 
 def _ground(rgb: RgbImage) -> npt.NDArray[np.float64]:

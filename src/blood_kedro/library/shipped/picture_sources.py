@@ -102,9 +102,9 @@ def chula_pictures(folder: Path, options: PictureOptions, rejects: RejectLog) ->
             for label in image.labels
             if label.box_xyxy_px is not None
         ]
-        made = fitted_boxes(points, read_rgb(folder / image.path), settings)
-        boxes = np.array([each.box_xyxy_px for each in made], np.float64).reshape(-1, 4)
-        free = np.array([each.ignore for each in made], np.bool_)
+        fitted = fitted_boxes(points, read_rgb(folder / image.path), settings)
+        boxes = np.array([each.box_xyxy_px for each in fitted], np.float64).reshape(-1, 4)
+        free = np.array([each.ignore for each in fitted], np.bool_)
         complete = free.mean() <= options.chula_complete
         yield FoundPicture(
             folder / image.path,

@@ -71,33 +71,33 @@ def gather(raw_root: Path, options: PictureOptions, rejects: RejectLog) -> list[
         SourceNotFoundError: none of them is there.
     """
     readers = {"txl_pbc": txl_pictures, "bccd": bccd_pictures, "chula": chula_pictures, "ojaghi": ojaghi_pictures}
-    found = [
+    pictures = [
         each
         for name, read in readers.items()
         if (raw_root / name).is_dir()
         for each in read(raw_root / name, options, rejects)
     ]
-    if not found:
+    if not pictures:
         raise SourceNotFoundError(
             "no labelled pictures to train the shipped models on",
             where=str(raw_root),
             expected="txl_pbc/, chula/, ojaghi/ or bccd/",
             remedy="make data, or set RAW to the folder of the sets",
         )
-    sizes = [size_of(each.path) for each in found]
-    groups, tested = _groups(found, sizes)
-    zooms = {key: options.cell_px / width for key, width in _widths(found, sizes).items()}
+    sizes = [size_of(each.path) for each in pictures]
+    groups, tested = _groups(pictures, sizes)
+    zooms = {key: options.cell_px / width for key, width in _widths(pictures, sizes).items()}
     return [
         _scaled(each, raw_root, group, zooms[each.scale_of], official_test=test)
-        for each, group, test in zip(found, groups, tested, strict=True)
+        for each, group, test in zip(pictures, groups, tested, strict=True)
         if each.scale_of in zooms
     ]
 
 
-def _widths(found: list[FoundPicture], sizes: list[tuple[int, int]]) -> dict[str, float]:
+def _widths(pictures: list[FoundPicture], sizes: list[tuple[int, int]]) -> dict[str, float]:
     """Median width of a whole red cell of each magnification, px: square root of the box's area."""
     widths: dict[str, list[float]] = {}
-    for each, (width, height) in zip(found, sizes, strict=True):
+    for each, (width, height) in zip(pictures, sizes, strict=True):
         if each.source == "bccd":  # its pictures are those of TXL-PBC, whose boxes are complete
             continue
         low, high = each.boxes[:, :2].min(axis=1), each.boxes[:, 2:].max(axis=1)
@@ -107,19 +107,19 @@ def _widths(found: list[FoundPicture], sizes: list[tuple[int, int]]) -> dict[str
     return {key: float(np.median(values)) for key, values in widths.items() if values}
 
 
-def _groups(found: list[FoundPicture], sizes: list[tuple[int, int]]) -> tuple[list[str], list[bool]]:
+def _groups(pictures: list[FoundPicture], sizes: list[tuple[int, int]]) -> tuple[list[str], list[bool]]:
     """Group of each picture, and whether its group holds a picture of BCCD's official test list.
 
     Shifted fields are searched for among pictures of one magnification, turned copies in all of a laboratory.
     """
-    thumbnails = make_thumbnails([each.path for each in found], sizes)
-    ids = [f"{each.source}/{each.path.stem}" for each in found]
-    pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in found])]
-    for mine in _alike([each.laboratory.removesuffix(OWN) for each in found]):
+    thumbnails = make_thumbnails([each.path for each in pictures], sizes)
+    ids = [f"{each.source}/{each.path.stem}" for each in pictures]
+    pairs = [_pairs(ids, thumbnails, mine) for mine in _alike([each.scale_of for each in pictures])]
+    for mine in _alike([each.laboratory.removesuffix(OWN) for each in pictures]):
         copies = turned_copies([thumbnails[k] for k in mine], _DUPLICATES.turned_similarity)
         pairs.append(pd.DataFrame([(ids[mine[i]], ids[mine[j]]) for i, j, _ in copies], columns=_PAIR))
-    groups = duplicate_groups(ids, pd.concat(pairs, ignore_index=True), [_smear(each) for each in found])
-    tested = {group for group, each in zip(groups, found, strict=True) if each.official_test}
+    groups = duplicate_groups(ids, pd.concat(pairs, ignore_index=True), [_smear(each) for each in pictures])
+    tested = {group for group, each in zip(groups, pictures, strict=True) if each.official_test}
     return groups, [group in tested for group in groups]
 
 
@@ -130,32 +130,32 @@ def _alike(names: list[str]) -> list[list[int]]:
 
 def _pairs(ids: list[str], thumbnails: list[Thumbnail], mine: list[int]) -> pd.DataFrame:
     chosen = [ids[k] for k in mine]
-    found = find_duplicates(chosen, ["one"] * len(mine), [thumbnails[k] for k in mine], _DUPLICATES)
-    return found[_PAIR]
+    duplicates = find_duplicates(chosen, ["one"] * len(mine), [thumbnails[k] for k in mine], _DUPLICATES)
+    return duplicates[_PAIR]
 
 
-def _smear(found: FoundPicture) -> str | None:
-    if found.source != "ojaghi":
+def _smear(picture: FoundPicture) -> str | None:
+    if picture.source != "ojaghi":
         return None
-    return "ojaghi/HS2" if found.path.stem.startswith("HS2") else "ojaghi/HS1"
+    return "ojaghi/HS2" if picture.path.stem.startswith("HS2") else "ojaghi/HS1"
 
 
-def _scaled(found: FoundPicture, root: Path, group: str, zoom: float, *, official_test: bool) -> LabelledPicture:
-    rgb = read_rgb(found.path)
+def _scaled(picture: FoundPicture, root: Path, group: str, zoom: float, *, official_test: bool) -> LabelledPicture:
+    rgb = read_rgb(picture.path)
     size = (max(1, round(rgb.shape[1] * zoom)), max(1, round(rgb.shape[0] * zoom)))
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     factor = np.array([size[0] / rgb.shape[1], size[1] / rgb.shape[0]] * 2)
     return LabelledPicture(
-        image_id=found.path.relative_to(root).with_suffix("").as_posix(),
-        laboratory=found.laboratory,
+        image_id=picture.path.relative_to(root).with_suffix("").as_posix(),
+        laboratory=picture.laboratory,
         group_id=group,
         pixels=np.asarray(cv2.resize(rgb, size, interpolation=how), np.uint8),
-        boxes=found.boxes * factor,
-        labels=found.labels,
-        ignore=found.ignore * factor,
-        known=found.known,
+        boxes=picture.boxes * factor,
+        labels=picture.labels,
+        ignore=picture.ignore * factor,
+        known=picture.known,
         zoom=zoom,
-        judged=found.judged,
+        judged=picture.judged,
         official_test=official_test,
     )
 

@@ -55,10 +55,10 @@ def find_scale(network: CentreNet, rgb: RgbImage, native_px: float) -> FoundScal
     best: list[_Look] = []
     for look in sorted(looks, key=lambda each: -each.support)[:_REFINED]:
         best.append(_settled(network, rgb, native_px, look))
-    found = max(best, key=lambda each: each.support)
-    if found.cells == 0:
+    likeliest = max(best, key=lambda each: each.support)
+    if likeliest.cells == 0:
         return FoundScale(float("nan"), 0.0)
-    return FoundScale(found.found_px, min(1.0, found.support) * min(1.0, found.cells / _ENOUGH))
+    return FoundScale(likeliest.found_px, min(1.0, likeliest.support) * min(1.0, likeliest.cells / _ENOUGH))
 
 
 def _settled(network: CentreNet, rgb: RgbImage, native_px: float, look: _Look) -> _Look:
@@ -78,15 +78,15 @@ def _look(network: CentreNet, rgb: RgbImage, native_px: float, width_px: float) 
         return _Look(width_px, width_px, 0.0, 0)
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     view = np.asarray(cv2.resize(part, size, interpolation=how), np.uint8)
-    found = detect_at(network, view, 1.0)
-    inside = (found.boxes[:, :2] > _EDGE_PX).all(axis=1) & (found.boxes[:, 2:] < np.array(size) - _EDGE_PX).all(axis=1)
-    red = (found.labels == 1) & (found.scores > _SURE) & inside
+    cells = detect_at(network, view, 1.0)
+    inside = (cells.boxes[:, :2] > _EDGE_PX).all(axis=1) & (cells.boxes[:, 2:] < np.array(size) - _EDGE_PX).all(axis=1)
+    red = (cells.labels == 1) & (cells.scores > _SURE) & inside
     if not red.any():
         return _Look(width_px, width_px, 0.0, 0)
-    widths = np.sqrt(area(found.boxes[red]))
-    sure = found.scores[found.scores > _SURE]
+    widths = np.sqrt(area(cells.boxes[red]))
+    sure = cells.scores[cells.scores > _SURE]
     # Weak answers speak against a zoom: the mean score of all that may be cells, weighed by the area that they explain.
-    covered = float((area(found.boxes) * found.scores).sum() / (size[0] * size[1]))
+    covered = float((area(cells.boxes) * cells.scores).sum() / (size[0] * size[1]))
     support = float(sure.mean()) * min(1.0, covered * 3)
     return _Look(width_px, width_px * float(np.median(widths)) / native_px, support, int(red.sum()))
 

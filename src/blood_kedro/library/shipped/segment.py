@@ -38,16 +38,16 @@ class ShippedSegmenter:
 
     def __call__(self, _name: str, rgb: RgbImage, _rejects: RejectLog) -> list[Piece]:
         """One mask for each cell found: what is stained in its box, split from its neighbours; else an ellipse."""
-        found = self._cells.predict(rgb, self.cell_px)
-        if not len(found):
+        cells = self._cells.predict(rgb, self.cell_px)
+        if not len(cells):
             return []
-        middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        middles = (cells.boxes[:, :2] + cells.boxes[:, 2:]) / 2
         labels = split_instances(foreground(rgb, self.cell_px), self.cell_px, middles)
-        made = [
+        masks = [
             _mask(labels, number, box, float(score), kind)
-            for number, (box, score, kind) in enumerate(zip(found.boxes, found.scores, found.labels, strict=True), 1)
+            for number, (box, score, kind) in enumerate(zip(cells.boxes, cells.scores, cells.labels, strict=True), 1)
         ]
-        return [each for each in made if each is not None]
+        return [each for each in masks if each is not None]
 
     @property
     def weights_sha256(self) -> str:

@@ -78,7 +78,7 @@ def measure(rgb: RgbImage, centres_xy_px: npt.NDArray[np.float64], cell_px: floa
     return Measure(ground, np.maximum(red_cell, _SMALLEST), np.maximum(nucleus, _SMALLEST))
 
 
-def standard_change(found: Measure, stain: Stain, standard: Measure = STANDARD) -> npt.NDArray[np.float32]:
+def standard_change(measured: Measure, stain: Stain, standard: Measure = STANDARD) -> npt.NDArray[np.float32]:
     """The change of absorbance `(3, 4) float32` that carries a picture's measure to the standard's.
 
     `red_cells` scales each channel by the absorbance of red cells; both kinds of `two_stains` carry red cells and
@@ -86,10 +86,10 @@ def standard_change(found: Measure, stain: Stain, standard: Measure = STANDARD) 
     """
     if stain == "as_it_is":
         return np.eye(3, 4, dtype=np.float32)
-    matrix = np.diag(np.clip(standard.red_cell / found.red_cell, 0.25, 4.0))
-    if stain != "red_cells" and _apart(found):
-        matrix = _basis(standard) @ np.linalg.inv(_basis(found))
-    constant = standard.ground - matrix @ found.ground
+    matrix = np.diag(np.clip(standard.red_cell / measured.red_cell, 0.25, 4.0))
+    if stain != "red_cells" and _apart(measured):
+        matrix = _basis(standard) @ np.linalg.inv(_basis(measured))
+    constant = standard.ground - matrix @ measured.ground
     return np.concatenate([matrix, constant[:, None]], axis=1).astype(np.float32)
 
 
@@ -106,11 +106,11 @@ def veiled(rgb: RgbImage, veil: float, quality: int) -> RgbImage:
     """
     misty = compressed(np.asarray(cv2.convertScaleAbs(rgb, alpha=1 - veil, beta=255 * veil), np.uint8), quality)
 
-    def seen(absorbed: Vector) -> Vector:
+    def misted(absorbed: Vector) -> Vector:
         return -np.log((1 - veil) * np.exp(-absorbed) + veil)
 
-    ground = seen(STANDARD.ground)
-    red_cell, nucleus = (seen(STANDARD.ground + each) - ground for each in (STANDARD.red_cell, STANDARD.nucleus))
+    ground = misted(STANDARD.ground)
+    red_cell, nucleus = (misted(STANDARD.ground + each) - ground for each in (STANDARD.red_cell, STANDARD.nucleus))
     return recoloured(misty, standard_change(Measure(ground, red_cell, nucleus), "two_stains"))
 
 
@@ -126,31 +126,31 @@ def _basis(of: Measure) -> npt.NDArray[np.float64]:
     return np.stack([of.red_cell, of.nucleus, across / np.linalg.norm(across)], axis=1)
 
 
-def stray_light(found: Measure) -> float:
+def stray_light(measured: Measure) -> float:
     """Share of all light that is stray in a picture, 0..1: as much as makes its nuclei so pale beside its red cells.
 
     With nothing stray, nuclei absorb some six times as much green as red cells do, whatever the depth of the stain;
     the paler they are, the more light came to the camera without having gone through them.
     """
-    red_cell, nucleus = np.exp(-found.red_cell[1]), np.exp(-found.nucleus[1])
-    veils = np.arange(0, min(_MOST_STRAY, _LEFT * float(np.exp(-found.nucleus).min())), 0.01)
+    red_cell, nucleus = np.exp(-measured.red_cell[1]), np.exp(-measured.nucleus[1])
+    veils = np.arange(0, min(_MOST_STRAY, _LEFT * float(np.exp(-measured.nucleus).min())), 0.01)
     if not len(veils):
         return 0.0
     depth = np.log((nucleus - veils) / (1 - veils)) / np.log((red_cell - veils) / (1 - veils))
     return float(veils[np.abs(depth - _CLEAR_DEPTH).argmin()])
 
 
-def cleared(rgb: RgbImage, found: Measure) -> tuple[RgbImage, Measure]:
+def cleared(rgb: RgbImage, measured: Measure) -> tuple[RgbImage, Measure]:
     """A picture `(H, W, 3) uint8` without its stray light, and its measure then."""
-    veil = stray_light(found)
+    veil = stray_light(measured)
     if veil == 0:
-        return rgb, found
-    stray = 255 * veil * np.exp(-found.ground)
+        return rgb, measured
+    stray = 255 * veil * np.exp(-measured.ground)
     values = np.arange(256)[:, None]
     table = np.clip(np.round((values - stray) / (1 - veil)), 0, 255).astype(np.uint8)
     # The ground stays, since all light comes through it.
-    seen = [-np.log((np.exp(-each) - veil) / (1 - veil)) for each in (found.red_cell, found.nucleus)]
-    return np.asarray(cv2.LUT(rgb, table[None]), np.uint8), Measure(found.ground, *seen)
+    absorbances = [-np.log((np.exp(-each) - veil) / (1 - veil)) for each in (measured.red_cell, measured.nucleus)]
+    return np.asarray(cv2.LUT(rgb, table[None]), np.uint8), Measure(measured.ground, *absorbances)
 
 
 def in_standard_stain(
@@ -165,9 +165,9 @@ def in_standard_stain(
         cell_px: width of a usual red cell in it.
         stain: what to bring to the standard.
     """
-    found = None if stain == "as_it_is" else measure(rgb, centres_xy_px, cell_px)
-    if found is None:
+    measured = None if stain == "as_it_is" else measure(rgb, centres_xy_px, cell_px)
+    if measured is None:
         return part
     if stain == "clear_two_stains":
-        part, found = cleared(part, found)
-    return recoloured(part, standard_change(found, stain))
+        part, measured = cleared(part, measured)
+    return recoloured(part, standard_change(measured, stain))

@@ -138,8 +138,8 @@ def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | Non
     """
     if options.common == "as_drawn":
         return None
-    found = (meant / meant.sum(axis=1, keepdims=True)).sum(axis=0)
-    return np.asarray(options.recipe.balance * np.log(found / found.sum()), np.float64)
+    counts = (meant / meant.sum(axis=1, keepdims=True)).sum(axis=0)
+    return np.asarray(options.recipe.balance * np.log(counts / counts.sum()), np.float64)
 
 
 def judge_left_out(
@@ -155,17 +155,17 @@ def judge_left_out(
     Only cells of these classes are learnt from. The temperature comes from the validation groups of the others.
     Arguments as of `train_and_judge`.
     """
-    own = (cells.table["laboratory"] == laboratory).to_numpy()
+    held_out = (cells.table["laboratory"] == laboratory).to_numpy()
     labels, groups = _labels_and_groups(cells.table)
-    asked = np.array([taxonomy.roll_up(t, options.five) is not None for t in cells.table["type"]])
-    train, val = split_groups(np.flatnonzero(~own & asked), labels, groups, options.val_share, options.seed)
+    named = np.array([taxonomy.roll_up(t, options.five) is not None for t in cells.table["type"]])
+    train, val = split_groups(np.flatnonzero(~held_out & named), labels, groups, options.val_share, options.seed)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
     trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
     raw = _answers(trained, cells, val, options, hardware)
     shares = log_shares(meant[train], options)
     temperature = best_temperature(raw, meant[val], shares)
-    table = cells.table[own]
-    logs = softened(_answers(trained, cells, np.flatnonzero(own), options, hardware), temperature, shares)
+    table = cells.table[held_out]
+    logs = softened(_answers(trained, cells, np.flatnonzero(held_out), options, hardware), temperature, shares)
     report = {
         "laboratory": laboratory,
         "learnt_from": len(train),
@@ -195,9 +195,9 @@ def judge_by_cell(
 def parts_of(table: pd.DataFrame, options: TypeModel) -> tuple[Rows, Rows, Rows]:
     """Rows to learn from, to calibrate on and to judge by; groups stay whole and classes are spread evenly."""
     labels, groups = _labels_and_groups(table)
-    rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
+    remaining, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
     share = options.val_share / (1 - options.test_share)
-    train, val = split_groups(rest, labels, groups, share, options.seed + 1)
+    train, val = split_groups(remaining, labels, groups, share, options.seed + 1)
     return train, val, test
 
 
@@ -207,9 +207,9 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
 
 
 def _answers(trained: TrainedTypes, cells: TypedCrops, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
-    seen = plain_view(cells.crops[rows], options.recipe.view)
+    views = plain_view(cells.crops[rows], options.recipe.view)
     network = trained_network(trained, options).to(device_for(hardware))
-    return log_probabilities(network, seen, options.views)
+    return log_probabilities(network, views, options.views)
 
 
 def trained_network(trained: TrainedTypes, options: TypeModel) -> nn.Module:

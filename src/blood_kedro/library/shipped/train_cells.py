@@ -75,17 +75,17 @@ def train_cells(
         losses = _step(network, optimizer, learning, pixels, goals, step, recipe)
         sums = [total + loss for total, loss in zip(sums, losses, strict=True)]
         _average(mean, network, recipe.ema, step)
-        done = step + 1
-        if done % recipe.checkpoint_every == 0 or done == recipe.steps:
-            n = done - (history[-1]["step"] if history else 0)
+        steps = step + 1
+        if steps % recipe.checkpoint_every == 0 or steps == recipe.steps:
+            n = steps - (history[-1]["step"] if history else 0)
             cpu_s = before + time.process_time() - began
-            row = {"step": done, "middle": sums[0] / n, "box": sums[1] / n, "lr": recipe.lr * _factor(step, recipe)}
+            row = {"step": steps, "middle": sums[0] / n, "box": sums[1] / n, "lr": recipe.lr * _factor(step, recipe)}
             history.append({**row, "cpu_s": cpu_s})
             sums = [0.0, 0.0]
-            going_on = None if done == recipe.steps else optimizer
-            _save(checkpoint, made_of, done, network, going_on, mean, history)
+            going_on = None if steps == recipe.steps else optimizer
+            _save(checkpoint, made_of, steps, network, going_on, mean, history)
             if report is not None:
-                report(done, history[-1])
+                report(steps, history[-1])
     network.load_state_dict(mean)
     return network.eval().cpu(), history
 

@@ -105,17 +105,17 @@ def pbc_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     Raises:
         SourceNotFoundError: `folder` holds no image.
     """
-    found = []
+    images = []
     for image in Pbc().scan(folder, rejects):
         try:
             read_rgb(folder / image.path)
         except BadInputError as error:
             rejects.add(image.path, "image", "dropped", error.what)
             continue
-        found.append(image)
-    groups = field_groups(folder, found)
+        images.append(image)
+    groups = field_groups(folder, images)
     crops, rows = [], []
-    for image, group in zip(found, groups, strict=True):
+    for image, group in zip(images, groups, strict=True):
         rgb = read_rgb(folder / image.path)
         name = image.path.with_suffix("").as_posix()
         crops.append(_white_crop(rgb, (rgb.shape[1] / 2, rgb.shape[0] / 2), CELL_PX["pbc"], view))

@@ -34,22 +34,22 @@ def _figures_over(logs: Floats, table: pd.DataFrame, options: TypeModel, view: S
     types = [taxonomy.roll_up(t, view) for t in table["type"]]
     known = np.array([t is not None for t in types])
     truth = np.array([view.index(t) for t in types if t is not None], np.int64)
-    seen = rolled_up(logs[known], options.classes, view, parents(options.classes))
+    view_logs = rolled_up(logs[known], options.classes, view, parents(options.classes))
     groups = table["group_id"].to_numpy()[known]
-    return figures(truth, seen, groups, view, resamples=options.resamples, seed=options.seed)
+    return figures(truth, view_logs, groups, view, resamples=options.resamples, seed=options.seed)
 
 
 def judged_by_laboratory(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
     """Figures of each laboratory over the classes of its labels, kinds of a class counted as that class."""
-    made = {}
+    by_laboratory = {}
     for laboratory in sorted(table["laboratory"].unique()):
-        own = (table["laboratory"] == laboratory).to_numpy()
+        in_laboratory = (table["laboratory"] == laboratory).to_numpy()
         # A laboratory that says neutrophil is not asked for bands.
         view = whole_types(options.classes)
-        labels = {taxonomy.roll_up(t, view) for t in table["type"][own]}
+        labels = {taxonomy.roll_up(t, view) for t in table["type"][in_laboratory]}
         named = [name for name in view if name in labels]
-        made[laboratory] = _figures_over(logs[own], table[own], options, named)
-    return made
+        by_laboratory[laboratory] = _figures_over(logs[in_laboratory], table[in_laboratory], options, named)
+    return by_laboratory
 
 
 def whole_types(classes: Sequence[str]) -> list[str]:
@@ -64,8 +64,8 @@ def whole_types(classes: Sequence[str]) -> list[str]:
 def eight_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
     """Figures over the eight shapes of paper 003."""
     truth = np.array([SINGLE_SHAPES.index(shape_of(t)) for t in table["type"]], np.int64)
-    seen, groups = as_eight(logs, options.classes), table["group_id"].to_numpy()
-    return figures(truth, seen, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)
+    eight_logs, groups = as_eight(logs, options.classes), table["group_id"].to_numpy()
+    return figures(truth, eight_logs, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)
 
 
 def at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -> dict[str, float]:
@@ -79,5 +79,5 @@ def at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -
 def answer_rows(table: pd.DataFrame, logs: Floats, classes: Sequence[str], part: str) -> pd.DataFrame:
     """One row per cell with the likeliest class and its probability; `logs (N, C)` are log-probabilities."""
     named = np.array(classes, object)[logs.argmax(axis=1)]
-    kept = table[["cell_id", "image_id", "group_id", "type", "x_px", "y_px"]]
-    return kept.assign(part=part, answer=named, sureness=np.exp(logs.max(axis=1)))
+    cells = table[["cell_id", "image_id", "group_id", "type", "x_px", "y_px"]]
+    return cells.assign(part=part, answer=named, sureness=np.exp(logs.max(axis=1)))

@@ -74,9 +74,9 @@ def first_network(classes: int, recipe: TypeRecipe) -> CellTypeNet:
     """
     network = CellTypeNet(classes, recipe.dropout, recipe.drop_path)
     if recipe.first_weights.kind == "imagenet":
-        own = network.body.state_dict()
-        given = {n: v for n, v in packaged_weights.efficientnet_lite0().items() if own[n].shape == v.shape}
-        network.body.load_state_dict(given, strict=False)
+        state = network.body.state_dict()
+        pretrained = {n: v for n, v in packaged_weights.efficientnet_lite0().items() if state[n].shape == v.shape}
+        network.body.load_state_dict(pretrained, strict=False)
         network.freeze(recipe.frozen_stages)
     # A head of usual size starts at a loss far above that of guessing, and its first steps spoil the body.
     nn.init.zeros_(network.body.classifier.weight)  # type: ignore[union-attr, arg-type]

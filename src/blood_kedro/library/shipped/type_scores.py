@@ -67,8 +67,8 @@ def best_temperature(logs: Floats, meant: npt.NDArray[np.bool_], log_shares: Flo
         allowed = np.where(meant, softened(logs, float(np.exp(log_temperature)), log_shares), -np.inf)
         return float(-np.logaddexp.reduce(allowed, axis=1).mean())
 
-    found = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10)), method="bounded")
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(surprise, bounds=(np.log(0.1), np.log(10)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def threshold_for(right: npt.NDArray[np.bool_], confidence: Floats, accuracy: float) -> float:
@@ -105,10 +105,10 @@ def figures(
     """
     probabilities = np.exp(logs)
     answers = RunAnswers(truth, probabilities.argmax(axis=1), groups)
-    made = group_intervals([answers], len(classes), unit=IMAGES, resamples=resamples, seed=seed)
+    bootstrapped = group_intervals([answers], len(classes), unit=IMAGES, resamples=resamples, seed=seed)
     return {
         **classification_measures(truth, probabilities, classes),
         "groups": len(np.unique(groups)),
-        "intervals": made.limits,
+        "intervals": bootstrapped.limits,
         "answered": dict(zip(map(str, SHARES), abstention(truth, probabilities, SHARES), strict=True)),
     }

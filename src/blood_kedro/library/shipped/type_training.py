@@ -88,8 +88,8 @@ def fit_types(
         return _probed(lessons, recipe)
     state = _State.start(lessons, recipe, work_folder, device_for(hardware))
     start = time.process_time()
-    for seen, meant in batches_from(state.step, recipe.steps, _Views(lessons, recipe), hardware.workers):
-        loss = _train_step(state, seen, meant, recipe)
+    for views, meant in batches_from(state.step, recipe.steps, _Views(lessons, recipe), hardware.workers):
+        loss = _train_step(state, views, meant, recipe)
         state.cpu_s += time.process_time() - start
         start = time.process_time()
         state.step += 1
@@ -135,7 +135,7 @@ def allowed_loss(logits: Tensor, meant: Tensor, smoothing: float) -> Tensor:
     return -((1 - smoothing) * allowed + smoothing * logs.mean(dim=1)).mean()
 
 
-_KEPT = ("network", "optimizer", "average", "history", "step", "cpu_s")
+_SAVED_KEYS = ("network", "optimizer", "average", "history", "step", "cpu_s")
 
 
 class _State:
@@ -155,11 +155,11 @@ class _State:
     @classmethod
     def start(cls, lessons: Lessons, recipe: TypeRecipe, folder: Path, device: torch.device) -> _State:
         torch.manual_seed(seed_for(recipe.seed, "network"))
-        kept = recipe.model_dump(mode="json", exclude={"checkpoint_every"})
-        name = fingerprint([kept, lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
+        settings = recipe.model_dump(mode="json", exclude={"checkpoint_every"})
+        name = fingerprint([settings, lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
         network = first_network(lessons.meant.shape[1], recipe).to(device)
         state = cls(network, recipe, folder / f"{name}.pt")
-        if (saved := saved_state(state.file, name, _KEPT)) is not None:
+        if (saved := saved_state(state.file, name, _SAVED_KEYS)) is not None:
             state._load(saved)
             logger.info("training continues from step %d", state.step)
         return state
@@ -195,17 +195,17 @@ class _Views(Dataset[tuple[Crops, npt.NDArray[np.bool_]]]):
     def __getitem__(self, step: int) -> tuple[Crops, npt.NDArray[np.bool_]]:
         rng = np.random.default_rng(seed_for(self.recipe.seed, "step", step))
         rows = rng.choice(self.lessons.rows, self.recipe.batch, p=self.chances)
-        seen = np.stack([training_view(self.lessons.crops[row], rng, self.recipe) for row in rows])
-        return seen, self.lessons.meant[rows]
+        views = np.stack([training_view(self.lessons.crops[row], rng, self.recipe) for row in rows])
+        return views, self.lessons.meant[rows]
 
 
-def _train_step(state: _State, seen: Crops, meant: npt.NDArray[np.bool_], recipe: TypeRecipe) -> float:
+def _train_step(state: _State, views: Crops, meant: npt.NDArray[np.bool_], recipe: TypeRecipe) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = recipe.lr * rate(state.step, recipe)
     torch.manual_seed(seed_for(recipe.seed, "step", state.step))  # of dropout; the same after a resumed run
     device = next(state.network.parameters()).device
     state.network.train()
-    logits = state.network(as_images(seen, device))
+    logits = state.network(as_images(views, device))
     loss = allowed_loss(logits, torch.from_numpy(meant).to(device), recipe.smoothing)
     value = float(loss.detach())
     if not math.isfinite(value):

@@ -39,10 +39,10 @@ def cut_view(
     x, y = centre_xy_px
     middle = (side - 1) / 2
     place = np.array([[zoom, 0, middle - zoom * (x - 0.5)], [0, zoom, middle - zoom * (y - 0.5)]])
-    seen = cv2.warpAffine(
+    square = cv2.warpAffine(
         rgb, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=_BEYOND[view.beyond], borderValue=ground
     )
-    return np.asarray(seen, np.uint8)
+    return np.asarray(square, np.uint8)
 
 
 def ground_colour(rgb: RgbImage) -> tuple[float, float, float]:
@@ -86,13 +86,13 @@ def training_view(crop: RgbImage, rng: np.random.Generator, recipe: TypeRecipe) 
     moved = rng.uniform(-recipe.shift, recipe.shift, 2) * side
     middle = np.full(2, (side - 1) / 2) + moved
     place = np.concatenate([turn, (middle - turn @ np.full(2, (crop.shape[0] - 1) / 2))[:, None]], axis=1)
-    seen = cv2.warpAffine(crop, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    shown = np.asarray(seen, np.uint8)
+    warped = cv2.warpAffine(crop, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    view = np.asarray(warped, np.uint8)
     if recipe.cut_share and rng.random() < recipe.cut_share:
-        _cut(shown, rng)
+        _cut(view, rng)
     if recipe.veil_share and rng.random() < recipe.veil_share:
-        shown = veiled(shown, rng.uniform(*recipe.veil), int(rng.integers(40, 96)))
-    return jittered(shown, rng, recipe.jitter)
+        view = veiled(view, rng.uniform(*recipe.veil), int(rng.integers(40, 96)))
+    return jittered(view, rng, recipe.jitter)
 
 
 def _cut(view: RgbImage, rng: np.random.Generator) -> None:
