@@ -96,14 +96,14 @@ def _check(name: str, entry: Published, staging: Path, archives: Sequence[Path])
     Raises:
         DownloadError: it is not the set that the table describes.
     """
-    found = list(problems(staging, entry.checks))
-    if found:
+    faults = list(problems(staging, entry.checks))
+    if faults:
         for path in archives:
             path.unlink(missing_ok=True)
         raise DownloadError(
             f"what was fetched is not {name} as it is known",
             where=entry.home,
-            got="; ".join(found),
+            got="; ".join(faults),
             expected=", ".join(check.files for check in entry.checks),
             remedy="look at its home: if the set has changed, download it by hand and unpack it into raw_root",
         )
@@ -137,8 +137,8 @@ def _archive(
     failures = []
     for url in urls:
         part = cache / f"{archive.name}.part"
-        own = auth if urlsplit(url).hostname in _TOKEN_HOSTS else None
-        transfer = ResumingDownloader(part, options.attempts, options.stall_s, options.pause_s, own, most_bytes)
+        host_auth = auth if urlsplit(url).hostname in _TOKEN_HOSTS else None
+        transfer = ResumingDownloader(part, options.attempts, options.stall_s, options.pause_s, host_auth, most_bytes)
         try:
             with at_level(pooch.get_logger(), logging.WARNING):  # what is fetched is said above
                 return Path(pooch.retrieve(url, archive.checksum, archive.name, cache, downloader=transfer)), url
@@ -174,7 +174,7 @@ def _of_doi(doi: str) -> tuple[Archive, ...]:
         record.load_registry_from_doi()
         home = pooch.downloaders.doi_to_repository(doi)
         names = sorted(record.registry)
-        found = tuple(
+        archives = tuple(
             Archive(name=name, urls=(home.download_url(name),), checksum=record.registry[name])
             for name in names
             if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))
@@ -186,14 +186,14 @@ def _of_doi(doi: str) -> tuple[Archive, ...]:
             got=str(error),
             remedy="try again later, or download it by hand",
         ) from error
-    if not found:
+    if not archives:
         raise DownloadError(
             "the record holds no archive",
             where=f"https://doi.org/{doi}",
             got=", ".join(names) or "no file",
             remedy="look at its page, and download it by hand",
         )
-    return found
+    return archives
 
 
 def _kaggle_token(home: str) -> tuple[str, str]:

@@ -75,12 +75,12 @@ def published() -> dict[str, Published]:
 def problems(folder: Path, checks: tuple[Check, ...]) -> Iterator[str]:
     """What a copy of a set lacks, in words; nothing if it is complete and unchanged."""
     for check in checks:
-        found = [p for p in sorted(folder.glob(check.files)) if p.is_file() and not p.name.startswith(".")]
-        if check.count is None and not found:
+        files = [p for p in sorted(folder.glob(check.files)) if p.is_file() and not p.name.startswith(".")]
+        if check.count is None and not files:
             yield f"no file {check.files}"
-        elif check.count is not None and len(found) != check.count:
-            yield f"{len(found)} files {check.files}, expected {check.count}"
-        elif check.sha256 is not None and _digest(folder, found) != check.sha256:
+        elif check.count is not None and len(files) != check.count:
+            yield f"{len(files)} files {check.files}, expected {check.count}"
+        elif check.sha256 is not None and _digest(folder, files) != check.sha256:
             yield f"the files {check.files} differ from those this project was made with"
 
 

@@ -167,8 +167,8 @@ def keep_only(folder: Path, name: str) -> None:
         UnsafeFileError: there is none.
     """
     # An archive of that name that holds a folder of that name was unpacked into both: the deepest is meant.
-    found = sorted((p for p in folder.rglob(name) if p.is_dir()), key=lambda p: -len(p.parts))
-    if not found:
+    folders = sorted((p for p in folder.rglob(name) if p.is_dir()), key=lambda p: -len(p.parts))
+    if not folders:
         raise UnsafeFileError(
             "the archive does not hold what it should",
             where=str(folder),
@@ -176,7 +176,7 @@ def keep_only(folder: Path, name: str) -> None:
             remedy="look at its home: the set may have moved or changed",
         )
     aside = temporary_name(folder.parent)
-    found[0].replace(aside)
+    folders[0].replace(aside)
     shutil.rmtree(folder)
     folder.mkdir()
     aside.replace(folder / name)

@@ -65,21 +65,21 @@ def matched(evaluation: COCOeval, groups: npt.NDArray[np.int64], count: int) -> 
     objects = np.zeros((len(table), count))
     ranked = []
     for k, row in enumerate(table):
-        there = [(group, found) for group, found in zip(groups, row, strict=True) if found is not None]
-        for group, found in there:
-            objects[k, group] += np.count_nonzero(np.asarray(found["gtIgnore"]) == 0)
-        ranked.append(_ranked(there, parameters.maxDets[-1], len(parameters.iouThrs), count))
+        evaluated = [(group, matches) for group, matches in zip(groups, row, strict=True) if matches is not None]
+        for group, matches in evaluated:
+            objects[k, group] += np.count_nonzero(np.asarray(matches["gtIgnore"]) == 0)
+        ranked.append(_ranked(evaluated, parameters.maxDets[-1], len(parameters.iouThrs), count))
     return Matched(objects, ranked, count)
 
 
-def _ranked(there: list[tuple[int, dict[str, Any]]], most: int, thresholds: int, count: int) -> list[_Ranked]:
-    scores = np.concatenate([np.zeros(0), *(found["dtScores"][:most] for _, found in there)])
+def _ranked(evaluated: list[tuple[int, dict[str, Any]]], most: int, thresholds: int, count: int) -> list[_Ranked]:
+    scores = np.concatenate([np.zeros(0), *(matches["dtScores"][:most] for _, matches in evaluated)])
     order = np.argsort(-scores, kind="mergesort")
-    owners = np.concatenate([np.zeros(0), *(np.full(len(f["dtScores"][:most]), g) for g, f in there)])
+    owners = np.concatenate([np.zeros(0), *(np.full(len(f["dtScores"][:most]), g) for g, f in evaluated)])
     owners = owners.astype(np.int64)[order]
     empty = np.zeros((thresholds, 0), np.bool_)
     met, ignored = (
-        np.concatenate([empty, *(found[key][:, :most].astype(bool) for _, found in there)], axis=1)[:, order]
+        np.concatenate([empty, *(matches[key][:, :most].astype(bool) for _, matches in evaluated)], axis=1)[:, order]
         for key in ("dtMatches", "dtIgnore")
     )
     return [_at(owners, hit & ~skip, ~hit & ~skip, count) for hit, skip in zip(met, ignored, strict=True)]
@@ -90,8 +90,8 @@ def _at(
 ) -> _Ranked:
     hits, misses = np.flatnonzero(right), np.flatnonzero(wrong)
     before = np.searchsorted(hits, misses)  # the right detection that each wrong one comes before
-    kept = before < len(hits)  # what comes after the last one costs no precision
-    pairs = (np.ones(int(kept.sum())), (before[kept], owners[misses[kept]]))
+    costly = before < len(hits)  # what comes after the last one costs no precision
+    pairs = (np.ones(int(costly.sum())), (before[costly], owners[misses[costly]]))
     return _Ranked(owners[hits], csr_array(pairs, shape=(len(hits), count)))
 
 
@@ -103,7 +103,7 @@ def class_values(of: Matched, weights: Floats) -> dict[str, Floats]:
         weights: `(D, G)`, whole numbers.
     """
     across = np.ascontiguousarray(weights.T)
-    found = {name: np.full((len(weights), len(of.ranked)), np.nan) for name in METRICS}
+    by_metric = {name: np.full((len(weights), len(of.ranked)), np.nan) for name in METRICS}
     for k, ranked in enumerate(of.ranked):
         objects = of.objects[k] @ across
         if not of.objects[k].any():
@@ -111,10 +111,10 @@ def class_values(of: Matched, weights: Floats) -> dict[str, Floats]:
         values = np.stack([_average_precision(each, across, objects) for each in ranked])
         hits = np.stack([across[each.right].sum(axis=0) for each in ranked])
         known = objects > 0
-        found["map"][known, k] = values.mean(axis=0)[known]
-        found["map_50"][known, k], found["map_75"][known, k] = values[0][known], values[5][known]
-        found["mar_100"][known, k] = (hits[:, known] / objects[known]).mean(axis=0)
-    return found
+        by_metric["map"][known, k] = values.mean(axis=0)[known]
+        by_metric["map_50"][known, k], by_metric["map_75"][known, k] = values[0][known], values[5][known]
+        by_metric["mar_100"][known, k] = (hits[:, known] / objects[known]).mean(axis=0)
+    return by_metric
 
 
 def _average_precision(of: _Ranked, across: Floats, objects: Floats) -> Floats:

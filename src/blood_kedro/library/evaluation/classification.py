@@ -17,21 +17,21 @@ MEASURES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 _BINS = 15
 
 
-def pixel_measures(truth: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> dict[str, float]:
+def pixel_measures(truth: npt.NDArray[np.bool_], masks: npt.NDArray[np.bool_]) -> dict[str, float]:
     """Equations 2 to 8 over pooled pixels, and the mean IoU of single cells.
 
     Args:
         truth: `(N, S, S)`.
-        found: the same shape.
+        masks: the same shape.
 
     Returns:
         `sensitivity, specificity, ppv, f1, accuracy, fpr, iou, iou_per_cell`; NaN where undefined.
     """
     tp, fp, fn, tn = (
-        int(np.count_nonzero(part)) for part in (truth & found, ~truth & found, truth & ~found, ~truth & ~found)
+        int(np.count_nonzero(part)) for part in (truth & masks, ~truth & masks, truth & ~masks, ~truth & ~masks)
     )
-    both = (truth & found).sum(axis=(1, 2))
-    either = (truth | found).sum(axis=(1, 2))
+    both = (truth & masks).sum(axis=(1, 2))
+    either = (truth | masks).sum(axis=(1, 2))
     return {
         "sensitivity": _ratio(tp, tp + fn),
         "specificity": _ratio(tn, tn + fp),
@@ -62,15 +62,15 @@ def classification_measures(truth: Labels, probabilities: Floats, classes: Seque
         errors of their own classes). A class that cells have and none is given has PPV 0, so that every mean is over
         the same classes. Where all cells have one class, its specificity, NPV and AUC are undefined.
     """
-    found = probabilities.argmax(axis=1)
-    matrix = confusion_matrix(truth, found, labels=range(len(classes)))
+    predicted = probabilities.argmax(axis=1)
+    matrix = confusion_matrix(truth, predicted, labels=range(len(classes)))
     per_class = {name: _one_against_rest(matrix, k) for k, name in enumerate(classes)}
     for k, name in enumerate(classes):
         both = 0 < (truth == k).sum() < len(truth)
         per_class[name]["auc"] = float(roc_auc_score(truth == k, probabilities[:, k])) if both else np.nan
     means = {key: _mean([row[key] for row in per_class.values()]) for key in (*MEASURES, "auc")}
     return {
-        "accuracy": float((truth == found).mean()),
+        "accuracy": float((truth == predicted).mean()),
         **means,
         "per_class": per_class,
         "confusion": matrix.tolist(),
@@ -154,7 +154,7 @@ def group_intervals(runs: Sequence[RunAnswers], classes: int, *, unit: str, resa
     """
     numbers, count = numbered(np.concatenate([run.groups for run in runs]))
     parts = np.split(numbers, np.cumsum([len(run.groups) for run in runs])[:-1])
-    tables = [_by_group(run, own, count, classes) for run, own in zip(runs, parts, strict=True)]
+    tables = [_by_group(run, groups, count, classes) for run, groups in zip(runs, parts, strict=True)]
     whole = [_accuracy_and_f1(table, np.ones((1, count))) for table in tables]
 
     def statistic(weights: Floats) -> Floats:
@@ -181,9 +181,9 @@ def _by_group(run: RunAnswers, numbers: Labels, count: int, classes: int) -> Flo
 
 def _accuracy_and_f1(table: Floats, weights: Floats) -> Floats:
     """Accuracy and F1 of each class `(D, 1 + C)`; NaN for a class without a cell, and for accuracy without any."""
-    right, true, given = weights @ table
+    right, true, predicted = weights @ table
     accuracy = ratio(right.sum(axis=1), true.sum(axis=1))
-    f1 = np.where(true > 0, ratio(2 * right, true + given), np.nan)
+    f1 = np.where(true > 0, ratio(2 * right, true + predicted), np.nan)
     return np.column_stack([accuracy, f1])
 
 

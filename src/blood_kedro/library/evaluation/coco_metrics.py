@@ -106,17 +106,17 @@ def metrics_otherwise(
         leak); `as_labelled`: without ignore regions and as if every source labelled everything, so that a detection on
         a cell that nobody labelled is a false alarm, as in figures published on incomplete labels.
     """
-    seen = {image.get("group") for image in known} - {None}
-    clean = [image for image in truth["images"] if image.get("group") not in seen]
-    found = {}
+    exposed = {image.get("group") for image in known} - {None}
+    clean = [image for image in truth["images"] if image.get("group") not in exposed]
+    metrics = {}
     if 0 < len(clean) < len(truth["images"]):
-        found["unexposed"] = detection_metrics(*_only(truth, results, clean), resamples=resamples, seed=seed)
+        metrics["unexposed"] = detection_metrics(*_only(truth, results, clean), resamples=resamples, seed=seed)
     labelled = [annotation for annotation in truth["annotations"] if not annotation["iscrowd"]]
     if len(labelled) < len(truth["annotations"]) or not all(r["judged"] for r in with_judged(truth, results)):
         anonymous = [{**image, "source": None} for image in truth["images"]]
         bare = {**truth, "images": anonymous, "annotations": labelled}
-        found["as_labelled"] = detection_metrics(bare, results, resamples=resamples, seed=seed)
-    return found
+        metrics["as_labelled"] = detection_metrics(bare, results, resamples=resamples, seed=seed)
+    return metrics
 
 
 def _only(
@@ -138,17 +138,17 @@ def _measured(truth: dict[str, Any], results: list[dict[str, Any]], resamples: i
     group_of = {image["id"]: owners[k] for k, image in enumerate(truth["images"])}
     order = np.array([group_of[number] for number in evaluation.params.imgIds], np.int64)
     drawn, holding = _resampled(evaluation, order, groups, resamples, seed)
-    made = {name: _interval(drawn, k) for k, name in enumerate(METRICS)}
+    by_metric = {name: _interval(drawn, k) for k, name in enumerate(METRICS)}
     by_class = {
         names[category]: _interval(drawn, len(METRICS) + k) if holding[k] > 1 else ([None, None], "none")
         for k, category in enumerate(evaluation.params.catIds)
     }
     return {
         **{name: _number(evaluation.stats[position]) for name, position in _SUMMARY.items()},
-        "interval_95": {name: limits for name, (limits, _) in made.items()},
-        "interval_basis": basis(made, groups, IMAGES, resamples),
-        "bootstrap": _kept(drawn.draws),
-        "jackknife": _kept(drawn.jackknife),
+        "interval_95": {name: limits for name, (limits, _) in by_metric.items()},
+        "interval_basis": basis(by_metric, groups, IMAGES, resamples),
+        "bootstrap": _complete_columns(drawn.draws),
+        "jackknife": _complete_columns(drawn.jackknife),
         "ap_per_class": _per_class(evaluation, names, None),
         "ap_50_per_class": _per_class(evaluation, names, 0),
         "ap_50_interval_95_per_class": {name: limits for name, (limits, _) in by_class.items()},
@@ -166,11 +166,11 @@ def _resampled(
     Every draw averages over the same classes. One that a draw happens to miss counts with its value on all images; left
     out, it would move the mean (rare classes have the low values).
     """
-    found = matched(evaluation, order, groups)
-    whole = class_values(found, np.ones((1, groups)))
+    matches = matched(evaluation, order, groups)
+    whole = class_values(matches, np.ones((1, groups)))
 
     def statistic(weights: Floats) -> Floats:
-        values = class_values(found, weights)
+        values = class_values(matches, weights)
         filled = {name: np.where(np.isnan(values[name]), whole[name], values[name]) for name in METRICS}
         present = ~np.isnan(whole["map"][0])
         means = [filled[name][:, present].mean(axis=1) for name in METRICS if present.any()]
@@ -178,14 +178,14 @@ def _resampled(
             means = [np.full(len(weights), np.nan) for _ in METRICS]
         return np.column_stack([*means, values["map_50"]])
 
-    return resampled(statistic, groups, resamples, seed), (found.objects > 0).sum(axis=1)
+    return resampled(statistic, groups, resamples, seed), (matches.objects > 0).sum(axis=1)
 
 
 def _interval(drawn: Resampled, k: int) -> tuple[list[float | None], str]:
     return interval(drawn.point[k], drawn.draws[:, k], drawn.jackknife[:, k], SHARE)
 
 
-def _kept(values: Floats) -> dict[str, list[float]]:
+def _complete_columns(values: Floats) -> dict[str, list[float]]:
     """Means over classes to six digits, those that are defined."""
     columns = {name: values[:, k] for k, name in enumerate(METRICS)}
     return {name: [] if np.isnan(v).any() else np.round(v, 6).tolist() for name, v in columns.items()}
@@ -194,8 +194,8 @@ def _kept(values: Floats) -> dict[str, list[float]]:
 def average_precision(truth: dict[str, Any], results: list[dict[str, Any]]) -> float | None:
     """AP50 over the classes that occur, as in `detection_metrics`, and nothing else: quick enough for every epoch."""
     numbers = {image["id"] for image in truth["images"]}
-    seen = {**truth, "annotations": [a for a in truth["annotations"] if a["image_id"] in numbers]}
-    return _number(_evaluate(with_ignores(seen), with_judged(seen, results)).stats[_SUMMARY["map_50"]])
+    annotated = {**truth, "annotations": [a for a in truth["annotations"] if a["image_id"] in numbers]}
+    return _number(_evaluate(with_ignores(annotated), with_judged(annotated, results)).stats[_SUMMARY["map_50"]])
 
 
 def _evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> COCOeval:
@@ -223,10 +223,10 @@ def _evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> COCOeval:
 
 def _leave_unjudged(evaluation: COCOeval, numbers: set[int]) -> None:
     """Have detections that are not judged ignored where they match nothing."""
-    for found in evaluation.evalImgs if numbers else []:
-        if found is not None:
-            unjudged = np.array([number in numbers for number in found["dtIds"]], np.bool_)
-            found["dtIgnore"] = found["dtIgnore"].astype(bool) | (unjudged & (found["dtMatches"] == 0))
+    for matches in evaluation.evalImgs if numbers else []:
+        if matches is not None:
+            unjudged = np.array([number in numbers for number in matches["dtIds"]], np.bool_)
+            matches["dtIgnore"] = matches["dtIgnore"].astype(bool) | (unjudged & (matches["dtMatches"] == 0))
 
 
 def _per_class(evaluation: COCOeval, names: dict[int, str], iou_index: int | None) -> dict[str, float | None]:

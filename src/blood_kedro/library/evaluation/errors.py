@@ -54,11 +54,11 @@ def error_analysis(
     position = {category["id"]: k for k, category in enumerate(truth["categories"])}
     finer = np.array([[one != other and is_a(one, other) for other in classes] for one in classes], np.bool_)
     cells, regions = (_by_image(truth["annotations"], crowd=crowd) for crowd in (False, True))
-    found = _found(with_judged(truth, results), score)
+    by_image = _confident_by_image(with_judged(truth, results), score)
     errors: Counter[str] = Counter(dict.fromkeys((*OUTCOMES, "missed"), 0))
     matrix = np.zeros((len(classes) + 1, len(classes) + 1), np.int64)
     for image in truth["images"]:
-        mine, ignored, detections = cells[image["id"]], regions[image["id"]], found[image["id"]]
+        mine, ignored, detections = cells[image["id"]], regions[image["id"]], by_image[image["id"]]
         kinds, missed = _kinds(mine, ignored, detections, position, finer)
         errors.update(kinds)
         errors["missed"] += missed
@@ -80,7 +80,7 @@ def _by_image(annotations: list[dict[str, Any]], *, crowd: bool) -> dict[int, li
     return rows
 
 
-def _found(results: list[dict[str, Any]], score: float) -> dict[int, list[dict[str, Any]]]:
+def _confident_by_image(results: list[dict[str, Any]], score: float) -> dict[int, list[dict[str, Any]]]:
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for result in sorted(results, key=lambda r: -r["score"]):
         if result["score"] >= score:
@@ -96,10 +96,10 @@ def _kinds(
     finer: npt.NDArray[np.bool_],
 ) -> tuple[list[str], int]:
     """The kind of each detection, best score first, and the number of missed cells."""
-    truth, found = boxlib.from_coco(cells), boxlib.from_coco(detections)
-    overlap = boxlib.iou(found, truth)
-    covered = boxlib.intersection(found, truth) / np.maximum(boxlib.area(truth), 1e-9)
-    on_region = boxlib.covered_share(found, boxlib.from_coco(regions)) >= IGNORED_SHARE
+    truth, predicted = boxlib.from_coco(cells), boxlib.from_coco(detections)
+    overlap = boxlib.iou(predicted, truth)
+    covered = boxlib.intersection(predicted, truth) / np.maximum(boxlib.area(truth), 1e-9)
+    on_region = boxlib.covered_share(predicted, boxlib.from_coco(regions)) >= IGNORED_SHARE
     labels = np.array([position[cell["category_id"]] for cell in cells], np.int64)
     taken = np.zeros(len(cells), np.bool_)
     kinds = []
@@ -163,33 +163,33 @@ def _counting(
     strong = [
         {**r, "category_id": COARSE.index(coarse(names[r["category_id"]]))} for r in results if r["score"] >= score
     ]
-    found = Counter((r["image_id"], COARSE[r["category_id"]]) for r in one_per_cell(strong))
-    there = Counter((a["image_id"], coarse(a["label"])) for a in truth["annotations"])
+    counted = Counter((r["image_id"], COARSE[r["category_id"]]) for r in one_per_cell(strong))
+    labelled = Counter((a["image_id"], coarse(a["label"])) for a in truth["annotations"])
     table = {}
     for name in COARSE:
         images = [i for i in truth["images"] if is_labelled(name, known.get(i.get("source"), (name,)))]
-        counts = np.array([[c[i["id"], name] for i in images] for c in (there, found)], np.float64).reshape(2, -1)
+        counts = np.array([[c[i["id"], name] for i in images] for c in (labelled, counted)], np.float64).reshape(2, -1)
         groups = np.array([str(i.get("group") or i["id"]) for i in images], object)
         table[name] = _count_errors(counts[0], counts[1] - counts[0], groups, resamples, seed)
     return table
 
 
 def _count_errors(
-    there: Floats, difference: Floats, groups: npt.NDArray[np.object_], resamples: int, seed: int
+    labelled: Floats, difference: Floats, groups: npt.NDArray[np.object_], resamples: int, seed: int
 ) -> dict[str, Any]:
-    if not len(there):
+    if not len(labelled):
         return {"images": 0, "cells_per_image": None, "mean_absolute_error": None, "bias": None}
     facts: dict[str, Any] = {
-        "images": len(there),
-        "cells_per_image": float(there.mean()),
+        "images": len(labelled),
+        "cells_per_image": float(labelled.mean()),
         "mean_absolute_error": float(np.abs(difference).mean()),
         "bias": float(difference.mean()),
     }
     if not resamples:
         return facts
-    found = mean_error_intervals(difference, groups, resamples, seed)
+    bootstrapped = mean_error_intervals(difference, groups, resamples, seed)
     return (
         facts
-        | {f"{name}_interval_95": limits for name, limits in found.limits.items()}
-        | {"interval_basis": found.basis}
+        | {f"{name}_interval_95": limits for name, limits in bootstrapped.limits.items()}
+        | {"interval_basis": bootstrapped.basis}
     )

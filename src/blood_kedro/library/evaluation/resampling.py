@@ -95,23 +95,23 @@ def intervals(
         seed: of the draws.
         within: the range of a number, by name; 0..1 where it is not given.
     """
-    found = resampled(statistic, groups, resamples, seed)
+    sampled = resampled(statistic, groups, resamples, seed)
     ranges = within or {}
-    made = {
-        name: interval(found.point[k], found.draws[:, k], found.jackknife[:, k], ranges.get(name, SHARE))
+    by_name = {
+        name: interval(sampled.point[k], sampled.draws[:, k], sampled.jackknife[:, k], ranges.get(name, SHARE))
         for k, name in enumerate(names)
     }
-    return Intervals({name: limits for name, (limits, _) in made.items()}, basis(made, groups, unit, resamples))
+    return Intervals({name: limits for name, (limits, _) in by_name.items()}, basis(by_name, groups, unit, resamples))
 
 
-def basis(made: Mapping[str, tuple[Limits, str]], groups: int, unit: str, resamples: int) -> dict[str, Any]:
+def basis(by_name: Mapping[str, tuple[Limits, str]], groups: int, unit: str, resamples: int) -> dict[str, Any]:
     """What intervals rest on, as in `Intervals`."""
     return {
         "unit": unit,
         "groups": groups,
         "few_groups": groups < FEW_GROUPS,
         "draws": resamples,
-        "method": {name: method for name, (_, method) in made.items()},
+        "method": {name: method for name, (_, method) in by_name.items()},
     }
 
 

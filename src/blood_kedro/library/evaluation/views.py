@@ -73,10 +73,10 @@ def one_per_cell(results: Results) -> Results:
         return []
     images = {image: k for k, image in enumerate(sorted({r["image_id"] for r in results}))}
     most = 1 + max(r["category_id"] for r in results)
-    kept = batched_nms(
+    indices = batched_nms(
         torch.from_numpy(boxlib.from_coco(results)),
         torch.tensor([r["score"] for r in results], dtype=torch.float64),
         torch.tensor([images[r["image_id"]] * most + r["category_id"] for r in results]),
         SAME_CELL_IOU,
     )
-    return [results[k] for k in sorted(kept.tolist())]
+    return [results[k] for k in sorted(indices.tolist())]

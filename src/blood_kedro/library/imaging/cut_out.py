@@ -44,10 +44,10 @@ def _central_mask(density: npt.NDArray[np.float32]) -> BoolMask | None:
     parts = ndimage.label(cells)[0]
     height, width = parts.shape
     middle = parts[height // 3 : 2 * height // 3 + 1, width // 3 : 2 * width // 3 + 1]
-    found = np.bincount(middle[middle > 0]) if (middle > 0).any() else np.zeros(0, np.int64)
-    if not found.any():
+    pixel_counts = np.bincount(middle[middle > 0]) if (middle > 0).any() else np.zeros(0, np.int64)
+    if not pixel_counts.any():
         return None
-    mask = np.asarray(parts == found.argmax(), np.bool_)
+    mask = np.asarray(parts == pixel_counts.argmax(), np.bool_)
     if float(np.median(density.max(axis=2)[mask])) < FAINT:
         return None
     touches = mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()

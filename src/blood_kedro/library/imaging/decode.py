@@ -28,11 +28,11 @@ def decode(path: Path) -> Decoded:
     """
     with reading(path):
         check_file(path)
-        made = decode_tiff(path) if is_tiff(path) else _decode_plain(content_of(path))
+        decoded = decode_tiff(path) if is_tiff(path) else _decode_plain(content_of(path))
         expected = FORMAT_OF_SUFFIX.get(path.suffix.lower())
-        if expected in {None, made.form} or (made.form == "MPO" and expected == "JPEG"):
-            return made
-        return replace(made, unused=(f"content is {made.form}, name says {path.suffix}", *made.unused))
+        if expected in {None, decoded.form} or (decoded.form == "MPO" and expected == "JPEG"):
+            return decoded
+        return replace(decoded, unused=(f"content is {decoded.form}, name says {path.suffix}", *decoded.unused))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -87,11 +87,11 @@ def _decode_deep_png(image: Image.Image, content: bytes) -> Decoded:
     colour, alpha = values, None
     if values.ndim == 3:
         colour, alpha = values[..., 2::-1], (values[..., 3] if values.shape[2] == 4 else None)
-    rgb, said = colour_of(colour, declared=_significant(content), alpha=alpha)
+    rgb, levels = colour_of(colour, declared=_significant(content), alpha=alpha)
     orientation = image.getexif().get(ORIENTATION, 1)
     kind = "I;16" if values.ndim == 2 else "RGB;16"
     return Decoded(
-        upright(rgb, orientation), "PNG", levels=said, converted=(f"converted from mode {kind} to 8-bit RGB",)
+        upright(rgb, orientation), "PNG", levels=levels, converted=(f"converted from mode {kind} to 8-bit RGB",)
     )
 
 

@@ -65,14 +65,14 @@ def check_file(path: Path) -> None:
             "the name of the file, or of its folder, is not UTF-8", where=str(path), remedy="rename it"
         ) from error
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInputError(f"file cannot be opened: {reason}", where=str(path)) from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise BadInputError(f"not a file but {kind}", where=str(path))
-    if not found.st_size:
+    if not status.st_size:
         raise BadInputError("zero-byte file", where=str(path))
     if not os.access(path, os.R_OK):
         raise BadInputError("file cannot be opened: no permission to read it", where=str(path))
@@ -126,5 +126,5 @@ def reading(path: Path) -> Iterator[None]:
         raise BadInputError(f"not an image: starts with {start!r}", where=str(path)) from error
     except Exception as error:
         # Decoders of damaged files raise anything: struct.error, IndexError, cv2.error, MemoryError, ...
-        said = str(error).strip() or type(error).__name__
-        raise BadInputError(f"image cannot be decoded: {said}", where=str(path)) from error
+        reason = str(error).strip() or type(error).__name__
+        raise BadInputError(f"image cannot be decoded: {reason}", where=str(path)) from error

@@ -34,7 +34,7 @@ def image_files(paths: Sequence[Path], rejects: RejectLog) -> list[Path]:
     no file of one (a folder, a pipe, a link to itself) is dropped there.
     """
     listed = sorted(paths[0].iterdir()) if len(paths) == 1 and paths[0].is_dir() else paths
-    used = []
+    files = []
     for path in listed:
         if is_litter(Path(path.name)):
             continue
@@ -49,8 +49,8 @@ def image_files(paths: Sequence[Path], rejects: RejectLog) -> list[Path]:
         except BadInputError as error:
             rejects.add(path, "image", "dropped", error.what)
         else:
-            used.append(path)
-    return used
+            files.append(path)
+    return files
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
@@ -97,13 +97,13 @@ def opened(file: Path, work_folder: Path, rejects: RejectLog) -> Opened | None:
     """
     try:
         with reading(file):
-            found, notes = _opened(file, work_folder)
+            picture, notes = _opened(file, work_folder)
     except BadInputError as error:
         rejects.add(file, "image", "dropped", error.what)
         return None
     for note in notes:
         rejects.add(file, "image", "noted", note)
-    return found
+    return picture
 
 
 def _opened(file: Path, work_folder: Path) -> tuple[Opened, list[str]]:
@@ -115,17 +115,17 @@ def _opened(file: Path, work_folder: Path) -> tuple[Opened, list[str]]:
     width, height = size_of(file)  # by the header: a bomb is refused before its file is read whole
     version = version_of([file])
     if width * height <= _UNPACKED_PIXELS:
-        made = _decoded(file, _state(file))
-        return Opened(file, made.rgb.shape[1], made.rgb.shape[0], version), _notes(made)
+        decoded = _decoded(file, _state(file))
+        return Opened(file, decoded.rgb.shape[1], decoded.rgb.shape[0], version), _notes(decoded)
     unpacked = work_folder / "unpacked" / f"{version}.npy"
     notes = unpacked.with_suffix(".json")
     if not (_is_whole(unpacked, width, height) and notes.is_file()):
         # What is not plain 8-bit RGB becomes it in memory: 3 bytes for each pixel, and freed at once.
-        made = decode(file)
-        write_bytes_atomically(notes, json.dumps(_notes(made)).encode())
-        write_atomically(unpacked, lambda path: np.save(path.open("wb"), made.rgb))
-    said: list[str] = json.loads(notes.read_text(encoding="utf-8"))
-    return Opened(unpacked, width, height, version), said
+        decoded = decode(file)
+        write_bytes_atomically(notes, json.dumps(_notes(decoded)).encode())
+        write_atomically(unpacked, lambda path: np.save(path.open("wb"), decoded.rgb))
+    noted: list[str] = json.loads(notes.read_text(encoding="utf-8"))
+    return Opened(unpacked, width, height, version), noted
 
 
 def _is_whole(unpacked: Path, width_px: int, height_px: int) -> bool:
@@ -135,8 +135,8 @@ def _is_whole(unpacked: Path, width_px: int, height_px: int) -> bool:
         return False
 
 
-def _notes(made: Decoded) -> list[str]:
-    return [*made.unused, *([made.levels] if made.levels else [])]
+def _notes(decoded: Decoded) -> list[str]:
+    return [*decoded.unused, *([decoded.levels] if decoded.levels else [])]
 
 
 def pixels_of(file: Path) -> RgbImage:
@@ -155,8 +155,8 @@ def pixels_of(file: Path) -> RgbImage:
 
 def _state(file: Path) -> tuple[int, ...]:
     """What tells a file from another one of its name: a picture is kept for a file, not for a path."""
-    seen = file.stat()
-    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns
+    status = file.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=1)
@@ -177,5 +177,5 @@ def _decoded(file: Path, _state: tuple[int, ...]) -> Decoded:
 def _mapped(file: Path) -> tuple[RgbImage, tuple[str, ...]] | None:
     """The picture of a large TIFF that can stay on the disk."""
     check_file(file)
-    found = map_tiff(file) if is_tiff(file) else None
-    return found if found is not None and found[0].size > 3 * _UNPACKED_PIXELS else None
+    mapped = map_tiff(file) if is_tiff(file) else None
+    return mapped if mapped is not None and mapped[0].size > 3 * _UNPACKED_PIXELS else None

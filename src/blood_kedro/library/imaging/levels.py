@@ -62,26 +62,26 @@ def find_levels(values: npt.NDArray[Any], declared: float | None = None) -> Leve
         low, high = least, most
     # Bright-field pictures keep their zero, so that absorbances stay right.
     low = 0.0 if 0 <= low <= high / 2 else float(low)
-    said = f"values from {least:,.4g} to {most:,.4g} are of no usual range: {low:,.4g} to {high:,.4g} are made 0 to 255"
-    return Levels(low, float(high), said)
+    note = f"values from {least:,.4g} to {most:,.4g} are of no usual range: {low:,.4g} to {high:,.4g} are made 0 to 255"
+    return Levels(low, float(high), note)
 
 
 def to_8_bit(values: npt.NDArray[Any], levels: Levels) -> npt.NDArray[np.uint8]:
     """Values as levels of 0 to 255, of the same shape; a range of whole bits loses its lower ones, as a shift does."""
-    made = np.empty(values.shape, np.uint8)
+    eight_bit = np.empty(values.shape, np.uint8)
     span = levels.top - levels.low
     steps = levels.top + 1
     whole_bits = levels.low == 0 and levels.top in _USUAL
     for rows in _rows(values):
         part = values[rows].astype(np.float64) - levels.low
         scaled = np.floor(part * (256 / steps)) if whole_bits else np.round(part * (255 / span if span > 0 else 0))
-        made[rows] = np.clip(scaled, 0, 255)
-    return made
+        eight_bit[rows] = np.clip(scaled, 0, 255)
+    return eight_bit
 
 
 def _extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
-    found = [(float(values[rows].min()), float(values[rows].max())) for rows in _rows(values)]
-    return float(np.min([low for low, _ in found])), float(np.max([high for _, high in found]))
+    extremes = [(float(values[rows].min()), float(values[rows].max())) for rows in _rows(values)]
+    return float(np.min([low for low, _ in extremes])), float(np.max([high for _, high in extremes]))
 
 
 def _sample(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -63,10 +63,10 @@ def drawn_boxes(marked: RgbImage, plain: RgbImage) -> Marks:
     sizes[0] = 0
     drawn &= np.isin(labels, np.flatnonzero(sizes >= _SHORTEST))
     rectangles = _rectangles(drawn)
-    rest = drawn.copy()
+    remaining = drawn.copy()
     for x_min, y_min, x_max, y_max, width in rectangles:
-        _erase(rest, (x_min, y_min, x_max, y_max), width)
-    outlines, left = _outlines(rest)
+        _erase(remaining, (x_min, y_min, x_max, y_max), width)
+    outlines, left = _outlines(remaining)
     return Marks([(x0, y0, x1, y1) for x0, y0, x1, y1, _ in rectangles] + outlines, left)
 
 
@@ -75,18 +75,18 @@ def _sides(drawn: BoolMask, *, vertical: bool) -> list[_Side]:
     shape = (1, _SHORTEST) if vertical else (_SHORTEST, 1)
     long = cv2.morphologyEx(drawn.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_RECT, shape))
     labels, _ = ndimage.label(long)
-    found = []
+    sides = []
     for place in ndimage.find_objects(labels):
         rows, columns = place
         along, across = (rows, columns) if vertical else (columns, rows)
-        found.append(_Side((across.start + across.stop) / 2, along.start, along.stop, across.stop - across.start))
-    return [side for side in found if side.end - side.start > 2 * side.width]
+        sides.append(_Side((across.start + across.stop) / 2, along.start, along.stop, across.stop - across.start))
+    return [side for side in sides if side.end - side.start > 2 * side.width]
 
 
 def _rectangles(drawn: BoolMask) -> list[tuple[float, float, float, float, int]]:
     """Pairs of vertical sides of one height, joined by a drawn top and bottom; smallest first, none made of others."""
     sides = sorted(_sides(drawn, vertical=True), key=lambda side: side.at)
-    found = []
+    candidates = []
     for number, left in enumerate(sides):
         for right in sides[number + 1 :]:
             slack = max(left.width, right.width) + _SLACK
@@ -96,15 +96,15 @@ def _rectangles(drawn: BoolMask) -> list[tuple[float, float, float, float, int]]
             width = max(1, min(left.width, right.width))
             top, bottom = min(left.start, right.start) + width / 2, max(left.end, right.end) - width / 2
             if all(_share_drawn(drawn, left.at, right.at, y, width) >= _DRAWN for y in (top, bottom)):
-                found.append((left.at, top, right.at, bottom, width))
-    found.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    kept: list[tuple[float, float, float, float, int]] = []
-    for box in found:
+                candidates.append((left.at, top, right.at, bottom, width))
+    candidates.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    boxes: list[tuple[float, float, float, float, int]] = []
+    for box in candidates:
         # Two that stand side by side and share their top and bottom lines make no third one.
-        parts = [k for k in kept if _inside(k, box) and abs(k[1] - box[1]) <= _SLACK and abs(k[3] - box[3]) <= _SLACK]
+        parts = [k for k in boxes if _inside(k, box) and abs(k[1] - box[1]) <= _SLACK and abs(k[3] - box[3]) <= _SLACK]
         if not parts:
-            kept.append(box)
-    return kept
+            boxes.append(box)
+    return boxes
 
 
 def _inside(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

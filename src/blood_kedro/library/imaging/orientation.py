@@ -22,5 +22,5 @@ _TURNS = {
 def upright(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """A view of `(H, W, ...)` as the picture is to be viewed; 1, and what is no orientation, change nothing."""
     swapped, rows, columns = _TURNS.get(orientation, (False, False, False))
-    seen = values.swapaxes(0, 1) if swapped else values
-    return seen[:: -1 if rows else 1, :: -1 if columns else 1]
+    view = values.swapaxes(0, 1) if swapped else values
+    return view[:: -1 if rows else 1, :: -1 if columns else 1]

@@ -47,10 +47,10 @@ def field_colour(rgb: RgbImage) -> FieldColour | None:
     if len(rows) == 0 or len(columns) == 0:
         return None
     content = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    seen = rgb[rows[0] : rows[-1] + 1 : 2, columns[0] : columns[-1] + 1 : 2]
-    red_light, green_light, blue_light = (float(max(v, 1)) for v in np.percentile(seen, 90, axis=(0, 1)))
+    sample = rgb[rows[0] : rows[-1] + 1 : 2, columns[0] : columns[-1] + 1 : 2]
+    red_light, green_light, blue_light = (float(max(v, 1)) for v in np.percentile(sample, 90, axis=(0, 1)))
     light = (red_light, green_light, blue_light)
-    density = -np.log(np.maximum(seen, 1) / np.asarray(light))
+    density = -np.log(np.maximum(sample, 1) / np.asarray(light))
     green = np.asarray(np.clip(density[..., 1] * 200, 0, 255), np.uint8)
     cells = density[green > otsu(green)]
     if len(cells) < 50:
@@ -96,21 +96,21 @@ def paste(
         The new image, the boxes `(M, 4)` of the cells that were pasted, and those cells.
     """
     colour = field_colour(rgb)
-    there = np.asarray(boxes, np.float64).reshape(-1, 4)
+    occupied = np.asarray(boxes, np.float64).reshape(-1, 4)
     pasted: list[CellPatch] = []
     if colour is None:
-        return rgb, there[:0], pasted
-    image, known = rgb.astype(np.float32), len(there)
+        return rgb, occupied[:0], pasted
+    image, count_before = rgb.astype(np.float32), len(occupied)
     for cutout in cutouts:
         absorbance, mask = _fitted(cutout, cell_px, colour, rng)
-        place = _place(mask, there, colour.content, rng, max_cover)
+        place = _place(mask, occupied, colour.content, rng, max_cover)
         if place is None:
             continue
         left, top, box = place
         image[top : top + mask.shape[0], left : left + mask.shape[1]] *= np.exp(-absorbance)
-        there = np.concatenate([there, [box]])
+        occupied = np.concatenate([occupied, [box]])
         pasted.append(cutout)
-    return np.asarray(np.clip(np.rint(image), 0, 255), np.uint8), there[known:], pasted
+    return np.asarray(np.clip(np.rint(image), 0, 255), np.uint8), occupied[count_before:], pasted
 
 
 def _fitted(
@@ -134,7 +134,7 @@ def _fitted(
 
 
 def _place(
-    mask: BoolMask, there: boxlib.Boxes, content: Box, rng: np.random.Generator, max_cover: float
+    mask: BoolMask, occupied: boxlib.Boxes, content: Box, rng: np.random.Generator, max_cover: float
 ) -> tuple[int, int, npt.NDArray[np.float64]] | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     height, width = mask.shape
@@ -144,8 +144,8 @@ def _place(
     for _ in range(_TRIES):
         left, top = int(content[0] + rng.uniform(0, room_x)), int(content[1] + rng.uniform(0, room_y))
         box = np.array([left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1], np.float64)
-        shared = boxlib.intersection(box[None], there)[0]
-        smaller = np.minimum(boxlib.area(there), boxlib.area(box[None])[0])
-        if len(there) == 0 or float((shared / np.maximum(smaller, 1e-9)).max()) <= max_cover:
+        shared = boxlib.intersection(box[None], occupied)[0]
+        smaller = np.minimum(boxlib.area(occupied), boxlib.area(box[None])[0])
+        if len(occupied) == 0 or float((shared / np.maximum(smaller, 1e-9)).max()) <= max_cover:
             return left, top, box
     return None

@@ -43,18 +43,18 @@ def decode_with_pillow(image: Image.Image, form: str) -> Decoded:
     if (orientation := image.getexif().get(ORIENTATION, 1)) != 1:
         turned = f"EXIF orientation {orientation} applied: boxes are read as drawn on the upright picture"
         converted = (*converted, turned)
-    seen = ImageOps.exif_transpose(image)
-    if seen.mode.startswith(("I", "F")):
-        rgb, said = colour_of(np.asarray(seen))
-        return Decoded(rgb, form, levels=said, converted=converted)
-    if "A" in seen.mode or "a" in seen.mode or "transparency" in seen.info:
-        clear = seen.convert("RGBA")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        rgb, levels = colour_of(np.asarray(upright))
+        return Decoded(rgb, form, levels=levels, converted=converted)
+    if "A" in upright.mode or "a" in upright.mode or "transparency" in upright.info:
+        clear = upright.convert("RGBA")
         if clear.getchannel("A").getextrema() == (0, 0):
             converted = (*converted, "transparency is left out: nothing would be seen")
         else:
-            flat = Image.new("RGBA", seen.size, (_WHITE, _WHITE, _WHITE, 255))
-            seen = Image.alpha_composite(flat, clear)
-    return Decoded(np.asarray(seen.convert("RGB"), np.uint8), form, converted=converted)
+            flat = Image.new("RGBA", upright.size, (_WHITE, _WHITE, _WHITE, 255))
+            upright = Image.alpha_composite(flat, clear)
+    return Decoded(np.asarray(upright.convert("RGB"), np.uint8), form, converted=converted)
 
 
 def colour_of(
@@ -78,20 +78,20 @@ def colour_of(
     Raises:
         BadInputError: values are no finite numbers.
     """
-    said = ""
+    note = ""
     if values.dtype == np.bool_:
         values = np.asarray(values, np.uint8) * np.uint8(255)
     if values.dtype != np.uint8:
         if values.dtype.kind not in "uif":
             raise BadInputError(f"values of type {values.dtype} are no picture")
         levels = find_levels(values, declared)
-        values, said = to_8_bit(values, levels), levels.said
-    made = 255 - values if white_is_zero else values
-    if made.ndim == 2:
-        made = np.repeat(made[..., None], 3, axis=2)
+        values, note = to_8_bit(values, levels), levels.said
+    colour = 255 - values if white_is_zero else values
+    if colour.ndim == 2:
+        colour = np.repeat(colour[..., None], 3, axis=2)
     if alpha is not None and alpha.min() < alpha.max():
         # What covers fully has the highest alpha, which is 4095 where values have 12 bits.
         share = np.asarray(alpha / (255 if alpha.dtype == np.uint8 else alpha.max()), np.float32)[..., None]
-        shown = made * (1 if premultiplied else share) + _WHITE * (1 - share)
-        made = np.clip(np.round(shown), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(made), said
+        blended = colour * (1 if premultiplied else share) + _WHITE * (1 - share)
+        colour = np.clip(np.round(blended), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(colour), note

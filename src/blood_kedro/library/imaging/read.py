@@ -53,12 +53,12 @@ def inspect_image(path: Path) -> ImageFacts:
     Raises:
         BadInputError: the file is empty, truncated, too large or no image; the message is the reason for rejects.
     """
-    made = decode(path)
+    decoded = decode(path)
     with reading(path), path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    height, width = made.rgb.shape[:2]
-    levels = (made.levels,) if made.levels else ()
-    return ImageFacts(width, height, digest, made.unused, (*made.converted, *levels))
+    height, width = decoded.rgb.shape[:2]
+    levels = (decoded.levels,) if decoded.levels else ()
+    return ImageFacts(width, height, digest, decoded.unused, (*decoded.converted, *levels))
 
 
 def read_rgb(path: Path) -> RgbImage:

@@ -43,10 +43,10 @@ def decode_tiff(path: Path) -> Decoded:
         page = picture.page
         if _for_pillow(picture):
             with _pillow_page(picture, 0) as image:
-                made = decode_with_pillow(image, "TIFF")
-            return replace(made, unused=picture.unused)
+                decoded = decode_with_pillow(image, "TIFF")
+            return replace(decoded, unused=picture.unused)
         values, turned = _values(picture)
-        colour, alpha, said = _colour_and_alpha(values, picture)
+        colour, alpha, left_out = _colour_and_alpha(values, picture)
         rgb, levels = colour_of(
             colour,
             declared=picture.declared,
@@ -56,13 +56,13 @@ def decode_tiff(path: Path) -> Decoded:
         )
         converted = []
         if colour.ndim == 2 or alpha is not None or rgb.dtype != colour.dtype:
-            converted.append(f"converted from {_said(page)} to 8-bit RGB")
+            converted.append(f"converted from {_pixel_type(page)} to 8-bit RGB")
         if picture.orientation in range(2, 9):
             converted.append(
                 f"orientation {picture.orientation} applied: boxes are read as drawn on the upright picture"
             )
-        seen = rgb if turned else np.ascontiguousarray(upright(rgb, picture.orientation))
-        return Decoded(seen, "TIFF", (*picture.unused, *said), levels, tuple(converted))
+        viewed = rgb if turned else np.ascontiguousarray(upright(rgb, picture.orientation))
+        return Decoded(viewed, "TIFF", (*picture.unused, *left_out), levels, tuple(converted))
 
 
 def _for_pillow(picture: TiffPicture) -> bool:
@@ -77,7 +77,7 @@ def _for_pillow(picture: TiffPicture) -> bool:
     if page.photometric in _OF_LEVELS and page.bitspersample >= 8:
         return page.bitspersample == 8 and packed and not in_planes
     if in_planes or page.bitspersample > 8:
-        raise BadInputError(f"TIFF of {_said(page)}{' in planes' if in_planes else ''} is not read")
+        raise BadInputError(f"TIFF of {_pixel_type(page)}{' in planes' if in_planes else ''} is not read")
     return True
 
 
@@ -97,12 +97,12 @@ def map_tiff(path: Path) -> tuple[RgbImage, tuple[str, ...]] | None:
             return None
         check_size(*picture.size_px, MOST_MAPPED_PIXELS)
         values, _ = _values(picture)
-        colour, alpha, said = _colour_and_alpha(values, picture)
+        colour, alpha, left_out = _colour_and_alpha(values, picture)
         if alpha is not None:
             return None
         if colour.ndim == 2:
             colour = np.broadcast_to(colour[..., None], (*colour.shape, 3))
-        return upright(colour, picture.orientation), (*picture.unused, *said)
+        return upright(colour, picture.orientation), (*picture.unused, *left_out)
 
 
 def _values(picture: TiffPicture) -> tuple[npt.NDArray[Any], bool]:
@@ -116,10 +116,10 @@ def _values(picture: TiffPicture) -> tuple[npt.NDArray[Any], bool]:
         lead = len(axes) - len(page.axes)
         if lead < 0 or axes[lead:] != page.axes:
             raise BadInputError(f"TIFF whose pages cannot be understood: axes {axes} of pages {page.axes}")
-        made = [_unpacked(picture, index) for index in _page_numbers(picture, lead)]
+        unpacked = [_unpacked(picture, index) for index in _page_numbers(picture, lead)]
         inner = tuple(0 if axis in picture.planes else slice(None) for axis in page.axes)
-        pages = [values[inner] for values, _ in made]
-        values, upright_already = (pages[0] if len(pages) == 1 else np.stack(pages)), made[0][1]
+        pages = [values[inner] for values, _ in unpacked]
+        values, upright_already = (pages[0] if len(pages) == 1 else np.stack(pages)), unpacked[0][1]
     left = [axis for axis in axes if axis in "YXS" or len(picture.planes[axis]) > 1]
     return np.moveaxis(values, [left.index("Y"), left.index("X")], [0, 1]), upright_already
 
@@ -163,15 +163,15 @@ def _unpacked(picture: TiffPicture, number: int) -> tuple[npt.NDArray[Any], bool
     if picture.page.planarconfig != 1:
         packed = COMPRESSION(picture.page.compression).name
         raise BadInputError(
-            f"TIFF of {_said(picture.page)} in planes is not read with compression {packed}",
+            f"TIFF of {_pixel_type(picture.page)} in planes is not read with compression {packed}",
             remedy="save it without compression",
         )
-    done, found = cv2.imdecodemulti(
+    success, pages = cv2.imdecodemulti(
         np.frombuffer(content_of(picture.path), np.uint8), cv2.IMREAD_UNCHANGED, range=(page.index, page.index + 1)
     )
-    if not done or found[0].ndim != 3 or found[0].shape[2] != picture.page.samplesperpixel:
-        raise BadInputError(f"TIFF of {_said(picture.page)} cannot be decoded")
-    return found[0][..., [2, 1, 0, 3][: found[0].shape[2]]], True  # OpenCV has blue first
+    if not success or pages[0].ndim != 3 or pages[0].shape[2] != picture.page.samplesperpixel:
+        raise BadInputError(f"TIFF of {_pixel_type(picture.page)} cannot be decoded")
+    return pages[0][..., [2, 1, 0, 3][: pages[0].shape[2]]], True  # OpenCV has blue first
 
 
 def _pillow_page(picture: TiffPicture, number: int) -> Image.Image:
@@ -206,10 +206,10 @@ def _unpacked_bytes(packed: bytes, most: int) -> int:
     """How many bytes a part unpacks to, found without keeping them: tifffile would unpack a bomb in memory."""
     unpacker, length = zlib.decompressobj(), 0
     while packed and not unpacker.eof:
-        got = len(unpacker.decompress(packed, _STEP_BYTES))
-        length += got
+        n_bytes = len(unpacker.decompress(packed, _STEP_BYTES))
+        length += n_bytes
         packed = unpacker.unconsumed_tail
-        if length > most + _STEP_BYTES or (not got and not packed):
+        if length > most + _STEP_BYTES or (not n_bytes and not packed):
             break
     if length > most:
         raise BadInputError(f"a part of the picture unpacks to more than the {most:,} bytes that it has")
@@ -230,12 +230,12 @@ def _colour_and_alpha(
     colour = values[..., :3] if base == 3 else values[..., 0]
     kinds = [int(kind) for kind in page.extrasamples]
     has_alpha = samples > base and bool(kinds) and kinds[0] in _ALPHA
-    rest = samples - base - has_alpha
-    unused = (f"not used: {rest} further values of each pixel",) if rest else ()
+    n_further = samples - base - has_alpha
+    unused = (f"not used: {n_further} further values of each pixel",) if n_further else ()
     return colour, (values[..., base] if has_alpha else None), unused
 
 
-def _said(page: tifffile.TiffPage) -> str:
+def _pixel_type(page: tifffile.TiffPage) -> str:
     """What the values of a page are, for notes: `16-bit RGB`."""
     kind = "float" if page.sampleformat == 3 else "bit"
     names = {PHOTOMETRIC.MINISBLACK: "grey", PHOTOMETRIC.MINISWHITE: "negative grey"}

@@ -69,8 +69,8 @@ class TiffPicture:
     @property
     def declared(self) -> float | None:
         """Top of the range of values, where the file says it."""
-        found = re.search(r'SignificantBits="(\d{1,2})"', self.tif.ome_metadata or "")
-        bits = int(found[1]) if found else self.page.bitspersample
+        match = re.search(r'SignificantBits="(\d{1,2})"', self.tif.ome_metadata or "")
+        bits = int(match[1]) if match else self.page.bitspersample
         if bits not in _WHOLE_BYTES:
             return float(2**bits - 1)
         tops = [self.page.tags[code].value for code in (341, 281) if code in self.page.tags]
@@ -97,18 +97,18 @@ def opened_tiff(path: Path) -> Iterator[TiffPicture]:
 
 def _chosen(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, tuple[str, ...]]:
     """The largest picture among those of the first series' form, which are copies of it, and what is left."""
-    found = [level for series in tif.series for level in series.levels]
-    seen = [series for series in found if {"X", "Y"} <= set(series.axes)]
-    if not seen:
+    levels = [level for series in tif.series for level in series.levels]
+    pictures = [series for series in levels if {"X", "Y"} <= set(series.axes)]
+    if not pictures:
         raise BadInputError("TIFF without a picture")
-    whole = [series for series in seen if not series.keyframe.is_reduced] or seen
+    whole = [series for series in pictures if not series.keyframe.is_reduced] or pictures
     alike = [series for series in whole if math.isclose(_aspect(series), _aspect(whole[0]), rel_tol=0.02)]
     best = max(alike, key=lambda series: math.prod(_sides(series)))
-    if len(found) == 1:
+    if len(levels) == 1:
         return best, ()
     height, width = _sides(best)
     return best, (
-        f"not used: {len(found) - 1} smaller or other pictures in the file; that of {width}x{height} is read",
+        f"not used: {len(levels) - 1} smaller or other pictures in the file; that of {width}x{height} is read",
     )
 
 

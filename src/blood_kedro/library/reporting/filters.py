@@ -23,7 +23,7 @@ def besides(regimen: dict[str, Any], repeats: str) -> str:
         "fitted anchors": regimen["network"]["anchors"] == "fitted",
         f"seed {regimen['seed']}": repeats,
     }
-    return ", ".join(text.replace("_", " ") for text, said in parts.items() if said)
+    return ", ".join(text.replace("_", " ") for text, applies in parts.items() if applies)
 
 
 # What parts of a split lack is told as notes are.
@@ -33,35 +33,35 @@ _NOTES = ("notes", "missing", "missing_from_parts")
 def notes_in(result: Any) -> list[str]:  # noqa: ANN401 - JSON-like
     """Every note that a result holds under one of `_NOTES`, at any depth, each once."""
     parts = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
-    own = [note for key in _NOTES for note in result.get(key) or ()] if isinstance(result, dict) else []
-    found = [note for note in own if isinstance(note, str)]
-    return list(dict.fromkeys([*found, *(note for part in parts for note in notes_in(part))]))
+    noted = [note for key in _NOTES for note in result.get(key) or ()] if isinstance(result, dict) else []
+    notes = [note for note in noted if isinstance(note, str)]
+    return list(dict.fromkeys([*notes, *(note for part in parts for note in notes_in(part))]))
 
 
 def basis(metrics: dict[str, Any], unit: str) -> str:
     """What intervals were drawn over, and how many of it where the result says so."""
-    said = metrics.get("interval_basis") or {}
-    number = said.get("groups")
-    return str(said.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
+    facts = metrics.get("interval_basis") or {}
+    number = facts.get("groups")
+    return str(facts.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
 
 
 def counted(totals: dict[str, Any]) -> dict[str, Any]:
     """Red cells by hand and the accuracy of the count (paper 004, section 4.2), where there is a reference."""
-    found: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
+    facts: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
     cells = 0.0
     if "rbc" in totals.get("by_hand", {}):
-        cells, found["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
-        found["what"] = "counted by hand"
+        cells, facts["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
+        facts["what"] = "counted by hand"
     elif "errors" in totals:
-        cells, found["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
-        found["what"] = "labelled"
+        cells, facts["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
+        facts["what"] = "labelled"
     elif "agreement" in totals:
         cells = sum(each["count"] for each in totals["agreement"].values())
-        found["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
-        found["what"] = "masks, white cells among them"
-    if found["by_hand"]:
-        found["accuracy"] = 1 - abs(cells - found["by_hand"]) / found["by_hand"]
-    return found
+        facts["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
+        facts["what"] = "masks, white cells among them"
+    if facts["by_hand"]:
+        facts["accuracy"] = 1 - abs(cells - facts["by_hand"]) / facts["by_hand"]
+    return facts
 
 
 def signed(value: float | None) -> str:

@@ -71,8 +71,8 @@ def loss_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
     trained = {name: parts for name, parts in regimens.items() if "history" in parts}
     if not trained:
         return None
-    kept = ["regimen", "epoch", "train_loss", "val_loss", "lr"]
-    tables = [parts["history"].assign(regimen=name)[kept] for name, parts in trained.items()]
+    columns = ["regimen", "epoch", "train_loss", "val_loss", "lr"]
+    tables = [parts["history"].assign(regimen=name)[columns] for name, parts in trained.items()]
     return _chart("losses", loss_curves(trained), pd.concat(tables, ignore_index=True))
 
 
@@ -206,11 +206,11 @@ def counts_chart(inputs: dict[str, Any]) -> Chart | None:
         {
             "input": name,
             "kind": kind,
-            **{key: found[key] for key in ("counted", "labelled", "sum_error_percent", "bias")},
+            **{key: errors[key] for key in ("counted", "labelled", "sum_error_percent", "bias")},
         }
         for name, totals in inputs.items()
-        for kind, found in totals.get("errors", {}).items()
-        if found["labelled"]
+        for kind, errors in totals.get("errors", {}).items()
+        if errors["labelled"]
     ]
     if not rows:
         return None

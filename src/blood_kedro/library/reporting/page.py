@@ -139,7 +139,7 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _cell_counts(results: Results) -> dict[str, dict[str, Any]]:
     """Cells of each source by class and scanner (paper 003, Fig. 3)."""
-    found = {}
+    tables = {}
     for name, parts in results.cells.items():
         if "cell_counts" in parts and len(parts["cell_counts"]):
             wide = parts["cell_counts"].pivot_table("cells", "class", "scanner", "sum", fill_value=0, sort=False)
@@ -147,8 +147,8 @@ def _cell_counts(results: Results) -> dict[str, dict[str, Any]]:
                 {"class": label, "cells": [int(n) for n in row]}
                 for label, row in zip(wide.index, wide.to_numpy(), strict=True)
             ]
-            found[name] = {"scanners": list(wide.columns), "rows": rows}
-    return found
+            tables[name] = {"scanners": list(wide.columns), "rows": rows}
+    return tables
 
 
 def _p_columns(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:

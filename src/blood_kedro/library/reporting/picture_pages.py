@@ -130,10 +130,10 @@ def write_own_report(
         by_image = dict(tuple(cells.groupby("image")))
         for picture in pictures:
             drawn = overlay(picture, by_image.get(picture.name, cells.iloc[:0]))
-            done, data = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-            if not done:
+            encoded, jpeg = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+            if not encoded:
                 raise OSError(f"the overlay of {picture.name} cannot be encoded")
-            (part / OVERLAYS / f"{picture.name}.jpg").write_bytes(data.tobytes())
+            (part / OVERLAYS / f"{picture.name}.jpg").write_bytes(jpeg.tobytes())
             images.append(picture.name)
             files[picture.name] = picture.file or picture.name
         for name, elsewhere in linked.items():

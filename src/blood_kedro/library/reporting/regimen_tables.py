@@ -54,8 +54,8 @@ def differences(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     for one, other in combinations(regimens, 2):
         first, second = regimens[one]["metrics"], regimens[other]["metrics"]
         if first["data_fingerprint"] == second["data_fingerprint"]:
-            found = {name: paired_difference(first, second, name) for name in ("map", "map_50", "map_75", "mar_100")}
-            rows.append({"first": one, "second": other, "by": {name: f for name, f in found.items() if f is not None}})
+            paired = {name: paired_difference(first, second, name) for name in ("map", "map_50", "map_75", "mar_100")}
+            rows.append({"first": one, "second": other, "by": {name: f for name, f in paired.items() if f is not None}})
     return rows
 
 

@@ -37,13 +37,13 @@ def collect(results: Mapping[str, Any], records: Mapping[str, Record], environme
 
     Only results of the environment and of the data as they are now are taken (`same_data.py`).
     """
-    kept, left_out = of_one_corpus(results, records, environment)
-    found = Results(left_out=left_out, records={dataset_of(key): records[dataset_of(key)] for key in kept})
-    for key, value in kept.items():
-        section, *rest = key.split("__")
-        group = getattr(found, section)
-        if len(rest) == 1:
-            group[rest[0]] = value
+    current, left_out = of_one_corpus(results, records, environment)
+    collected = Results(left_out=left_out, records={dataset_of(key): records[dataset_of(key)] for key in current})
+    for key, value in current.items():
+        section, *names = key.split("__")
+        group = getattr(collected, section)
+        if len(names) == 1:
+            group[names[0]] = value
         else:
-            group.setdefault(rest[0], {})[rest[1]] = value
-    return found
+            group.setdefault(names[0], {})[names[1]] = value
+    return collected

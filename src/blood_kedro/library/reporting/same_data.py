@@ -46,7 +46,7 @@ def of_one_corpus(
         records: of every saved dataset.
         environment: of the report.
     """
-    kept: dict[str, Any] = {}
+    current: dict[str, Any] = {}
     left_out: dict[tuple[str, str, str, str], list[str]] = {}
     for argument, value in results.items():
         if value is None:
@@ -54,12 +54,12 @@ def of_one_corpus(
         record = records.get(dataset_of(argument))
         reason = why_not(record, records, environment)
         if reason is None:
-            kept[argument] = value
+            current[argument] = value
         else:
             section, *name, part = argument.split("__")
             key = section, "".join(name) or part, reason, _command(section, record, environment)
             left_out.setdefault(key, []).append(part)
-    return kept, [
+    return current, [
         LeftOut(section, name, tuple(parts), reason, command)
         for (section, name, reason, command), parts in left_out.items()
     ]

@@ -91,54 +91,54 @@ def _morphology(results: Results) -> dict[str, Any]:
     """Single cells: measures of each segmenter and variant, their comparison, and each test slide."""
     segmented = {name: parts["metrics"] for name, parts in results.segmenters.items() if "metrics" in parts}
     classified = {name: parts["metrics"] for name, parts in results.classifiers.items() if "metrics" in parts}
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     if segmented:
-        found["segmentation"] = {
+        summary["segmentation"] = {
             name: {
                 key: metrics[key] for key in (*_PIXELS, "interval_95", "interval_basis", "test_cells", "mlflow_run_id")
             }
             for name, metrics in segmented.items()
         }
     if classified:
-        found["classification"] = {
+        summary["classification"] = {
             name: {
                 key: metrics[key]
                 for key in (*_CELLS, "interval_95", "interval_basis", "test_cells", "per_class", "mlflow_run_id")
             }
             for name, metrics in classified.items()
         }
-        found["per_slide"] = {name: metrics["per_slide"] for name, metrics in classified.items()}
+        summary["per_slide"] = {name: metrics["per_slide"] for name, metrics in classified.items()}
     table = results.morphology.get("classifier_comparison")
     if table is not None:
         columns = ["accuracy", "f1", "parameters_m", "size_mb", "train_s", "test_s"]
-        found["comparison"] = table.set_index("variant")[columns].to_dict("index")
-    return found
+        summary["comparison"] = table.set_index("variant")[columns].to_dict("index")
+    return summary
 
 
 def _overlap(results: Results) -> dict[str, Any]:
     """Weak labels of each set of crops, and each classifier judged by them and by the truth."""
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     facts = {name: parts["label_facts"] for name, parts in results.overlap_crops.items() if "label_facts" in parts}
     if facts:
-        found["labels"] = {name: f["labels"] for name, f in facts.items()}
+        summary["labels"] = {name: f["labels"] for name, f in facts.items()}
     for name, parts in results.overlap_classifiers.items():
         if "metrics" in parts:
             metrics = parts["metrics"]
             judged = {j: _judged(metrics[j]) for j in ("against_labels", "against_truth") if j in metrics}
-            found[name] = {"mlflow_run_id": metrics["mlflow_run_id"], **judged}
-    return found
+            summary[name] = {"mlflow_run_id": metrics["mlflow_run_id"], **judged}
+    return summary
 
 
 def _counting(results: Results) -> dict[str, Any]:
     """Classifiers of cutouts, and counts of each input with their errors where a reference is known."""
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     kinds = {name: parts["metrics"] for name, parts in results.kind_classifiers.items() if "metrics" in parts}
     if kinds:
-        found["classification"] = {name: {key: m[key] for key in _KINDS} for name, m in kinds.items()}
+        summary["classification"] = {name: {key: m[key] for key in _KINDS} for name, m in kinds.items()}
     for name, parts in results.smear_inputs.items():
         if "count_totals" in parts:
-            found[name] = {key: value for key, value in parts["count_totals"].items() if key != "input"}
-    return found
+            summary[name] = {key: value for key, value in parts["count_totals"].items() if key != "input"}
+    return summary
 
 
 def _judged(measures: dict[str, Any]) -> dict[str, Any]:
@@ -147,24 +147,24 @@ def _judged(measures: dict[str, Any]) -> dict[str, Any]:
         "single": {key: measures[f"single_{key}"] for key in ("precision", "recall", "f1")},
         "overlapping": {key: measures[key] for key in ("precision", "recall", "f1")},
     }
-    more = {key: measures[key] for key in ("gain", "gain_interval_95", "beats_labels", "counting") if key in measures}
+    gains = {key: measures[key] for key in ("gain", "gain_interval_95", "beats_labels", "counting") if key in measures}
     return (
         {key: measures[key] for key in ("accuracy", "auc", "crops", "interval_95", "interval_basis")}
         | {"per_class": per_class}
-        | more
+        | gains
     )
 
 
 def _source(parts: dict[str, Any]) -> dict[str, Any]:
-    found = {key: parts["ingestion_summary"][key] for key in _SOURCE}
+    summary = {key: parts["ingestion_summary"][key] for key in _SOURCE}
     if "boxes_summary" in parts:
-        found["boxes"] = parts["boxes_summary"]
-    return found
+        summary["boxes"] = parts["boxes_summary"]
+    return summary
 
 
 def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
     history = parts["history"]
-    found = {
+    summary = {
         "epochs": len(history),
         "train_loss": history["train_loss"].tolist(),
         "val_loss": history["val_loss"].tolist(),
@@ -173,10 +173,10 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
     }
     metrics = parts.get("metrics")
     if metrics is None:
-        return found
+        return summary
     analysis = {key: metrics["analysis"][key] for key in ("score_threshold", "errors", "counting")}
     by_source = {source: _headlines(row) for source, row in metrics["by_source"].items()}
-    return found | {
+    return summary | {
         **{key: metrics[key] for key in _REGIMEN},
         "repeats": metrics["repeats"],
         "coarse": _headlines(metrics["coarse"]),
@@ -187,5 +187,5 @@ def _regimen(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headlines(row: dict[str, Any]) -> dict[str, Any]:
-    kept = ("map", "map_50", "map_75", "mar_100", "interval_95", "interval_basis", "objects_per_class")
-    return {key: row[key] for key in kept}
+    keys = ("map", "map_50", "map_75", "mar_100", "interval_95", "interval_basis", "objects_per_class")
+    return {key: row[key] for key in keys}

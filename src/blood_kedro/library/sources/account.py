@@ -65,12 +65,12 @@ class Account:
 
 def commonest_reasons(rejects: RejectLog) -> tuple[tuple[str, int], ...]:
     """The three commonest reasons for which something was lost; those that differ in their numbers alone are one."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    groups: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rejects.rows:
         if row["kind"] in _COUNTED and row["action"] in {"dropped", "merged"}:
             reason = f"{_COUNTED[str(row['kind'])]}: {row['reason']}"
-            found[re.sub(r"-?\d[\d.e+-]*", "N", reason)][reason] += 1
-    largest = sorted(found.values(), key=lambda alike: -alike.total())[:_REASONS]
+            groups[re.sub(r"-?\d[\d.e+-]*", "N", reason)][reason] += 1
+    largest = sorted(groups.values(), key=lambda alike: -alike.total())[:_REASONS]
     return tuple((next(iter(alike)) + (" and the like" if len(alike) > 1 else ""), alike.total()) for alike in largest)
 
 

@@ -47,11 +47,11 @@ class Bccd:
         splits = _official_splits(root / "ImageSets" / "Main", folder, rejects)
         types = None if self.wbc_types is None else read_types(folder / self.wbc_types)
         for image, label_file in paired(images, labels, folder, rejects):
-            found = read_voc_of(image, label_file, folder, rejects)
-            if found is not None and types is not None:
-                found = _typed(found, types.get(image.stem, ()), rejects)
-            if found is not None:
-                yield replace(found, official_split=splits.get(image.stem))
+            picture = read_voc_of(image, label_file, folder, rejects)
+            if picture is not None and types is not None:
+                picture = _typed(picture, types.get(image.stem, ()), rejects)
+            if picture is not None:
+                yield replace(picture, official_split=splits.get(image.stem))
 
 
 def _official_splits(lists: Path, folder: Path, rejects: RejectLog) -> dict[str, str]:
@@ -89,8 +89,8 @@ def read_types(path: Path) -> dict[str, tuple[str, ...]]:
         ) from error
     for row in rows:
         cells = {str(name).lower(): str(value or "") for name, value in row.items()}
-        said = cells.get("category", cells.get("types"))
-        if "image" not in cells or said is None:
+        category = cells.get("category", cells.get("types"))
+        if "image" not in cells or category is None:
             raise SourceNotFoundError(
                 "not a list of types of white cells",
                 where=str(path.absolute()),
@@ -100,7 +100,7 @@ def read_types(path: Path) -> dict[str, tuple[str, ...]]:
             )
         name = cells["image"].strip()
         name = f"BloodImage_{name.zfill(5)}" if name.isascii() and name.isdigit() else name
-        types[name] = tuple(each.strip().upper() for each in re.split("[,;]", said) if each.strip())
+        types[name] = tuple(each.strip().upper() for each in re.split("[,;]", category) if each.strip())
     return types
 
 

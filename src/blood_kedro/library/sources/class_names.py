@@ -22,29 +22,30 @@ _PLAIN_TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def class_names(folder: Path, given: str | None, rejects: RejectLog) -> dict[int, str] | None:
+def class_names(folder: Path, names_file: str | None, rejects: RejectLog) -> dict[int, str] | None:
     """Class names by number; None where the set has none.
 
-    `given` is a path below the folder; else the usual files of the folder are tried, then the lists beside the labels.
+    `names_file` is a path below the folder; else the usual files of the folder are tried, then the lists beside the
+    labels.
     """
-    for path in (folder / name for name in ((given,) if given else FILES)):
+    for path in (folder / name for name in ((names_file,) if names_file else FILES)):
         names = _names_in(path, folder, rejects) if path.exists() else None
         if names is not None:
             return names
-    return None if given else _beside_labels(folder, rejects)
+    return None if names_file else _beside_labels(folder, rejects)
 
 
 def _beside_labels(folder: Path, rejects: RejectLog) -> dict[int, str] | None:
     """Names of the lists deeper in a set, which must be the same: a number has one name in a set."""
     beside = [path for path in sorted(folder.rglob("classes.txt")) if path.parent != folder]
-    found = [(path, names) for path in beside if (names := _names_in(path, folder, rejects)) is not None]
-    for path, names in found:
-        if names != found[0][1]:
-            other = found[0][0].relative_to(folder).as_posix()
+    lists = [(path, names) for path in beside if (names := _names_in(path, folder, rejects)) is not None]
+    for path, names in lists:
+        if names != lists[0][1]:
+            other = lists[0][0].relative_to(folder).as_posix()
             reason = f"other class names than in {other}: labels are numbers; read each folder as a source of its own"
             rejects.add(path.relative_to(folder), "label_file", "noted", reason)
             return None
-    return found[0][1] if found else None
+    return lists[0][1] if lists else None
 
 
 def _names_in(path: Path, folder: Path, rejects: RejectLog) -> dict[int, str] | None:
@@ -104,10 +105,10 @@ def _harmless(text: str) -> yaml.Node | None:
 
 def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    found = [value for name, value in pairs if isinstance(name, yaml.ScalarNode) and name.value == key]
-    if len(found) > 1:
+    values = [value for name, value in pairs if isinstance(name, yaml.ScalarNode) and name.value == key]
+    if len(values) > 1:
         raise BadInputError(f"`{key}` stands there twice")
-    return found[0] if found else None
+    return values[0] if values else None
 
 
 def _scalar(node: yaml.Node) -> str:

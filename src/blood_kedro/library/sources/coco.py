@@ -37,29 +37,29 @@ class CocoFolder(KnownFormat):
 
     def scan(self, folder: Path, rejects: RejectLog) -> Iterator[RawImage]:
         """Yield every image that a json lists and that is there, in the order of the json."""
-        read = [coco for path in self._files(folder) if (coco := read_coco(path, folder, rejects)) is not None]
+        jsons = [coco for path in self._files(folder) if (coco := read_coco(path, folder, rejects)) is not None]
         # Of two pictures of one name in different folders, neither may get the labels of the other.
-        lasts = Counter(_last(str(image.get("file_name"))) for coco in read for image in coco.images)
-        seen: set[Path] = set()
-        for coco in read:
+        lasts = Counter(_last(str(image.get("file_name"))) for coco in jsons for image in coco.images)
+        yielded: set[Path] = set()
+        for coco in jsons:
             several = coco.several()
             for image in coco.images:
-                found = self._image(image, coco, several, lasts, folder, rejects)
-                if found is not None and found.path in seen:
-                    rejects.add(found.path, "image", "dropped", "listed a second time", labels=len(found.labels))
-                elif found is not None:
-                    seen.add(found.path)
-                    yield found
-        listed = {os.path.normpath(folder / path) for path in seen}
+                picture = self._image(image, coco, several, lasts, folder, rejects)
+                if picture is not None and picture.path in yielded:
+                    rejects.add(picture.path, "image", "dropped", "listed a second time", labels=len(picture.labels))
+                elif picture is not None:
+                    yielded.add(picture.path)
+                    yield picture
+        listed = {os.path.normpath(folder / path) for path in yielded}
         for path in files_below(folder / (self.options.images or ""), folder, SUFFIXES, rejects):
             if os.path.normpath(path) not in listed:
                 rejects.add(path.relative_to(folder), "image", "dropped", "no COCO json lists it")
 
     def _files(self, folder: Path) -> list[Path]:
         for pattern in (self.options.annotations,) if self.options.annotations else _USUAL:
-            found = sorted(folder.glob(pattern))
-            if found:
-                return found
+            files = sorted(folder.glob(pattern))
+            if files:
+                return files
         raise SourceNotFoundError(
             f"source {self.name} has no COCO json",
             where=str(folder),
@@ -79,18 +79,18 @@ class CocoFolder(KnownFormat):
             lost = len(coco.labels.pop(key or "", ()))  # of several images once
             rejects.add(name, "image", "dropped", fault, labels=lost)
             return None
-        found = self._find(name, name if lasts[_last(name)] > 1 else _last(name), coco.path, folder)
-        if found is None:
+        path = self._find(name, name if lasts[_last(name)] > 1 else _last(name), coco.path, folder)
+        if path is None:
             tried = ", ".join(place.as_posix() for place in self._places(coco.path, folder))
             reason = f"listed in the json as {name!r}, but there is no such file; looked in: {tried}"
             rejects.add(name, "image", "dropped", reason, labels=len(labels))
             return None
         size = numbers([image.get("width"), image.get("height")])
         return RawImage(
-            found,
+            path,
             labels,
             shown,
-            official_split=split_of(shown) or split_of(found),
+            official_split=split_of(shown) or split_of(path),
             labelled_size_px=None if size is None or min(size) < 1 else (int(size[0]), int(size[1])),
             unreadable_labels=coco.unreadable[key],
         )
@@ -110,9 +110,9 @@ class CocoFolder(KnownFormat):
         """Folders that images of a json may lie in, from the source's folder."""
         if self.options.images:
             return [Path(self.options.images)]
-        own = path.stem.removeprefix("instances_")
+        stem = path.stem.removeprefix("instances_")
         return list(
-            dict.fromkeys([Path(own), Path("images") / own, Path(), Path("images"), path.parent.relative_to(folder)])
+            dict.fromkeys([Path(stem), Path("images") / stem, Path(), Path("images"), path.parent.relative_to(folder)])
         )
 
 
@@ -131,8 +131,8 @@ def _by_stem(name: str, places: list[Path], folder: Path) -> Path | None:
     if not name or Path(name).suffix.lower() in SUFFIXES or "/" in name:
         return None
     near = {path for place in places if place.is_dir() for path in place.iterdir() if path.stem == name}
-    found = {_inside(folder, path) for path in near if path.suffix.lower() in SUFFIXES} - {None}
-    return found.pop() if len(found) == 1 else None
+    pictures = {_inside(folder, path) for path in near if path.suffix.lower() in SUFFIXES} - {None}
+    return pictures.pop() if len(pictures) == 1 else None
 
 
 def _plain(name: str) -> str:

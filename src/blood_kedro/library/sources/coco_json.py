@@ -49,11 +49,11 @@ def read_coco(path: Path, folder: Path, rejects: RejectLog) -> CocoJson | None:
         return None
     coco = CocoJson(path, content["images"])
     names = _names(content["categories"])
-    known = {key_of(image.get("id")) for image in coco.images}
+    image_ids = {key_of(image.get("id")) for image in coco.images}
     for row, annotation in enumerate(content["annotations"], start=1):
         key = key_of(annotation.get("image_id"))
         try:
-            if key is None or key not in known:
+            if key is None or key not in image_ids:
                 number = annotation.get("image_id")
                 raise BadInputError(f"belongs to image {str(number)[:40]}, which the json does not list")
             coco.labels[key].append(_label(annotation, names, row))
@@ -110,12 +110,12 @@ def _label(annotation: Row, names: dict[str, set[str]], row: int) -> RawLabel:
 
 def _box(annotation: Row) -> Box:
     """The box, or that of the polygons where an annotation has no place for one; one that is there must be good."""
-    given = annotation.get("bbox")
+    bbox = annotation.get("bbox")
     if "bbox" not in annotation and annotation.get("segmentation"):
         return _around(annotation["segmentation"])
-    box = numbers(given) if isinstance(given, list) else None
+    box = numbers(bbox) if isinstance(bbox, list) else None
     if box is None or len(box) != 4:
-        raise BadInputError(f"box is not four numbers: {str(given)[:80]}")
+        raise BadInputError(f"box is not four numbers: {str(bbox)[:80]}")
     x, y, width, height = box
     if width <= 0 or height <= 0:
         raise BadInputError(f"box of {width:g} x {height:g} px")

@@ -181,15 +181,15 @@ def _clip(label: RawLabel, facts: ImageFacts, shown: Path, rejects: RejectLog) -
 
 
 def _merge_near_identical(labels: list[RawLabel], shown: Path, rejects: RejectLog) -> list[RawLabel]:
-    kept: list[RawLabel] = []
+    unique: list[RawLabel] = []
     for label in labels:
-        twin = next((k for k in kept if _near_identical(k, label)), None)
+        twin = next((k for k in unique if _near_identical(k, label)), None)
         if twin is None:
-            kept.append(label)
+            unique.append(label)
         else:
             reason = f"near-identical to row {twin.row} of the same class (IoU > {DRAWN_TWICE_IOU})"
             rejects.add(shown, "annotation", "merged", reason, label.row)
-    return kept
+    return unique
 
 
 def _near_identical(a: RawLabel, b: RawLabel) -> bool:

@@ -79,7 +79,7 @@ def labels_in(path: Path) -> int:
 
 
 def _usable(paths: Iterable[Path], folder: Path, suffixes: set[str], rejects: RejectLog) -> list[Path]:
-    kept = []
+    usable = []
     for path in paths:
         shown = path.relative_to(folder)
         if path.suffix.lower() not in suffixes or is_litter(shown):
@@ -87,10 +87,10 @@ def _usable(paths: Iterable[Path], folder: Path, suffixes: set[str], rejects: Re
         name = shown.as_posix()
         why = no_regular_file(path) or ("its name is not UTF-8" if printable(name) != name else None)
         if why is None:
-            kept.append(path)
+            usable.append(path)
         else:
             rejects.add(shown, "label_file" if suffixes <= _OF_LABELS else "image", "dropped", why)
-    return kept
+    return usable
 
 
 def _is_number(text: str) -> bool:

@@ -44,19 +44,19 @@ def pairs_near(images: Listed, labels: Listed, folder: Path, rejects: RejectLog)
     """
     mixed = images.folders() & labels.folders()
     of_name = labels.by_stem()
-    found: dict[Path, Path] = {}
+    label_of: dict[Path, Path] = {}
     for stem, pictures in images.by_stem().items():
-        found |= _of_one_name(pictures, of_name.get(stem, []), images.root, labels.root, mixed)
-    used = {path: image for image, path in reversed(found.items())}
+        label_of |= _of_one_name(pictures, of_name.get(stem, []), images.root, labels.root, mixed)
+    image_of = {path: image for image, path in reversed(label_of.items())}
     for path in labels.files:
-        if path not in used:
+        if path not in image_of:
             without_image(path, folder, rejects)
     for image in images.files:
-        mine = found.get(image)
+        mine = label_of.get(image)
         if mine is None:
             rejects.add(image.relative_to(folder), "image", "dropped", "image without label file")
-        elif used[mine] != image:
-            second_of_name(image, used[mine], folder, rejects)
+        elif image_of[mine] != image:
+            second_of_name(image, image_of[mine], folder, rejects)
         else:
             if image.parent != mine.parent and {image.parent, mine.parent} & mixed:
                 reason = f"the only label file of its name, taken for {image.relative_to(folder)} in another folder"
@@ -69,18 +69,18 @@ def _of_one_name(
 ) -> dict[Path, Path]:
     """Label file of each image of one name; two images of one folder have the same."""
     place = {path.relative_to(label_root).parent: path for path in reversed(labels)}
-    found = {image: place[at] for image in images if (at := image.relative_to(image_root).parent) in place}
-    rest = [image for image in images if image not in found and image.parent not in mixed]
-    free = [path for path in labels if path not in found.values() and path.parent not in mixed]
-    for image in rest:
+    label_of = {image: place[at] for image in images if (at := image.relative_to(image_root).parent) in place}
+    unpaired = [image for image in images if image not in label_of and image.parent not in mixed]
+    free = [path for path in labels if path not in label_of.values() and path.parent not in mixed]
+    for image in unpaired:
         path = _one([each for each in free if _beside(image, each)], _OF_LABELS)
-        folders = {other.parent: other for other in reversed(rest) if path is not None and _beside(other, path)}
+        folders = {other.parent: other for other in reversed(unpaired) if path is not None and _beside(other, path)}
         first = _one(list(folders.values()), _OF_PICTURES)
         if path is not None and first is not None and image.parent == first.parent:
-            found[image] = path
-    if not found and len(images) == len(labels) == 1:
-        found[images[0]] = labels[0]
-    return found
+            label_of[image] = path
+    if not label_of and len(images) == len(labels) == 1:
+        label_of[images[0]] = labels[0]
+    return label_of
 
 
 def _one(paths: list[Path], usual: set[str]) -> Path | None:

@@ -53,16 +53,16 @@ class Sickle:
                 continue
             labels_shown = marked[name].relative_to(folder)
             try:
-                found = marks_of(marked[name], image)
+                marks = marks_of(marked[name], image)
             except Exception as error:
                 rejects.add(shown, "image", "dropped", reason_of(error))
                 continue
-            if found.open_marks:
-                rejects.add(labels_shown, "label_file", "noted", f"{found.open_marks} marks enclose nothing")
-            if not found.boxes:
+            if marks.open_marks:
+                rejects.add(labels_shown, "label_file", "noted", f"{marks.open_marks} marks enclose nothing")
+            if not marks.boxes:
                 rejects.add(shown, "image", "dropped", "no closed mark in its marked copy")
                 continue
-            labels = tuple(RawLabel(MARK, row, box) for row, box in enumerate(found.boxes, start=1))
+            labels = tuple(RawLabel(MARK, row, box) for row, box in enumerate(marks.boxes, start=1))
             yield RawImage(shown, labels, labels_shown)
 
 
@@ -80,11 +80,11 @@ def marks_of(marked: Path, plain: Path) -> Marks:
 
 def _by_name(files: dict[str, Path], folder: Path, rejects: RejectLog) -> dict[str, Path]:
     """Files by what their name has besides case, separators and the words labelled and unlabelled."""
-    kept: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for stem, path in files.items():
         plain = stem.lower().replace("unlabelled", "").replace("labelled", "").replace("labeled", "").strip(" _-()")
-        if plain in kept:
-            second_of_name(path, kept[plain], folder, rejects)
+        if plain in by_name:
+            second_of_name(path, by_name[plain], folder, rejects)
         else:
-            kept[plain] = path
-    return kept
+            by_name[plain] = path
+    return by_name

@@ -79,14 +79,14 @@ def simulated_truth(folder: Path) -> pd.DataFrame:
                 "centre_x_px": annotation["centre"][0],
                 "centre_y_px": annotation["centre"][1],
                 "area_px2": annotation["area"],
-                **{name: annotation[name] for name in _OWN},
+                **{name: annotation[name] for name in _TRUTH_FIELDS},
                 **{name: image[name] for name in ("slide", "scanner", "seed", "px_per_um")},
             }
         )
     return conform(SimulatedTruth, rows)
 
 
-_OWN = ("kind", "number", "visible_share", "overlap_share", "clump", "clump_cells")
+_TRUTH_FIELDS = ("kind", "number", "visible_share", "overlap_share", "clump", "clump_cells")
 
 
 def _read(folder: Path) -> dict[str, Any]:

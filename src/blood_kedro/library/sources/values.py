@@ -18,21 +18,21 @@ _ROUNDING = 1e-6
 
 def numbers(values: Sequence[object]) -> list[float] | None:
     """Finite numbers, given as such or as text, or None if any value is none: truth values and lists are none."""
-    made = []
+    floats = []
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float | str) or "_" in str(value):
             return None
         try:
-            made.append(float(value))
+            floats.append(float(value))
         except (ValueError, OverflowError):
             return None
-    return made if all(math.isfinite(value) for value in made) else None
+    return floats if all(math.isfinite(value) for value in floats) else None
 
 
 def whole(value: object) -> int | None:
     """A whole number, given as such, as a float or as text; else None."""
-    made = numbers([value])
-    return int(made[0]) if made is not None and made[0].is_integer() else None
+    floats = numbers([value])
+    return int(floats[0]) if floats is not None and floats[0].is_integer() else None
 
 
 def checked_box(x_min: float, y_min: float, x_max: float, y_max: float) -> Box:

@@ -102,9 +102,9 @@ class VocFolder(KnownFormat):
         if not images.files:
             raise SourceNotFoundError(f"source {self.name} holds no image", where=str(folder), remedy=self.how_to_get)
         for image, path in pairs_near(images, files, folder, rejects):
-            found = read_voc_of(image, path, folder, rejects)
-            if found is not None:
-                yield replace(found, official_split=split_of(found.path))
+            picture = read_voc_of(image, path, folder, rejects)
+            if picture is not None:
+                yield replace(picture, official_split=split_of(picture.path))
 
 
 def read_voc_of(image: Path, path: Path, folder: Path, rejects: RejectLog) -> RawImage | None:

@@ -44,20 +44,20 @@ class YoloFolder(KnownFormat):
         if not images:
             raise SourceNotFoundError(f"source {self.name} holds no image", where=str(root), remedy=self.how_to_get)
         texts = files_below(folder, folder, {".txt"}, rejects)
-        known, used = set(texts), dict[Path, Path]()
+        text_set, image_of = set(texts), dict[Path, Path]()
         for image in images:
-            text = next((path for path in _twins(image, folder) if path in known), None)
+            text = next((path for path in _twins(image, folder) if path in text_set), None)
             if text is None:
                 rejects.add(image.relative_to(folder), "image", "dropped", "image without label file")
-            elif text in used:
-                second_of_name(image, used[text], folder, rejects)
+            elif text in image_of:
+                second_of_name(image, image_of[text], folder, rejects)
             else:
-                used[text] = image
-                found = _read(image, text, folder, names, rejects)
-                if found is not None:
-                    yield found
+                image_of[text] = image
+                picture = _read(image, text, folder, names, rejects)
+                if picture is not None:
+                    yield picture
         for text in texts:
-            if text not in used and "labels" in text.relative_to(folder).parts[:-1] and text.name not in FILES:
+            if text not in image_of and "labels" in text.relative_to(folder).parts[:-1] and text.name not in FILES:
                 without_image(text, folder, rejects)
 
 
