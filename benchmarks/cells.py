@@ -57,7 +57,7 @@ def _our_training(cells: CropSet, work: Path) -> float:
     labels = np.arange(len(cells)) % CLASSES
     train = CropData(cells.crops, np.arange(1024), labels, 0, flips(36))
     val = CropData(cells.crops, np.arange(1024, 1056), labels, 0)
-    made = fit_supervised(
+    trained = fit_supervised(
         build_classifier(MODEL, CLASSES),
         torch.nn.CrossEntropyLoss(),
         train,
@@ -67,7 +67,7 @@ def _our_training(cells: CropSet, work: Path) -> float:
         identity="bench",
         work_folder=work,
     )
-    return made.history[0]["images_per_second"]
+    return trained.history[0]["images_per_second"]
 
 
 def _plain_training(cells: CropSet) -> float:

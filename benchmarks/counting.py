@@ -75,11 +75,13 @@ def _options(image: Path, **settings: object) -> SmearInput:
 def _count(options: SmearInput, work: Path) -> Counted:
     rejects = RejectLog("bench")
     smears = open_smears([Path(str(options.path))], options.tile_px, options.overlap_px, work, rejects)
-    made = count_pictures(smears, options, CountParts(segmenter(options), ByStain(options), COUNT_RULES), work, rejects)
+    count = count_pictures(
+        smears, options, CountParts(segmenter(options), ByStain(options), COUNT_RULES), work, rejects
+    )
     with masks_written(work / "masks", wanted=options.write_masks) as folder:
         if folder is not None:
-            write_smears(folder, made.counts, made.cells, made.masks)
-    return made
+            write_smears(folder, count.counts, count.cells, count.masks)
+    return count
 
 
 def _segmenters(work: Path) -> list[tuple[str, float, float]]:
@@ -87,12 +89,12 @@ def _segmenters(work: Path) -> list[tuple[str, float, float]]:
     network, _ = build_segmenter("resnet18", FirstWeights())
     config = {"segmenter": {"encoder": "resnet18"}}
     save_bundle(ModelBundle(network.state_dict(), config), work / "unet")
-    found = []
+    rows = []
     for name, target in (("watershed", watershed), ("unet", unet)):
         start = time.perf_counter()
         memory = peak_memory_mb(target, 0, work)
-        found.append((name, SIDE**2 / 1e6 / (time.perf_counter() - start), memory))
-    return found
+        rows.append((name, SIDE**2 / 1e6 / (time.perf_counter() - start), memory))
+    return rows
 
 
 def watershed(_count_of_images: int, work: Path) -> None:
@@ -122,8 +124,8 @@ def _whole_slide(side: int, work: Path) -> str:
 def _after_sam(masks: Path, work: Path) -> tuple[float, ...]:
     """Cells, seconds and peak MB of one call in a process of its own."""
     command = [sys.executable, str(Path(__file__).with_name("after_sam.py")), str(masks.absolute()), str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return tuple(float(value) for value in done.stdout.split())
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return tuple(float(value) for value in process.stdout.split())
 
 
 def _beside_the_published(folder: Path, work: Path) -> list[str]:

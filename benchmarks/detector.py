@@ -54,8 +54,8 @@ def training_table(work: Path) -> list[tuple[str, float, float, float]]:
         plain, ours = [], []
         for repeat in range(2):  # alternating, so that a slow spell of the machine hits both
             plain.append(_plain_loop(regimen, coco, images))
-            done = fit(regimen, coco, {**coco, "images": coco["images"][:2]}, images, work / f"fit{repeat}")
-            ours.append(max(row["images_per_second"] for row in done.history))
+            trained = fit(regimen, coco, {**coco, "images": coco["images"][:2]}, images, work / f"fit{repeat}")
+            ours.append(max(row["images_per_second"] for row in trained.history))
         rows.append((name, max(ours), max(plain), max(ours) / max(plain)))
     return rows
 

@@ -36,8 +36,8 @@ def _all(bccd: SourceTables, folder: Path, work: Path, workers: int) -> None:
     entry = parameters()["overlap"]["crops"]["overlap_bccd"]
     options = CropOptions(**{**entry, "workers": workers})
     rows: list[dict[str, object]] = []
-    found = annotated(bccd.index, bccd.annotations, {}, options.cell_px)
-    write_crops(work, cut_red_cells(folder, found, options, RejectLog("bccd"), rows), options.side_px)
+    pictures = annotated(bccd.index, bccd.annotations, {}, options.cell_px)
+    write_crops(work, cut_red_cells(folder, pictures, options, RejectLog("bccd"), rows), options.side_px)
     measured = with_parts(pd.DataFrame(rows), options, 0)
     rules = RuleOptions()
     weak_labels(measured, votes(measured, rules, area_threshold(measured, rules)), rules.combined)

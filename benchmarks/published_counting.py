@@ -20,19 +20,19 @@ EIGHT = np.ones((3, 3), np.bool_)
 def filtered(frames: list[np.ndarray], least: int = 300, most: int = 9000) -> list[np.ndarray]:
     """Masks `(H, W) bool` that are left: largest first those that add a pixel, then smallest first what is new."""
     order = sorted(range(len(frames)), key=lambda k: -int(frames[k].sum()))
-    kept: list[int] = []
-    seen = np.zeros_like(frames[0]) if frames else np.zeros((0, 0), np.bool_)
+    chosen: list[int] = []
+    covered = np.zeros_like(frames[0]) if frames else np.zeros((0, 0), np.bool_)
     for k in order:
-        if least <= frames[k].sum() <= most and (frames[k] & ~seen).any():
-            seen = seen | frames[k]
-            kept.append(k)
-    seen = np.zeros_like(seen)
-    found = []
-    for k in reversed(kept):
-        labels, count = ndimage.label(frames[k] & ~seen, EIGHT)
-        seen = seen | frames[k]
-        found += [labels == n for n in range(1, count + 1) if (labels == n).sum() > least]
-    return found
+        if least <= frames[k].sum() <= most and (frames[k] & ~covered).any():
+            covered = covered | frames[k]
+            chosen.append(k)
+    covered = np.zeros_like(covered)
+    masks = []
+    for k in reversed(chosen):
+        labels, count = ndimage.label(frames[k] & ~covered, EIGHT)
+        covered = covered | frames[k]
+        masks += [labels == n for n in range(1, count + 1) if (labels == n).sum() > least]
+    return masks
 
 
 def count_tiles(folder: Path, places: dict[str, tuple[int, int]], tile_px: int = 512) -> tuple[int, int]:

@@ -65,11 +65,11 @@ def _simulated(work: Path) -> RgbImage:
 def _steps(rgb: RgbImage) -> list[tuple[str, float]]:
     cells, white, red = (blood_kedro.load(name) for name in ("cells", "white_cells", "red_cell_shapes"))
     width = cells.scale(rgb).cell_px
-    found = cells.predict(rgb, width)
-    labels = np.array(found.labels)
+    detected = cells.predict(rgb, width)
+    labels = np.array(detected.labels)
 
     def named(classifier: TypeClassifier, label: str) -> None:
-        classifier.predict(rgb, found.boxes[labels == label], width)
+        classifier.predict(rgb, detected.boxes[labels == label], width)
 
     steps = [
         ("width of a red cell", lambda: cells.scale(rgb)),
@@ -85,11 +85,11 @@ def _read_out(count: int, folder: Path) -> None:
     rgb = cv2.resize(_simulated(folder), FIELD_PX)
     cells, white, red = (blood_kedro.load(name) for name in ("cells", "white_cells", "red_cell_shapes"))
     for _ in range(count):
-        found = cells.predict(rgb)
-        labels = np.array(found.labels)
+        detected = cells.predict(rgb)
+        labels = np.array(detected.labels)
         for classifier, label in ((white, "wbc"), (red, "rbc")):
-            if np.isfinite(found.cell_px):
-                classifier.predict(rgb, found.boxes[labels == label], found.cell_px)
+            if np.isfinite(detected.cell_px):
+                classifier.predict(rgb, detected.boxes[labels == label], detected.cell_px)
 
 
 def _slide(path: Path, side: int, work: Path) -> RgbImage:

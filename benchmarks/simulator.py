@@ -198,17 +198,23 @@ def against_real(name: str, raw: Path) -> tuple[pd.DataFrame, Auc, Auc, Sample, 
         overlap_share=0.25,
         rouleaux_share=0.05,
     )
-    made_images = [simulate_field(options, 7, 1 + k % len(styles), k).rgb for k in range(IMAGES)]
-    pairs = [np.concatenate([real_images[k], made_images[k]], axis=1) for k in range(0, 40, 10)]
+    fields = [simulate_field(options, 7, 1 + k % len(styles), k).rgb for k in range(IMAGES)]
+    pairs = [np.concatenate([real_images[k], fields[k]], axis=1) for k in range(0, 40, 10)]
     write_sheet(BESIDE_REAL / f"{name}_fields.jpg", np.concatenate(pairs))
-    real, made = sample(real_images, cell_px), sample(made_images, cell_px)
+    real, simulated = sample(real_images, cell_px), sample(fields, cell_px)
     rng = np.random.default_rng(0)
-    sheets = [grid(list(s.crops[rng.permutation(len(s.crops))[:96]]), 12) for s in (real, made)]
+    sheets = [grid(list(s.crops[rng.permutation(len(s.crops))[:96]]), 12) for s in (real, simulated)]
     tall = max(len(s) for s in sheets)
     gap = np.full((tall, 16, 3), 255, np.uint8)
     padded = [np.pad(s, ((0, tall - len(s)), (0, 0), (0, 0)), constant_values=255) for s in sheets]
     write_sheet(BESIDE_REAL / f"{name}_cells.jpg", np.concatenate([padded[0], gap, padded[1]], axis=1))
-    return compare(real, made), auc_of_measures(real, made, 0), auc_of_pixels(real, made, 0), real, made
+    return (
+        compare(real, simulated),
+        auc_of_measures(real, simulated, 0),
+        auc_of_pixels(real, simulated, 0),
+        real,
+        simulated,
+    )
 
 
 def realism_page(raw: Path) -> str:
@@ -222,11 +228,11 @@ def realism_page(raw: Path) -> str:
         "`library/imaging/measures.py`.",
     ]
     for name in REAL:
-        table, by_measures, by_pixels, real, made = against_real(name, raw)
+        table, by_measures, by_pixels, real, simulated = against_real(name, raw)
         lines += [
             "",
             f"## {name}: {len(real.image)} real cells of {len(np.unique(real.image))} images, "
-            f"{len(made.image)} simulated of {len(np.unique(made.image))}",
+            f"{len(simulated.image)} simulated of {len(np.unique(simulated.image))}",
             "",
             "| measure | real p5 / p50 / p95 | simulated p5 / p50 / p95 | KS |",
             "|---|---|---|---|",

@@ -140,9 +140,9 @@ def data_of(recipe: Regimen, coco: dict[str, Any]) -> str:
 
 def kept_of(path: Path, recipe: Regimen, data: str) -> dict[str, Any] | None:
     """A kept training; None where there is none, or one of another recipe or of other data."""
-    kept = json.loads(path.read_text()) if path.is_file() else None
-    same = kept is not None and kept["regimen"] == to_plain(recipe.recipe) and kept["data_fingerprint"] == data
-    return kept if same else None
+    run = json.loads(path.read_text()) if path.is_file() else None
+    same = run is not None and run["regimen"] == to_plain(recipe.recipe) and run["data_fingerprint"] == data
+    return run if same else None
 
 
 def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work: Path) -> dict[str, Any]:
@@ -165,9 +165,9 @@ def run_arm(recipe: Regimen, values: dict[str, Any], coco: dict[str, Any], work:
         on_epoch=lambda row: print(recipe.name, recipe.seed, {k: round(v, 3) for k, v in row.items()}, flush=True),
     )
     minutes = (time.perf_counter() - begin) / 60
-    found, _ = predict(trained.bundle, coco["val"], UNIFIED / "images")
-    metrics = detection_metrics(coco["val"], found, resamples=RESAMPLES, seed=0)
-    by_source = metrics_by_source(coco["val"], found, resamples=RESAMPLES, seed=0)
+    results, _ = predict(trained.bundle, coco["val"], UNIFIED / "images")
+    metrics = detection_metrics(coco["val"], results, resamples=RESAMPLES, seed=0)
+    by_source = metrics_by_source(coco["val"], results, resamples=RESAMPLES, seed=0)
     return scored(recipe.name, trained.bundle.config, metrics, by_source, minutes)
 
 
@@ -180,11 +180,11 @@ def scored(
     machine: str | None = None,
 ) -> dict[str, Any]:
     """What is kept of a trained and judged arm; the machine is this one where it is None."""
-    own = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    this_machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     return {
         "arm": name,
         "minutes": minutes,
-        "machine": machine or own,
+        "machine": machine or this_machine,
         **{key: metrics[key] for key in KEPT},
         **draws_of(metrics, OF_FINE),
         "coarse": {"map_50": metrics["coarse"]["map_50"], **draws_of(metrics["coarse"], OF_COARSE)},
@@ -233,10 +233,10 @@ def shown(
     """
     ours = [part_of(run, path) for run in runs]
     theirs = [nothing(each, name) for each in ours] if others is None else [part_of(run, path) for run in others]
-    found = paired_difference(mean_of(theirs), mean_of(ours), name)
-    if found is None:
+    paired = paired_difference(mean_of(theirs), mean_of(ours), name)
+    if paired is None:
         return "–"
-    value, limits = found
+    value, limits = paired
     spread = np.std([a[name] - b[name] for a, b in zip(ours, theirs, strict=True)], ddof=1) if len(ours) > 1 else np.nan
     around = "" if np.isnan(spread) else f" ± {spread:.3f}"
     text = with_limits(value, limits, signed=others is not None, spread=around)
@@ -342,17 +342,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipes = {(name, seed): recipe_of(name, seed, values) for name in ARMS for seed in SEEDS}
     data = {name: data_of(recipes[name, SEEDS[0]], coco) for name in ARMS}
     OUT.mkdir(exist_ok=True)
-    done: dict[tuple[str, int], dict[str, Any]] = {}
+    saved: dict[tuple[str, int], dict[str, Any]] = {}
     for (name, seed), recipe in recipes.items():
-        kept = kept_of(file_of(name, seed), recipe, data[name])
-        if kept is not None:
-            done[name, seed] = kept
+        stored = kept_of(file_of(name, seed), recipe, data[name])
+        if stored is not None:
+            saved[name, seed] = stored
     for name, seed in ((name, seed) for seed in SEEDS for name in options.arms):
-        if (name, seed) not in done:
-            made = run_arm(recipes[name, seed], values, coco, options.work)
-            write_bytes_atomically(file_of(name, seed), json.dumps(made).encode())
-            done[name, seed] = made
-        arms = {arm: {s: done[arm, s] for s in SEEDS if (arm, s) in done} for arm in ARMS}
+        if (name, seed) not in saved:
+            training = run_arm(recipes[name, seed], values, coco, options.work)
+            write_bytes_atomically(file_of(name, seed), json.dumps(training).encode())
+            saved[name, seed] = training
+        arms = {arm: {s: saved[arm, s] for s in SEEDS if (arm, s) in saved} for arm in ARMS}
         PAGE.write_text(page({arm: runs for arm, runs in arms.items() if runs}))
 
 

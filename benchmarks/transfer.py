@@ -77,13 +77,13 @@ SMEARS = {
 
 def nearly_complete(coco: dict[str, Any]) -> dict[str, Any]:
     """The images of which at most a fifth of the visible cells is unlabelled, without their ignore regions' sizes."""
-    seen, unlabelled = Counter(), Counter()
+    cells, unlabelled = Counter(), Counter()
     for annotation in coco["annotations"]:
-        seen[annotation["image_id"]] += 1
+        cells[annotation["image_id"]] += 1
         unlabelled[annotation["image_id"]] += annotation["iscrowd"]
-    images = [i for i in coco["images"] if seen[i["id"]] and unlabelled[i["id"]] < MOST_UNLABELLED * seen[i["id"]]]
-    kept = {image["id"] for image in images}
-    return {**coco, "images": images, "annotations": [a for a in coco["annotations"] if a["image_id"] in kept]}
+    images = [i for i in coco["images"] if cells[i["id"]] and unlabelled[i["id"]] < MOST_UNLABELLED * cells[i["id"]]]
+    chosen = {image["id"] for image in images}
+    return {**coco, "images": images, "annotations": [a for a in coco["annotations"] if a["image_id"] in chosen]}
 
 
 def pretrained(train: dict[str, Any], raw: Path, work: Path, seed: int) -> ModelBundle:
@@ -171,8 +171,8 @@ def main() -> None:
             recipe, extra = prepare()
             begin = time.perf_counter()
             trained = fit(recipe, train, val, UNIFIED / "images", Path(tempfile.mkdtemp(dir=options.work)), **extra)
-            found, _ = predict(trained.bundle, val, UNIFIED / "images")
-            metrics = detection_metrics(val, found, resamples=200, seed=0)
+            detections, _ = predict(trained.bundle, val, UNIFIED / "images")
+            metrics = detection_metrics(val, detections, resamples=200, seed=0)
             results[key] = {**metrics, "arm": name, "seed": seed, "minutes": (time.perf_counter() - begin) / 60}
             store.write_text(json.dumps(results, indent=1))
             print(key, {k: metrics[k] for k in ("map", "map_50", "map_50_coarse")}, flush=True)

@@ -18,11 +18,11 @@ _TORCH = re.compile(r"(torch|torchvision)==([^ \\;+]+)")
 def split(lock: str) -> tuple[str, str]:
     """The lock without torch and CUDA, and torch's requirements."""
     entries = re.split(r"(?m)^(?=[A-Za-z0-9])", lock)
-    torch = [f"{found[1]}=={found[2]}" for entry in entries if (found := _TORCH.match(entry))]
+    torch = [f"{match[1]}=={match[2]}" for entry in entries if (match := _TORCH.match(entry))]
     return "".join(e for e in entries if not _CUDA.match(e) and not _TORCH.match(e)), "\n".join(torch) + "\n"
 
 
 if __name__ == "__main__":
-    kept, torch = split(Path(sys.argv[1]).read_text())
-    Path(sys.argv[2]).write_text(kept)
+    without_torch, torch = split(Path(sys.argv[1]).read_text())
+    Path(sys.argv[2]).write_text(without_torch)
     Path(sys.argv[3]).write_text(torch)

@@ -69,9 +69,9 @@ def pages() -> dict[str, str]:
     """Path below docs/ to content, of every generated page."""
     configure_project("blood_kedro")
     os.environ["KEDRO_ENV"] = "base"
-    made = {f"pipelines/{name}.md": pipeline_page(name) for name in PIPELINES}
-    made |= {f"cards/{name}.md": card(name) for name in _published()}
-    return made | {"registries.md": registries_page(), "tables.md": tables_page()} | api_pages()
+    by_path = {f"pipelines/{name}.md": pipeline_page(name) for name in PIPELINES}
+    by_path |= {f"cards/{name}.md": card(name) for name in _published()}
+    return by_path | {"registries.md": registries_page(), "tables.md": tables_page()} | api_pages()
 
 
 def pipeline_page(name: str) -> str:
@@ -107,14 +107,14 @@ def tables_page() -> str:
     """Every table that the pipelines pass on or leave: its files, and what its columns hold."""
     from blood_kedro.library.core import schemas
 
-    used: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for name, entry in _entries().items():
         if "validator" not in entry:
             continue
         schema = str(entry["validator"]).rpartition(".")[2]
-        used.setdefault(schema, []).append(f"- `{name}`: `{_filepath(entry)}`")
+        files.setdefault(schema, []).append(f"- `{name}`: `{_filepath(entry)}`")
     sets = [f"- `{n}`: `{_filepath(e)}/cells.parquet`" for n, e in _entries().items() if "CropSetDataset" in e["type"]]
-    used["CropTable"] = sets
+    files["CropTable"] = sets
     lines = [
         "# Tables",
         "",
@@ -122,11 +122,11 @@ def tables_page() -> str:
         "when it is loaded; columns that are not named here are refused. Names between slashes are patterns of names.",
         "",
     ]
-    for schema in sorted(used):
-        made = getattr(schemas, schema).to_schema()
-        lines += [f"## {schema}", "", made.description or "", "", *sorted(used[schema]), ""]
+    for schema in sorted(files):
+        table_schema = getattr(schemas, schema).to_schema()
+        lines += [f"## {schema}", "", table_schema.description or "", "", *sorted(files[schema]), ""]
         lines += ["| column | type | unit | may be empty | meaning |", "|---|---|---|---|---|"]
-        lines += [_column_row(name, column) for name, column in made.columns.items()] + [""]
+        lines += [_column_row(name, column) for name, column in table_schema.columns.items()] + [""]
     return "\n".join(lines)
 
 
@@ -135,8 +135,8 @@ def _column_row(name: str, column: Any) -> str:  # noqa: ANN401 - pandera's colu
     unit = next((unit for end, unit in _UNITS if name.endswith(end)), "")
     shown = f"`/{name}/`" if column.regex else f"`{name}`"
     empty = "yes" if column.nullable else ""
-    there = "" if column.required else " (not in every table)"
-    cells = (shown, kind, unit, empty, f"{column.description}{there}")
+    optional = "" if column.required else " (not in every table)"
+    cells = (shown, kind, unit, empty, f"{column.description}{optional}")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -211,7 +211,7 @@ def _own_options(choice: object) -> str:
 
 def api_pages() -> dict[str, str]:
     """A page for each topic of the library, with its public functions and classes."""
-    made = {}
+    by_path = {}
     for topic in TOPICS:
         lines = [f"# {topic}", ""]
         folder = ROOT / "src/blood_kedro/library" / topic
@@ -219,8 +219,8 @@ def api_pages() -> dict[str, str]:
             if module.stem != "__init__":
                 name = ".".join(module.relative_to(folder).with_suffix("").parts)
                 lines += [f"## {name}", "", f"::: blood_kedro.library.{topic}.{name}", ""]
-        made[f"api/{topic}.md"] = "\n".join(lines) + "\n"
-    return made
+        by_path[f"api/{topic}.md"] = "\n".join(lines) + "\n"
+    return by_path
 
 
 def _published() -> Any:  # noqa: ANN401 - pydantic models by name
@@ -243,8 +243,8 @@ def _filepath(entry: dict[str, Any]) -> str:
 
 
 def _matching(dataset: str, patterns: dict[str, str]) -> list[str]:
-    found = [p for p in patterns if re.fullmatch(re.sub(r"\\{\w+\\}", r"[^.]+", re.escape(p)), dataset)]
-    return [p for p in found if "{" not in p] or found[:1]
+    matches = [p for p in patterns if re.fullmatch(re.sub(r"\\{\w+\\}", r"[^.]+", re.escape(p)), dataset)]
+    return [p for p in matches if "{" not in p] or matches[:1]
 
 
 def _inner(pipeline: Pipeline) -> set[str]:
@@ -253,10 +253,10 @@ def _inner(pipeline: Pipeline) -> set[str]:
 
 def _one_of_each(pipeline: Pipeline) -> list[Any]:
     """A node of each function, the first namespace standing for all."""
-    seen: dict[Any, Any] = {}
+    node_of: dict[Any, Any] = {}
     for node in pipeline.nodes:
-        seen.setdefault(node.func, node)
-    return list(seen.values())
+        node_of.setdefault(node.func, node)
+    return list(node_of.values())
 
 
 def _first_line(path: Path) -> str:

@@ -39,10 +39,10 @@ def main(target: Path) -> None:
             if (root / "build" / part).exists():
                 shutil.move(root / "build" / part, site / part)
         (site / "api/metadata").write_text(json.dumps(_METADATA), encoding="utf-8")
-        here = str(root).lstrip("/")
+        root_path = str(root).lstrip("/")
         for answer in (path for path in (site / "api").rglob("*") if path.is_file()):
             text = answer.read_text(encoding="utf-8")
-            answer.write_text(text.replace(f"/{here}/", "").replace(f"{here}/", ""), encoding="utf-8")
+            answer.write_text(text.replace(f"/{root_path}/", "").replace(f"{root_path}/", ""), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         site.replace(target)
