@@ -22,7 +22,7 @@ class SimulatedCells(CropReader[CellOptions]):
 
     reads_files = False
 
-    def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:  # noqa: ARG002
+    def read(self, set_to_read: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:  # noqa: ARG002
         """Drawn cells."""
         from blood_kedro.library.smears.cell_crops import simulated_cells
 
@@ -37,11 +37,11 @@ class Elsafty(CropReader[CellOptions]):
 
     published_set = "elsafty"
 
-    def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
+    def read(self, set_to_read: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
         """Published crops."""
         from blood_kedro.library.cells.gather import elsafty_cells
 
-        yield from elsafty_cells(given.files, self.options, side_px, rejects, seed)
+        yield from elsafty_cells(set_to_read.files, self.options, side_px, rejects, seed)
 
 
 class OjaghiOptions(CellOptions):
@@ -56,12 +56,12 @@ class Ojaghi(CropReader[OjaghiOptions]):
     Options = OjaghiOptions
     published_set = "ojaghi"
 
-    def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
+    def read(self, set_to_read: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
         """Cells of all tiles."""
         from blood_kedro.library.cells.gather import ojaghi_cells
         from blood_kedro.library.counting.segment.fields import tile_groups
 
-        yield from ojaghi_cells(given.files, tile_groups(given.files), self.options, side_px, rejects, seed)
+        yield from ojaghi_cells(set_to_read.files, tile_groups(set_to_read.files), self.options, side_px, rejects, seed)
 
 
 class FieldOptions(CellOptions):
@@ -76,13 +76,13 @@ class OjaghiFields(CropReader[FieldOptions]):
     Options = FieldOptions
     published_set = "ojaghi"
 
-    def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:  # noqa: ARG002
+    def read(self, set_to_read: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:  # noqa: ARG002
         """Windows of all tiles."""
         from blood_kedro.library.counting.segment.fields import field_windows
 
         options = self.options
         cell_px, crop_px = options.cell_px or side_px, options.crop_px or side_px
-        yield from field_windows(given.files, cell_px, crop_px, side_px, options.workers, rejects)
+        yield from field_windows(set_to_read.files, cell_px, crop_px, side_px, options.workers, rejects)
 
 
 class PointOptions(CellOptions):
@@ -98,13 +98,15 @@ class Points(CropReader[PointOptions]):
     Options = PointOptions
     reads_tables = True
 
-    def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
+    def read(self, set_to_read: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
         """Cells of all labelled images."""
         from blood_kedro.library.cells.gather import point_cells
         from blood_kedro.library.core.groups import Groups
 
-        index, annotations, groups = given.tables
-        yield from point_cells(given.files, index, annotations, Groups.of(groups), self.options, side_px, rejects, seed)
+        index, annotations, groups = set_to_read.tables
+        yield from point_cells(
+            set_to_read.files, index, annotations, Groups.of(groups), self.options, side_px, rejects, seed
+        )
 
 
 CROP_READERS: dict[str, type[CropReader[Any]]] = {

@@ -51,8 +51,8 @@ class Unet:
 
     def __call__(self, name: str, rgb: npt.NDArray[np.uint8], rejects: RejectLog) -> list[Piece]:
         """Cells of a tile."""
-        found: list[Piece] = self._segment(name, rgb, rejects)
-        return found
+        pieces: list[Piece] = self._segment(name, rgb, rejects)
+        return pieces
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the network."""

@@ -21,11 +21,11 @@ def previewed(value: Any) -> JSONPreview:  # noqa: ANN401 - JSON-like
 
 def _shortened(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
-        kept = {key: _shortened(entry) for key, entry in list(value.items())[:_ENTRIES]}
-        return kept | ({"…": f"{len(value) - _ENTRIES} more"} if len(value) > _ENTRIES else {})
+        entries = {key: _shortened(entry) for key, entry in list(value.items())[:_ENTRIES]}
+        return entries | ({"…": f"{len(value) - _ENTRIES} more"} if len(value) > _ENTRIES else {})
     if isinstance(value, list):
-        kept_list = [_shortened(entry) for entry in value[:_ENTRIES]]
-        return kept_list + ([f"… {len(value) - _ENTRIES} more"] if len(value) > _ENTRIES else [])
+        elements = [_shortened(entry) for entry in value[:_ENTRIES]]
+        return elements + ([f"… {len(value) - _ENTRIES} more"] if len(value) > _ENTRIES else [])
     return value[:_CHARACTERS] + "…" if isinstance(value, str) and len(value) > _CHARACTERS else value
 
 

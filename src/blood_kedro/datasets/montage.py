@@ -34,8 +34,8 @@ def montage(folder: Path, images: int, boxes: Path | None) -> bytes:
         small = _small(np.asarray(picture, np.uint8), known.get(path.name, []))
         top, left = (part * step for part in divmod(number, _COLUMNS))
         canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
-    done, data = cv2.imencode(".png", canvas)
-    if not done:
+    encoded, data = cv2.imencode(".png", canvas)
+    if not encoded:
         raise OSError(f"the preview of {folder} cannot be encoded")
     return bytes(data.tobytes())
 
@@ -54,15 +54,15 @@ def _small(
 
 def _read(path: Path) -> _Boxes:
     """Boxes `x, y, w, h` and whether they are ignored, by file name."""
-    found: _Boxes = defaultdict(list)
+    boxes: _Boxes = defaultdict(list)
     if path.suffix == ".csv":
         for row in pd.read_csv(path).to_dict("records"):
             box = (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]), bool(row["ignore"]))
-            found[str(row["filename"])].append(box)
-        return found
+            boxes[str(row["filename"])].append(box)
+        return boxes
     coco = json.loads(path.read_text(encoding="utf-8"))
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     for row in coco["annotations"]:
         x, y, w, h = row["bbox"]
-        found[names[row["image_id"]]].append((x, y, w, h, bool(row.get("iscrowd"))))
-    return found
+        boxes[names[row["image_id"]]].append((x, y, w, h, bool(row.get("iscrowd"))))
+    return boxes

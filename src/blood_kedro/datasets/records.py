@@ -29,8 +29,8 @@ class RecordsDataset(AbstractDataset[None, dict[str, Record]]):
 
     def preview(self) -> JSONPreview:
         """Node, environment and date of the first ones, for kedro-viz."""
-        found = read_all(self._filepath)
-        return previewed({name: f"{r.node}, {r.environment}, {r.made}" for name, r in found.items()})
+        records = read_all(self._filepath)
+        return previewed({name: f"{r.node}, {r.environment}, {r.made}" for name, r in records.items()})
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()

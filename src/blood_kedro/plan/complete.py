@@ -67,8 +67,8 @@ def with_own_smear(parameters: dict[str, Any]) -> dict[str, Any]:
     if not section.get("input"):
         return parameters
     inputs = dict(section.get("inputs") or {})
-    own = {**inputs.get(OWN, {}), "path": str(section["input"]), "enabled": True}
-    return {**parameters, "sam_counting": {**section, "inputs": {**inputs, OWN: own}}}
+    smear_input = {**inputs.get(OWN, {}), "path": str(section["input"]), "enabled": True}
+    return {**parameters, "sam_counting": {**section, "inputs": {**inputs, OWN: smear_input}}}
 
 
 def with_names(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -35,17 +35,17 @@ def check_files(parameters: Mapping[str, Any]) -> None:
     _refuse(dict(_unknown(sections, sections)), FILES)
 
 
-def check_given(given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def check_given(overrides: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """Refuse keys of the command line that nothing reads, and new entries that do not say that they are meant.
 
     Args:
-        given: parameters of the command line, nested.
+        overrides: parameters of the command line, nested.
         known: parameters of files alone.
 
     Raises:
         ConfigurationError: a key is not known; it and the nearest known one are named.
     """
-    _refuse(dict(_unknown(given, known)) | dict(_new(given, known)), COMMAND_LINE)
+    _refuse(dict(_unknown(overrides, known)) | dict(_new(overrides, known)), COMMAND_LINE)
 
 
 def read_sections(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,11 +92,11 @@ def _below(
             yield f"{name} (a group)", f"{name}.<one of {', '.join(map(str, keys))}>"
 
 
-def _new(given: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _new(overrides: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Entries with a name that files do not have: it is taken for a slip unless the entry says that it is meant."""
-    for path in entries(given, ()):
+    for path in entries(overrides, ()):
         group = at(known, path[:-1]) or {}
-        if at(known, path) is not None or _is_meant_as_new(path, given):
+        if at(known, path) is not None or _is_meant_as_new(path, overrides):
             continue
         name = ".".join(path)
         near = _nearest(name, [".".join((*path[:-1], str(each))) for each in group], {})
@@ -114,11 +114,11 @@ def entries(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[
             yield from entries(value, here)
 
 
-def _is_meant_as_new(path: tuple[str, ...], given: Mapping[str, Any]) -> bool:
+def _is_meant_as_new(path: tuple[str, ...], overrides: Mapping[str, Any]) -> bool:
     """Whether a new entry says so by its name, or a source by its format."""
     if path[:2] == ("standardization", "sources"):
         return True  # whether there is such a source is looked at elsewhere
-    entry = at(given, path)
+    entry = at(overrides, path)
     said = entry if isinstance(entry, Mapping) else {}
     return "adapter" in said if path[0] == "sources" else said.get("name") == path[-1]
 

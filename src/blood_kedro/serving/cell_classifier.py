@@ -32,10 +32,10 @@ class ServedCellClassifier(PythonModel):
         from blood_kedro.library.morphology.networks import probabilities
         from blood_kedro.library.training.crops import unlabelled
 
-        found = probabilities(self.network, unlabelled(np.asarray(model_input, np.uint8))).numpy()
-        table = pd.DataFrame(found, columns=[f"p_{name}" for name in self.classes])
-        table.insert(0, "label", [self.classes[k] for k in found.argmax(axis=1)])
-        table.insert(1, "confidence", found.max(axis=1))
+        class_probabilities = probabilities(self.network, unlabelled(np.asarray(model_input, np.uint8))).numpy()
+        table = pd.DataFrame(class_probabilities, columns=[f"p_{name}" for name in self.classes])
+        table.insert(0, "label", [self.classes[k] for k in class_probabilities.argmax(axis=1)])
+        table.insert(1, "confidence", class_probabilities.max(axis=1))
         return table
 
 

@@ -34,8 +34,8 @@ class ServedDetector(PythonModel):
 
         rows = []
         for number, pixels in enumerate(np.asarray(model_input, np.uint8)):
-            found = detect_image(self.network, pixels, self.prepare, int((params or {}).get("tile_px", TILE_PX)))
-            for box, label, score in zip(found.boxes.tolist(), found.labels, found.scores.tolist(), strict=True):
+            cells = detect_image(self.network, pixels, self.prepare, int((params or {}).get("tile_px", TILE_PX)))
+            for box, label, score in zip(cells.boxes.tolist(), cells.labels, cells.scores.tolist(), strict=True):
                 rows.append((number, self.classes[int(label) - 1], score, *box))
         columns = ["image", "label", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
         return pd.DataFrame(rows, columns=columns)

@@ -29,9 +29,9 @@ class ServedKindClassifier(PythonModel):
         """Answer for cutouts."""
         from blood_kedro.library.counting.name.cell_types import probabilities
 
-        found = probabilities(self.network, np.asarray(model_input, np.uint8))
-        table = pd.DataFrame(found, columns=[f"p_{kind}" for kind in self.kinds])
-        table.insert(0, "kind", [self.kinds[k] for k in found.argmax(axis=1)])
+        kind_probabilities = probabilities(self.network, np.asarray(model_input, np.uint8))
+        table = pd.DataFrame(kind_probabilities, columns=[f"p_{kind}" for kind in self.kinds])
+        table.insert(0, "kind", [self.kinds[k] for k in kind_probabilities.argmax(axis=1)])
         return table
 
 

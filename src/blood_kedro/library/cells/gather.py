@@ -34,9 +34,9 @@ def elsafty_cells(folder: Path, options: CellOptions, side_px: int, rejects: Rej
     Raises:
         SourceNotFoundError: there is no crop.
     """
-    found = elsafty.pairs(folder, rejects)
-    chosen = _sample([shape or "" for _, _, shape, _ in found], options.per_class, seed)
-    blocks = [[found[k] for k in part] for part in np.array_split(chosen, max(1, len(chosen) // 256))]
+    pairs = elsafty.pairs(folder, rejects)
+    chosen = _sample([shape or "" for _, _, shape, _ in pairs], options.per_class, seed)
+    blocks = [[pairs[k] for k in part] for part in np.array_split(chosen, max(1, len(chosen) // 256))]
     yield from _collected(in_processes(_ElsaftyBlock(folder, side_px), blocks, options.workers, ordered=True), rejects)
 
 
@@ -163,11 +163,11 @@ def _sample(labels: list[str], per_class: int | None, seed: int) -> list[int]:
     """Indices of at most `per_class` of each label, in their order."""
     if per_class is None:
         return list(range(len(labels)))
-    values, kept = np.array(labels), []
+    values, indices = np.array(labels), []
     for label in sorted(set(labels)):
         mine = np.flatnonzero(values == label)
-        kept += np.random.default_rng(seed_for(seed, "cells", label)).permutation(mine)[:per_class].tolist()
-    return sorted(kept)
+        indices += np.random.default_rng(seed_for(seed, "cells", label)).permutation(mine)[:per_class].tolist()
+    return sorted(indices)
 
 
 def _collected(results: Iterable[_Result], rejects: RejectLog) -> Iterator[Crop]:

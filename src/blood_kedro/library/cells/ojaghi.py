@@ -36,10 +36,10 @@ def tiles(folder: Path) -> list[Path]:
     Raises:
         SourceNotFoundError: there is none.
     """
-    found = sorted((folder / "grid_images").glob("*.png"))
-    if not found:
+    files = sorted((folder / "grid_images").glob("*.png"))
+    if not files:
         raise SourceNotFoundError("source ojaghi holds no tile", where=str(folder / "grid_images"), remedy=HOW_TO_GET)
-    return found
+    return files
 
 
 def cells_of_tile(folder: Path, image: Path, crop_px: int, side_px: int, rejects: RejectLog) -> Iterator[Crop]:

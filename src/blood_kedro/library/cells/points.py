@@ -62,28 +62,28 @@ def cells_at_points(
     cells, rejects = [], []
     for number, (point, window) in enumerate(zip(points, windows, strict=True), start=1):
         mask = labels == number
-        found = window is not None and _PLAUSIBLE_AREA[0] * usual < mask[window].sum() < _PLAUSIBLE_AREA[1] * usual
-        if found and touches_border(mask):
+        outlined = window is not None and _PLAUSIBLE_AREA[0] * usual < mask[window].sum() < _PLAUSIBLE_AREA[1] * usual
+        if outlined and touches_border(mask):
             rejects.append(Reject(point.row, "the border of the image cuts the cell"))
             continue
         centre = (point.x_px, point.y_px)
-        if not found and not _inside(centre, rgb.shape[:2], cell_px / 2):
+        if not outlined and not _inside(centre, rgb.shape[:2], cell_px / 2):
             rejects.append(Reject(point.row, "too near to the border of the image, and no outline found"))
             continue
-        if found:
+        if outlined:
             rows, columns = window
             centre = ((columns.start + columns.stop) / 2, (rows.start + rows.stop) / 2)
-        crop, cut = crop_square(rgb, mask if found else None, centre, crop_px, side_px)
-        own = {
+        crop, cut = crop_square(rgb, mask if outlined else None, centre, crop_px, side_px)
+        cell_facts = {
             "cell_id": f"{facts['image_id']}#{point.row}",
             "label_raw": point.label_raw,
             "label": point.label,
             "shape": SHAPE_OF_LABEL.get(point.label),
             "x_px": float(centre[0]),
             "y_px": float(centre[1]),
-            "mask_origin": "segmented" if found else None,
+            "mask_origin": "segmented" if outlined else None,
         }
-        cells.append(Crop(crop, cut, {"slide": None, "scanner": None, **facts, **own}))
+        cells.append(Crop(crop, cut, {"slide": None, "scanner": None, **facts, **cell_facts}))
     return cells, rejects
 
 

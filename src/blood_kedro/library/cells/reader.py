@@ -61,11 +61,11 @@ class CropReader(Choice[CellOptionsT]):
     published_set: ClassVar[str | None] = None
 
     @abstractmethod
-    def read(self, given: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
+    def read(self, set_to_read: SetToRead, side_px: int, seed: int, rejects: RejectLog) -> Iterator[Crop]:
         """Cells, in an order that depends on the set and the seed alone.
 
         Args:
-            given: the set.
+            set_to_read: the set.
             side_px: side of a crop.
             seed: of what is drawn.
             rejects: collects what cannot be used.

@@ -19,7 +19,7 @@ def annotation(
     *,
     area: float | None = None,
     crowd: bool = False,
-    **more: Any,  # noqa: ANN401 - whatever the writer knows besides
+    **extra: Any,  # noqa: ANN401 - whatever the writer knows besides
 ) -> dict[str, Any]:
     """One annotation.
 
@@ -30,7 +30,7 @@ def annotation(
         box: `x_min, y_min, x_max, y_max`, px.
         area: px^2, of a mask where there is one; None is that of the box.
         crowd: whether it is a region that counts for nothing (`iscrowd`).
-        more: fields that COCO does not ask for.
+        extra: fields that COCO does not ask for.
     """
     x_min, y_min, x_max, y_max = box
     width, height = x_max - x_min, y_max - y_min
@@ -41,7 +41,7 @@ def annotation(
         "bbox": [x_min, y_min, width, height],
         "area": width * height if area is None else area,
         "iscrowd": int(crowd),
-        **more,
+        **extra,
     }
 
 

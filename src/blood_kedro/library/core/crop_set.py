@@ -121,12 +121,12 @@ def save_crops(crops: CropSet, folder: Path) -> None:
     Raises:
         DataContractError: table, crops and masks disagree in number, or the table breaks its schema.
     """
-    found = (len(crops.table), len(crops.crops), len(crops.masks))
-    if len(set(found)) > 1:
+    lengths = (len(crops.table), len(crops.crops), len(crops.masks))
+    if len(set(lengths)) > 1:
         raise DataContractError(
             "table and crops disagree in number",
             where=str(folder),
-            got="{} rows, {} crops, {} masks".format(*found),
+            got="{} rows, {} crops, {} masks".format(*lengths),
             expected="as many of each",
             remedy="look at the node that made this set",
         )
@@ -158,13 +158,13 @@ def read_crops(folder: Path) -> CropSet:
             "folder of crops is incomplete", where=str(folder), got=f"no {', '.join(missing)}", remedy=_AGAIN
         )
     table, side = _table(folder)
-    found = [(folder / name).stat().st_size for name in (CROPS, MASKS)]
+    sizes = [(folder / name).stat().st_size for name in (CROPS, MASKS)]
     wanted = [len(table) * side * side * bands for bands in (3, 1)]
-    if found != wanted:
+    if sizes != wanted:
         raise DataContractError(
             "table and crops disagree in number",
             where=str(folder),
-            got=f"{found} bytes of crops and masks",
+            got=f"{sizes} bytes of crops and masks",
             expected=f"{wanted} for {len(table)} crops of {side} px",
             remedy=_AGAIN,
         )

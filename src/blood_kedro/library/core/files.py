@@ -48,7 +48,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_once(path.parent)
     temporary = temporary_name(path.parent, path.suffix)
-    mode = _made(temporary)
+    mode = _new_file_mode(temporary)
     try:
         write(temporary)
         temporary.chmod(mode)
@@ -130,7 +130,7 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _made(path: Path) -> int:
+def _new_file_mode(path: Path) -> int:
     """Make an empty file and give its mode: the umask cannot be asked for without changing it for all threads."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _READABLE)
     try:
@@ -160,8 +160,8 @@ def _exchanged(one: Path, other: Path) -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     names = (os.fsencode(one), os.fsencode(other))
-    done: int = rename(at_working_folder, names[0], at_working_folder, names[1], ctypes.c_uint(exchange))
-    return done == 0
+    status: int = rename(at_working_folder, names[0], at_working_folder, names[1], ctypes.c_uint(exchange))
+    return status == 0
 
 
 def _owner() -> str:

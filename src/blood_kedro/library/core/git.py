@@ -8,10 +8,10 @@ from pathlib import Path
 
 def commit_of(project: Path) -> str | None:
     """The commit that is checked out; None outside a repository."""
-    found = subprocess.run(  # noqa: S603 - our own arguments
+    completed = subprocess.run(  # noqa: S603 - our own arguments
         ["git", "-C", str(project), "rev-parse", "HEAD"],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
     )
-    return found.stdout.strip() or None
+    return completed.stdout.strip() or None

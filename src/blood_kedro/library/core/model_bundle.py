@@ -92,12 +92,12 @@ def load_bundle(folder: Path) -> ModelBundle:
     """
     config = load_config(folder)
     path = folder / WEIGHTS
-    found = sha256_of_file(path)
-    if found != config[DIGEST]:
+    digest = sha256_of_file(path)
+    if digest != config[DIGEST]:
         raise UnsafeFileError(
             "the weights of a model are other ones than its config.json was written for",
             where=str(path.absolute()),
-            got=f"SHA-256 {found}, {path.stat().st_size:,} bytes",
+            got=f"SHA-256 {digest}, {path.stat().st_size:,} bytes",
             expected=config[DIGEST],
             remedy=_REMEDY,
         )

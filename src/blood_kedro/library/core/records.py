@@ -85,11 +85,11 @@ def parse(content: dict[str, Any]) -> Record:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it is no record.
     """
-    states = {name: [Data(**state) for state in found] for name, found in content["data"].items()}
+    states = {name: [Data(**state) for state in entries] for name, entries in content["data"].items()}
     record = Record(**{**content, "data": states})
     said = [record.dataset, record.node, record.environment, record.made, *record.unknown]
-    said += [state.fingerprint for found in states.values() for state in found]
-    numbers = [number for found in states.values() for state in found for number in state.pictures.values()]
+    said += [state.fingerprint for entries in states.values() for state in entries]
+    numbers = [number for entries in states.values() for state in entries for number in state.pictures.values()]
     if not all(isinstance(text, str) for text in said) or not all(isinstance(number, int) for number in numbers):
         raise TypeError("texts or numbers of another type")
     return record
@@ -100,8 +100,8 @@ def read_all(folder: Path) -> dict[str, Record]:
     files = [file for layer in sorted(folder.glob("0[2-8]_*")) for file in layer.rglob(f"{BESIDE}/*.json")]
     files = [file for file in files if not file.name.startswith(".")]  # one that is being written
     files += sorted(folder.glob(f"06_*/*/{IN_MODEL}"))
-    found = [record for file in files if (record := read_record(file)) is not None]
-    return {record.dataset: record for record in found}
+    all_records = [record for file in files if (record := read_record(file)) is not None]
+    return {record.dataset: record for record in all_records}
 
 
 def merged(records: Iterable[Record]) -> tuple[dict[str, list[Data]], list[str]]:
@@ -145,9 +145,9 @@ def _said(name: str) -> str:
 def pictures_of(record: Record) -> dict[str, int]:
     """Pictures of each source that a result rests on: of its cells, else of the corpus, else of the sources."""
     for part in (".cells", CORPUS, ".image_index"):
-        found = [state.pictures for name, states in record.data.items() if name.endswith(part) for state in states]
-        if found:
-            return {source: max(each.get(source, 0) for each in found) for each in found for source in each}
+        pictures = [state.pictures for name, states in record.data.items() if name.endswith(part) for state in states]
+        if pictures:
+            return {source: max(each.get(source, 0) for each in pictures) for each in pictures for source in each}
     return {}
 
 

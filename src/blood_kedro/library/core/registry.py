@@ -58,7 +58,7 @@ def chosen(registry: Mapping[str, EntryT], name: str, where: str) -> EntryT:
 
 
 def choose(
-    registry: Mapping[str, type[ChoiceT]], name: str, entry: BaseModel, more: Mapping[str, object], where: str
+    registry: Mapping[str, type[ChoiceT]], name: str, entry: BaseModel, own_options: Mapping[str, object], where: str
 ) -> ChoiceT:
     """What a name stands for, made with its options.
 
@@ -66,7 +66,7 @@ def choose(
         registry: names and classes.
         name: as the parameters have it.
         entry: of the parameters, with what all choices share; what none of them reads is left out.
-        more: what this one alone has.
+        own_options: what this one alone has.
         where: the name stands in the parameters.
 
     Raises:
@@ -76,7 +76,7 @@ def choose(
     read = entry.model_fields_set & kind.Options.model_fields.keys()
     shared = {each: getattr(entry, each) for each in read}
     try:
-        return kind(kind.Options.model_validate({**shared, **more}))
+        return kind(kind.Options.model_validate({**shared, **own_options}))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in error.errors()]
         raise ConfigurationError(

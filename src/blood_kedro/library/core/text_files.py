@@ -93,8 +93,8 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:  # noqa: ANN401 - wha
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    return made if len(made) == len(pairs) else Repeated(made)
+    content = dict(pairs)
+    return content if len(content) == len(pairs) else Repeated(content)
 
 
 def _int(text: str) -> int | str:

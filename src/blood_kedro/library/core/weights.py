@@ -52,16 +52,16 @@ def _regular_file(path: Path, remedy: str) -> None:
         DataContractError: it is something else than a file, or empty.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError) as error:
         raise WeightsNotFoundError(
             "the file of weights does not exist", where=str(path.absolute()), got=str(error), remedy=remedy
         ) from error
-    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
         raise DataContractError(
             "the file of weights is no file with content",
             where=str(path.absolute()),
-            got="an empty file" if stat.S_ISREG(found.st_mode) else "a folder, a pipe or a device",
+            got="an empty file" if stat.S_ISREG(status.st_mode) else "a folder, a pipe or a device",
             remedy=remedy,
         )
 
@@ -89,12 +89,12 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str, remedy: 
     Raises:
         DataContractError: layers are missing, unknown or of another shape, or a weight is not finite.
     """
-    own = network.state_dict()
-    differing = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+    state = network.state_dict()
+    differing = [name for name in state.keys() & weights.keys() if state[name].shape != weights[name].shape]
     wrong = [
-        *(f"no {name}" for name in sorted(own.keys() - weights.keys())),
-        *(f"unknown {name}" for name in sorted(weights.keys() - own.keys())),
-        *(f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}" for name in sorted(differing)),
+        *(f"no {name}" for name in sorted(state.keys() - weights.keys())),
+        *(f"unknown {name}" for name in sorted(weights.keys() - state.keys())),
+        *(f"{name} {tuple(weights[name].shape)} for {tuple(state[name].shape)}" for name in sorted(differing)),
     ]
     if wrong:
         raise DataContractError(
@@ -105,7 +105,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], where: str, remedy: 
             remedy=remedy,
         )
     check_finite(weights, where, remedy)
-    network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()})
+    network.load_state_dict({name: value.to(state[name].dtype) for name, value in weights.items()})
     return network.eval()
 
 

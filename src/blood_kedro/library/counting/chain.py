@@ -77,8 +77,8 @@ def count_pictures(
     wanted = [*looks, *([] if parts.namer.look is None else [parts.namer.look])]
     segmented = segment_smears(smears, options, parts.segment, work_folder, rejects, wanted)
     kinds = name_smears(smears, segmented, work_folder, parts.namer)
-    made = count_smears(smears, segmented, kinds, options, parts.rules, work_folder, parts.name_types)
-    return Counted(made.counts, made.cells, made.fields, made.masks, totals_of(made.counts), segmented)
+    counted = count_smears(smears, segmented, kinds, options, parts.rules, work_folder, parts.name_types)
+    return Counted(counted.counts, counted.cells, counted.fields, counted.masks, totals_of(counted.counts), segmented)
 
 
 def totals_of(counts: pd.DataFrame) -> dict[str, Any]:

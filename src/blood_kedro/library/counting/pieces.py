@@ -87,12 +87,12 @@ def piece(
 
 def pieces_of_labels(labels: Labels) -> list[Piece]:
     """One piece for each label above 0 that has pixels, `labels (H, W) int32`."""
-    found = []
+    pieces = []
     for number, window in enumerate(ndimage.find_objects(labels), start=1):
         if window is not None:
             rows, columns = window
-            found.append(Piece(columns.start, rows.start, labels[window] == number))
-    return found
+            pieces.append(Piece(columns.start, rows.start, labels[window] == number))
+    return pieces
 
 
 def solidity(mask: BoolMask) -> float:

@@ -66,7 +66,7 @@ def to_coco(
         for number, row in enumerate(records(rows), start=1)
     ]
     return {
-        **({"labelled_by": {name: list(found) for name, found in labelled_by.items()}} if labelled_by else {}),
+        **({"labelled_by": {name: list(labelled) for name, labelled in labelled_by.items()}} if labelled_by else {}),
         "images": [
             {
                 "id": int(row["global_id"]),

@@ -33,13 +33,13 @@ def find_duplicates(
     image_ids: list[str], sources: list[str], thumbnails: list[Thumbnail], options: DuplicateOptions
 ) -> pd.DataFrame:
     """Pairs of images that show the same field, as DuplicatePairs (each pair once, its strongest kind)."""
-    found: dict[tuple[int, int], dict[str, object]] = {}
+    pairs: dict[tuple[int, int], dict[str, object]] = {}
 
     def add(i: int, j: int, kind: str, similarity: float, overlap: float) -> None:
         pair = (min(i, j), max(i, j))
-        if pair not in found:
+        if pair not in pairs:
             a, b = (image_ids[k] for k in pair)
-            found[pair] = {"image_a": a, "image_b": b, "kind": kind, "similarity": similarity, "overlap_share": overlap}
+            pairs[pair] = {"image_a": a, "image_b": b, "kind": kind, "similarity": similarity, "overlap_share": overlap}
 
     for i, j in _equal([t.pixels for t in thumbnails]):
         add(i, j, "same_pixels", 1.0, 1.0)
@@ -56,7 +56,7 @@ def find_duplicates(
             add(members[i], members[j], "shifted_field", similarity, overlap)
     for i, j, similarity in turned_copies(thumbnails, options.turned_similarity):
         add(i, j, "turned_copy", similarity, 1.0)
-    return conform(DuplicatePairs, [found[pair] for pair in sorted(found)])
+    return conform(DuplicatePairs, [pairs[pair] for pair in sorted(pairs)])
 
 
 def duplicate_groups(image_ids: list[str], pairs: pd.DataFrame, known_groups: list[str | None]) -> list[str]:

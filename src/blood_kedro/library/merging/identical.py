@@ -42,14 +42,16 @@ def merge_identical(
 
     parts = [labels[~labels["image_id"].isin([*keeper_of, *keeper_of.values()])]]
     for keeper in sorted(set(keeper_of.values())):
-        copies = [keeper, *sorted(name for name, kept in keeper_of.items() if kept == keeper)]
+        copies = [keeper, *sorted(name for name, its_keeper in keeper_of.items() if its_keeper == keeper)]
         for copy in copies[1:]:
             reject(copy, "image", f"same pixels as {keeper}: labels merged into it")
         together = labels[labels["image_id"].isin(copies)].sort_values("ignore", kind="stable")
         if together.empty:
             continue  # images without a cell
-        kept = _unite(together, same_point_px, lambda row: reject(str(row["image_id"]), "annotation", _disagrees(row)))
-        parts.append(kept.assign(image_id=keeper))
+        merged = _unite(
+            together, same_point_px, lambda row: reject(str(row["image_id"]), "annotation", _disagrees(row))
+        )
+        parts.append(merged.assign(image_id=keeper))
     united = pd.concat(parts, ignore_index=True)
     order = {name: k for k, name in enumerate(images["image_id"])}
     united = united.iloc[np.argsort(united["image_id"].map(order).to_numpy(), kind="stable")].reset_index(drop=True)
@@ -61,21 +63,21 @@ def _disagrees(row: dict[str, Any]) -> str:
 
 
 def _unite(labels: pd.DataFrame, same_point_px: float, on_conflict: Callable[[dict[str, Any]], None]) -> pd.DataFrame:
-    kept: list[dict[str, Any]] = []
+    united: list[dict[str, Any]] = []
     centres: list[tuple[float, float]] = []
     for row in records(labels):
         centre = ((row["x_min_px"] + row["x_max_px"]) / 2, (row["y_min_px"] + row["y_max_px"]) / 2)
         near = [k for k, (x, y) in enumerate(centres) if np.hypot(x - centre[0], y - centre[1]) < same_point_px]
         twin = next(
-            (k for k in near if kept[k]["annotation_id"].split("#")[0] != row["annotation_id"].split("#")[0]), None
+            (k for k in near if united[k]["annotation_id"].split("#")[0] != row["annotation_id"].split("#")[0]), None
         )
         if twin is None:
-            kept.append(row)
+            united.append(row)
             centres.append(centre)
-        elif not row["ignore"] and kept[twin]["label"] != row["label"]:
-            kept[twin] = {**kept[twin], "ignore": True, "label": _common(kept[twin]["label"], row["label"])}
+        elif not row["ignore"] and united[twin]["label"] != row["label"]:
+            united[twin] = {**united[twin], "ignore": True, "label": _common(united[twin]["label"], row["label"])}
             on_conflict(row)
-    return pd.DataFrame(kept, columns=labels.columns)
+    return pd.DataFrame(united, columns=labels.columns)
 
 
 def _common(a: str, b: str) -> str:

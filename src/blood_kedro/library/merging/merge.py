@@ -185,10 +185,10 @@ def _apply_view(labels: pd.DataFrame, options: MergingOptions) -> tuple[pd.DataF
 
 def _classes(labels: pd.DataFrame, removed: list[dict[str, Any]], options: MergingOptions) -> list[str]:
     """Classes that a detector has outputs for: those of the paper's view, found or not, else those found."""
-    found = set(labels.loc[~labels["ignore"], "label"])
+    names = set(labels.loc[~labels["ignore"], "label"])
     if options.view == "paper_000":
-        found = {*taxonomy.PAPER_000} - {row["class"] for row in removed}
-    return [name for name in taxonomy.CLASS_IDS if name in found]
+        names = {*taxonomy.PAPER_000} - {row["class"] for row in removed}
+    return [name for name in taxonomy.CLASS_IDS if name in names]
 
 
 def _class_counts(images: pd.DataFrame, labels: pd.DataFrame, classes: list[str]) -> pd.DataFrame:

@@ -43,8 +43,8 @@ def in_view(table: pd.DataFrame, view: str, min_cells: int) -> tuple[pd.DataFram
             expected=f"at least two with {min_cells} cells",
             remedy="choose another view or source",
         )
-    kept = known.isin(classes).to_numpy()
-    left_out = {str(name): int(count) for name, count in known[~kept].value_counts().items()}
-    chosen = table[kept].reset_index(drop=True)
-    chosen["class"], chosen["row"] = known[kept].to_numpy(), kept.nonzero()[0]
+    has_class = known.isin(classes).to_numpy()
+    left_out = {str(name): int(count) for name, count in known[~has_class].value_counts().items()}
+    chosen = table[has_class].reset_index(drop=True)
+    chosen["class"], chosen["row"] = known[has_class].to_numpy(), has_class.nonzero()[0]
     return chosen, classes, left_out

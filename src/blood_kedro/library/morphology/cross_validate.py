@@ -84,20 +84,20 @@ def train_variant(
         WeightsNotFoundError: the first weights cannot be had.
     """
     table, classes, left_out = in_view(cells.table, options.view, options.min_cells)
-    made = runs(table, options, None if segmenter is None else FirstStage.of(segmenter))
+    folds = runs(table, options, None if segmenter is None else FirstStage.of(segmenter))
     shown = complete_masks(segmenter, cells, options.masks) if options.segmented else None
-    kept = options.model_dump(mode="json", exclude={"name", "enabled", "runs", "resamples"})
+    settings = options.model_dump(mode="json", exclude={"name", "enabled", "runs", "resamples"})
     pixels = [_pixels(cells.crops), "" if shown is None else _pixels(shown)]
-    identity = fingerprint([kept, table_fingerprint(table), pixels, made[0].test.tolist()])
+    identity = fingerprint([settings, table_fingerprint(table), pixels, folds[0].test.tolist()])
     folder = work_folder / identity
     crops = normalise(cells.crops, cells.table, options.stain)
     facts, predictions, histories = [], [], []
-    for number, run in enumerate(made):
-        done = folder / run.name
-        finished = _finished(done)
+    for number, run in enumerate(folds):
+        run_folder = folder / run.name
+        finished = _finished(run_folder)
         if finished is None:
             _train_run(run, table, classes, crops, shown, options, folder)
-            finished = _read(done)
+            finished = _read(run_folder)
         facts.append(finished[0])
         predictions.append(finished[1])
         histories.append(pd.DataFrame(facts[-1].pop("history")).assign(run=run.name))
@@ -128,22 +128,22 @@ def train_variant(
     return result
 
 
-def _finished(done: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
+def _finished(folder: Path) -> tuple[dict[str, Any], pd.DataFrame] | None:
     """Facts and predictions of a run that is finished; None where it is not, or where a file of it is damaged."""
-    if not (done / _FACTS).is_file():
+    if not (folder / _FACTS).is_file():
         return None
     try:
-        load_bundle(done / "model")
-        return _read(done)
+        load_bundle(folder / "model")
+        return _read(folder)
     except (BloodKedroError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        logger.warning("run %s is damaged and done again: %s: %s", done, type(error).__name__, str(error)[:200])
+        logger.warning("run %s is damaged and done again: %s: %s", folder, type(error).__name__, str(error)[:200])
         return None
 
 
-def _read(done: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    facts = json.loads((done / _FACTS).read_text(encoding="utf-8"))
+def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     float(facts["val_loss"]), facts["run"], facts["history"]
-    return facts, pd.read_parquet(done / _PREDICTIONS)
+    return facts, pd.read_parquet(folder / _PREDICTIONS)
 
 
 def _pixels(images: np.ndarray[Any, Any]) -> str:
@@ -205,16 +205,16 @@ def _train_run(
     device = device_for(options.training)
     network.to(device)
     start = time.perf_counter()
-    found = probabilities(network, in_order(test, 4 * options.training.batch_size)).numpy()
+    predicted = probabilities(network, in_order(test, 4 * options.training.batch_size)).numpy()
     test_s = time.perf_counter() - start
     known = table.iloc[run.test][["cell_id", "group_id", "slide", "scanner", "class"]].reset_index(drop=True)
     predictions = pd.concat(
-        [known.assign(run=run.name), pd.DataFrame(found, columns=[f"p_{name}" for name in classes])], axis=1
+        [known.assign(run=run.name), pd.DataFrame(predicted, columns=[f"p_{name}" for name in classes])], axis=1
     )
-    done = folder / run.name
-    done.mkdir(parents=True, exist_ok=True)
-    save_bundle(ModelBundle(trained.weights, {}), done / "model")
-    write_atomically(done / _PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
+    run_folder = folder / run.name
+    run_folder.mkdir(parents=True, exist_ok=True)
+    save_bundle(ModelBundle(trained.weights, {}), run_folder / "model")
+    write_atomically(run_folder / _PREDICTIONS, lambda path: predictions.to_parquet(path, index=False))
     facts = {
         "run": run.name,
         "train_s": training_seconds(trained.history),
@@ -229,7 +229,7 @@ def _train_run(
         **_best(trained),
         "history": trained.history,
     }
-    write_bytes_atomically(done / _FACTS, json.dumps(facts).encode())
+    write_bytes_atomically(run_folder / _FACTS, json.dumps(facts).encode())
 
 
 def _probe(train: CropData, val: CropData, classes: int, options: Classifier) -> tuple[nn.Module, Trained, str]:

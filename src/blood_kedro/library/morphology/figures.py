@@ -101,19 +101,19 @@ def comparison_figure(table: pd.DataFrame) -> Figure:
 
 
 def masks_figure(
-    crops: npt.NDArray[np.uint8], truth: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_], columns: int = 8
+    crops: npt.NDArray[np.uint8], truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_], columns: int = 8
 ) -> Figure:
     """Cells found best and worst (Figs. 9 and 10): crop, true mask, found mask, cell cut out by what was found."""
-    either = (truth | found).sum(axis=(1, 2))
-    iou = np.where(either > 0, (truth & found).sum(axis=(1, 2)) / np.maximum(either, 1), 1.0)
+    either = (truth | predicted).sum(axis=(1, 2))
+    iou = np.where(either > 0, (truth & predicted).sum(axis=(1, 2)) / np.maximum(either, 1), 1.0)
     order = np.argsort(iou, kind="stable")
     typical = order[np.linspace(len(order) // 2, len(order) - 1, columns).astype(int)]
     figure = Figure(figsize=(1.25 * columns, 10.4), layout="constrained")
     axes = figure.subplots(8, columns, squeeze=False)
     for block, (title, rows) in enumerate((("good", typical), ("hard", order[:columns]))):
         for column, row in enumerate(rows):
-            cut = np.where(found[row][..., None], crops[row], 0)
-            for line, picture in enumerate((crops[row], truth[row], found[row], cut)):
+            cut = np.where(predicted[row][..., None], crops[row], 0)
+            for line, picture in enumerate((crops[row], truth[row], predicted[row], cut)):
                 axis = axes[4 * block + line][column]
                 axis.imshow(picture, cmap="gray")
                 axis.set_xticks([])

@@ -113,16 +113,16 @@ def _imagenet(model: str, path: str | None) -> dict[str, Tensor]:
     return downloaded
 
 
-def _load(network: nn.Module, given: dict[str, Tensor], origin: str) -> None:
+def _load(network: nn.Module, weights: dict[str, Tensor], origin: str) -> None:
     """Load whatever has a counterpart of the same shape; only what depends on the classes may be missing.
 
     Raises:
         ConfigurationError: more than the last layer is missing.
     """
-    own = network.state_dict()
-    renamed = {n if n in own else f"body.{n}": value for n, value in given.items()}
-    fitting = {n: v for n, v in renamed.items() if n in own and own[n].shape == v.shape}
-    missing = [n for n in own if n not in fitting and not n.endswith("num_batches_tracked")]
+    state = network.state_dict()
+    renamed = {n if n in state else f"body.{n}": value for n, value in weights.items()}
+    fitting = {n: v for n, v in renamed.items() if n in state and state[n].shape == v.shape}
+    missing = [n for n in state if n not in fitting and not n.endswith("num_batches_tracked")]
     if len(missing) > 2:  # weight and bias of the last layer
         raise ConfigurationError(
             f"weights do not fit the network ({origin})",

@@ -89,7 +89,7 @@ def train_segmenter(
     torch.manual_seed(seed)
     network, origin = build_segmenter(options.encoder, options.first_weights)
     start = load_config(Path(str(options.first_weights.path))) if options.first_weights.kind == "checkpoint" else None
-    kept = options.model_dump(mode="json", exclude={"resamples"})
+    settings = options.model_dump(mode="json", exclude={"resamples"})
     trained = fit_supervised(
         network,
         _Loss(),
@@ -97,19 +97,19 @@ def train_segmenter(
         val,
         options.training,
         seed=seed,
-        identity=[kept, table_fingerprint(table)],
+        identity=[settings, table_fingerprint(table)],
         work_folder=work_folder,
         on_epoch=on_epoch,
     )
     test = known[run.test]
-    found = predict_masks(network.to(device_for(options.training)), cells.crops, test)
+    predicted = predict_masks(network.to(device_for(options.training)), cells.crops, test)
     truth = np.asarray(cells.masks[test])
     where = cells.table.iloc[test]
-    found_intervals = _intervals(truth, found, where, options.resamples, options.seed)
+    pixel_intervals = _intervals(truth, predicted, where, options.resamples, options.seed)
     metrics = {
-        **pixel_measures(truth, found),
-        "interval_95": found_intervals.limits,
-        "interval_basis": found_intervals.basis,
+        **pixel_measures(truth, predicted),
+        "interval_95": pixel_intervals.limits,
+        "interval_basis": pixel_intervals.basis,
         "train_cells": len(train),
         "val_cells": len(val),
         "test_cells": len(test),
@@ -155,8 +155,8 @@ def _groups(table: pd.DataFrame, run: Fold, options: Segmenter) -> dict[str, lis
 def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dtype[np.int64]]) -> CropMasks:
     """Masks `(len(rows), S, S) bool` of crops, the cell's probability above one half."""
     data = CropData(crops, rows, np.zeros(len(crops), np.int64), 0)
-    found = (logits[:, 0] > 0 for logits in outputs(network, in_order(data, _BATCH)))
-    parts = [np.zeros((0, *crops.shape[1:3]), np.bool_), *(mask.numpy() for mask in found)]
+    masks = (logits[:, 0] > 0 for logits in outputs(network, in_order(data, _BATCH)))
+    parts = [np.zeros((0, *crops.shape[1:3]), np.bool_), *(mask.numpy() for mask in masks)]
     return np.concatenate(parts)
 
 
@@ -182,12 +182,12 @@ def complete_masks(
     return shown
 
 
-def _intervals(truth: CropMasks, found: CropMasks, where: pd.DataFrame, resamples: int, seed: int) -> Intervals:
+def _intervals(truth: CropMasks, predicted: CropMasks, where: pd.DataFrame, resamples: int, seed: int) -> Intervals:
     """95% intervals of the pooled IoU and F1, over slides; over the images of the slide where there is one alone."""
     several = len(set(where["group_id"])) > 1
     unit = SLIDES if several else "images of one slide: other slides may differ by more"
     numbers, count = numbered(where["group_id" if several else "image_id"])
-    both, either = (truth & found).sum(axis=(1, 2)), (truth | found).sum(axis=(1, 2))
+    both, either = (truth & predicted).sum(axis=(1, 2)), (truth | predicted).sum(axis=(1, 2))
     sums = sums_by_group([both, either], numbers, count)
 
     def statistic(weights: Floats) -> Floats:

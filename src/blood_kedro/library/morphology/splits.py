@@ -82,21 +82,21 @@ def runs(table: pd.DataFrame, options: Classifier, first: FirstStage | None = No
     labels = table["class"].to_numpy()
     groups = np.arange(len(table)) if options.split_by == "cell" else pd.factorize(table["group_id"])[0]
     if options.split_by == "scanner":
-        made = _by_scanner(table, labels, groups, options)
+        folds = _by_scanner(table, labels, groups, options)
     else:
-        rest, test = _tested(table, labels, groups, options, first)
-        made = [
+        train_val, test = _tested(table, labels, groups, options, first)
+        folds = [
             Fold(f"{repeat + 1}_{fold + 1}", train, val, test)
             for repeat in range(options.repeats)
             for fold, (train, val) in enumerate(
-                fold_groups(rest, labels, groups, options.folds, seed_for(options.seed, "repeat", repeat))
+                fold_groups(train_val, labels, groups, options.folds, seed_for(options.seed, "repeat", repeat))
             )
         ]
-    made = made[: options.runs]
+    folds = folds[: options.runs]
     if first is not None and options.segmented:
-        for run in made:
+        for run in folds:
             _never_learnt(table, run, options, first)
-    return [_with_missing(run, table, labels, f"classifier {options.name}, run {run.name}") for run in made]
+    return [_with_missing(run, table, labels, f"classifier {options.name}, run {run.name}") for run in folds]
 
 
 def _tested(
@@ -124,8 +124,8 @@ def _tested(
 def _never_learnt(table: pd.DataFrame, run: Fold, options: Classifier, first: FirstStage) -> None:
     """No cell is tested on whose mask comes from a segmenter that learnt from its slide."""
     tested = table.iloc[run.test]
-    found = tested if options.masks == "predicted" else tested[~tested["has_mask"].to_numpy(bool)]
-    both = sorted(set(found["group_id"]) & first.learnt)
+    segmented = tested if options.masks == "predicted" else tested[~tested["has_mask"].to_numpy(bool)]
+    both = sorted(set(segmented["group_id"]) & first.learnt)
     if both:
         raise ConfigurationError(
             "cells are tested on whose masks come from a segmenter that learnt from their slide",
@@ -150,13 +150,13 @@ def segmentation_split(table: pd.DataFrame, options: Segmenter) -> Fold:
     groups, where = pd.factorize(table["group_id"])[0], f"segmenter {options.name}: test_groups"
     val_share = options.val_share / (1 - options.test_share)
     if options.test_groups:
-        rest, test = _named(table, options.test_groups, where)
-        if len(np.unique(groups[rest])) < max(2, round(1 / val_share)):
+        train_val, test = _named(table, options.test_groups, where)
+        if len(np.unique(groups[train_val])) < max(2, round(1 / val_share)):
             logger.warning("%s: few slides are left, so their tiles are dealt to training and validation", where)
             groups = pd.factorize(table["tile_group"].fillna(table["image_id"]))[0]
     else:
-        rest, test = split_groups(np.arange(len(table)), strata, groups, options.test_share, options.seed)
-    train, val = split_groups(rest, strata, groups, val_share, options.seed + 1)
+        train_val, test = split_groups(np.arange(len(table)), strata, groups, options.test_share, options.seed)
+    train, val = split_groups(train_val, strata, groups, val_share, options.seed + 1)
     return _with_missing(Fold("1", train, val, test), table, labels, f"segmenter {options.name}")
 
 
@@ -188,12 +188,12 @@ def _by_scanner(
         raise ConfigurationError(
             "leaving out one scanner needs several", where=f"classifier {options.name}: split_by", got=str(scanners)
         )
-    made = []
+    folds = []
     for scanner in scanners:
         here = (table["scanner"] == scanner).to_numpy()
         train, val = split_groups(np.flatnonzero(~here), labels, groups, options.test_share, options.seed)
-        made.append(Fold(str(scanner), train, val, np.flatnonzero(here)))
-    return made
+        folds.append(Fold(str(scanner), train, val, np.flatnonzero(here)))
+    return folds
 
 
 def _with_missing(run: Fold, table: pd.DataFrame, labels: npt.NDArray[np.object_], where: str) -> Fold:

@@ -35,8 +35,8 @@ def truth_and_probabilities(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Labels `(N,)` as positions in `classes`, and probabilities `(N, C)`."""
     labels = predictions["class"].map({name: k for k, name in enumerate(classes)})
-    found = predictions[[f"p_{name}" for name in classes]]
-    return np.asarray(labels, np.int64), np.asarray(found, np.float64)
+    probabilities = predictions[[f"p_{name}" for name in classes]]
+    return np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
 
 
 def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: int, seed: int) -> dict[str, Any]:
@@ -59,15 +59,15 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
     runs = {
         name: classification_measures(*truth_and_probabilities(part, classes), classes) for name, part in parts.items()
     }
-    found_intervals = _intervals(list(parts.values()), classes, resamples, seed)
+    mean_intervals = _intervals(list(parts.values()), classes, resamples, seed)
     keys = ("accuracy", *MEASURES, "auc", "ece")
     values = {key: np.array([run[key] for run in runs.values()]) for key in keys}
-    truth, found = truth_and_probabilities(predictions, classes)
+    truth, probabilities = truth_and_probabilities(predictions, classes)
     score = {
         **{key: float(np.nanmean(v)) for key, v in values.items()},
         **{f"{key}_sd": float(np.nanstd(v, ddof=1)) if len(v) > 1 else None for key, v in values.items()},
-        "interval_95": found_intervals.limits,
-        "interval_basis": found_intervals.basis,
+        "interval_95": mean_intervals.limits,
+        "interval_basis": mean_intervals.basis,
         "runs": {
             name: {**{key: run[key] for key in (*keys, "cells")}, "test_set": _test_set(parts[name])}
             for name, run in runs.items()
@@ -76,8 +76,8 @@ def score_variant(predictions: pd.DataFrame, facts: dict[str, Any], resamples: i
         "confusion": _confusion(runs),
         "per_slide": _by(predictions, "slide", classes),
         "per_scanner": _by(predictions, "scanner", classes),
-        "reliability": reliability(truth, found),
-        "abstention": dict(zip(map(str, SHARES), abstention(truth, found, SHARES), strict=True)),
+        "reliability": reliability(truth, probabilities),
+        "abstention": dict(zip(map(str, SHARES), abstention(truth, probabilities, SHARES), strict=True)),
         "cells": facts["cells"],
         "test_cells": int(next(iter(runs.values()))["cells"]),
         "groups": int(predictions["group_id"].nunique()),
@@ -91,8 +91,10 @@ def _intervals(parts: list[pd.DataFrame], classes: list[str], resamples: int, se
     """Of the means over runs, each run on its own test cells; the groups of all runs are drawn together."""
     answers = []
     for part in parts:
-        truth, found = truth_and_probabilities(part, classes)
-        answers.append(RunAnswers(truth, found.argmax(axis=1).astype(np.int64), part["group_id"].to_numpy(object)))
+        truth, probabilities = truth_and_probabilities(part, classes)
+        answers.append(
+            RunAnswers(truth, probabilities.argmax(axis=1).astype(np.int64), part["group_id"].to_numpy(object))
+        )
     return group_intervals(answers, len(classes), unit=SLIDES, resamples=resamples, seed=seed)
 
 
@@ -118,17 +120,17 @@ def _confusion(runs: dict[str, dict[str, Any]]) -> list[list[float]]:
 
 def _by(predictions: pd.DataFrame, column: str, classes: list[str]) -> dict[str, dict[str, float]]:
     """Accuracy, sensitivity, PPV and F1 of each slide or scanner, averaged over runs."""
-    found = {}
+    measures_of = {}
     for name, part in predictions.dropna(subset=column).groupby(column):
         measures = [
             classification_measures(*truth_and_probabilities(run, classes), classes)
             for _, run in part.groupby("run", sort=False)
         ]
-        found[str(name)] = {
+        measures_of[str(name)] = {
             **{key: float(np.nanmean([m[key] for m in measures])) for key in _COMPARED},
             "cells": float(np.mean([m["cells"] for m in measures])),
         }
-    return found
+    return measures_of
 
 
 def compare(scores: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]], reference: str) -> pd.DataFrame:
@@ -172,12 +174,14 @@ def _tests(
     test_to_train = sum(run["test_cells"] for run in runs) / max(sum(run["train_cells"] for run in runs), 1)
     tests = {}
     for key in _COMPARED:
-        own, other = ({n: run[key] for n, run in scores[one]["runs"].items()} for one in (name, reference))
-        tests[key] = two_sample_test(own, other, why_not)
-        tests[f"{key}_corrected"] = corrected_test(own, other, test_to_train, why_not)
+        values, reference_values = (
+            {n: run[key] for n, run in scores[one]["runs"].items()} for one in (name, reference)
+        )
+        tests[key] = two_sample_test(values, reference_values, why_not)
+        tests[f"{key}_corrected"] = corrected_test(values, reference_values, test_to_train, why_not)
     for key in _TIMES:
-        own, other = ({n: run[key] for n, run in timed[one].items()} for one in (name, reference))
-        tests[key] = two_sample_test(own, other, why_not)
+        values, reference_values = ({n: run[key] for n, run in timed[one].items()} for one in (name, reference))
+        tests[key] = two_sample_test(values, reference_values, why_not)
     notes = dict.fromkeys(test.reason for test in tests.values() if test.reason)
     return {**{key: test.p for key, test in tests.items()}, "note": "; ".join(notes) or None}
 

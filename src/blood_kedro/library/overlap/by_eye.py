@@ -33,12 +33,12 @@ def true_cells(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     Args:
         table: with `image_id` and a box in px.
     """
-    found = np.full(len(table), np.nan)
+    cells = np.full(len(table), np.nan)
     rows_of = table.groupby("image_id").indices
     for image, known in judged_boxes().groupby("image_id"):
         rows = rows_of.get(image, np.zeros(0, np.int64))
         same = iou(table.iloc[rows][BOX_COLUMNS].to_numpy(float), known[BOX_COLUMNS].to_numpy(float))
         for k, judged in enumerate(known["overlapping"]):
             if len(rows) and same[:, k].max() > _SAME_BOX_IOU:
-                found[rows[int(same[:, k].argmax())]] = 1.0 + judged
-    return found
+                cells[rows[int(same[:, k].argmax())]] = 1.0 + judged
+    return cells

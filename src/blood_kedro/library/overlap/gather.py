@@ -53,13 +53,13 @@ def annotated(index: pd.DataFrame, annotations: pd.DataFrame, groups: Groups, ce
         rows[low] = rows[low].where(~points, middle - cell_px / 2)
         rows[high] = rows[high].where(~points, middle + cell_px / 2)
     by_image = dict(tuple(rows.groupby("image_id")))
-    found = []
+    images = []
     for image in records(index):
         mine = by_image.get(str(image["image_id"]))
         if mine is not None:
             boxes, names = mine[BOX_COLUMNS].to_numpy(np.float64), list(mine["annotation_id"])
-            found.append(located(image, boxes, groups, names, list(mine["label"])))
-    return found
+            images.append(located(image, boxes, groups, names, list(mine["label"])))
+    return images
 
 
 def located(
@@ -73,19 +73,19 @@ def located(
 
 
 def cut_red_cells(
-    folder: Path, found: Sequence[Located], options: CropOptions, rejects: RejectLog, rows: list[_Row]
+    folder: Path, images: Sequence[Located], options: CropOptions, rejects: RejectLog, rows: list[_Row]
 ) -> Iterator[Crop]:
     """Crops of all boxes, one at a time; measures are appended to `rows` in the same order.
 
     Args:
         folder: of the images.
-        found: by a localizer.
+        images: with the boxes of a localizer.
         options: settings.
         rejects: collects boxes and images that cannot be used.
         rows: gets what schema `OverlapCrops` wants.
     """
     work = _Image(folder, options)
-    for cells, measures, dropped in in_processes(work, found, options.workers or -1, ordered=True):
+    for cells, measures, dropped in in_processes(work, images, options.workers or -1, ordered=True):
         for path, reason, row in dropped:
             rejects.add(path, "cell", "dropped", reason, row)
         rows.extend(measures)
@@ -97,13 +97,13 @@ class _Image:
     folder: Path
     options: CropOptions
 
-    def __call__(self, found: Located) -> tuple[list[Crop], list[_Row], list[tuple[str, str, int | None]]]:
+    def __call__(self, image: Located) -> tuple[list[Crop], list[_Row], list[tuple[str, str, int | None]]]:
         try:
-            rgb = read_rgb(self.folder / found.path)
+            rgb = read_rgb(self.folder / image.path)
         except BadInputError as error:
-            return [], [], [(found.path, error.what, None)]
+            return [], [], [(image.path, error.what, None)]
         height, width = rgb.shape[:2]
-        boxes = np.clip(found.boxes, 0, [width, height, width, height])
+        boxes = np.clip(image.boxes, 0, [width, height, width, height])
         sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
         field = segment_field(rgb, self.options.cell_px)
         points = np.stack([boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]], axis=1) / 2
@@ -112,21 +112,21 @@ class _Image:
             unlabelled, true_cells = _cells_by_points(field, points)
             if unlabelled > self.options.max_unlabelled_share:
                 reason = f"{100 * unlabelled:.0f}% of the cells have no label: the truth of overlap is not known"
-                return [], [], [(found.path, reason, None)]
+                return [], [], [(image.path, reason, None)]
         cells: list[Crop] = []
         rows: list[_Row] = []
         dropped: list[tuple[str, str, int | None]] = []
         for k, region in enumerate(measure_regions(field, boxes)):
             if sides[k] < _MIN_SIDE_PX:
-                dropped.append((found.path, f"box of {sides[k]:.1f} px inside the image", k + 1))
+                dropped.append((image.path, f"box of {sides[k]:.1f} px inside the image", k + 1))
                 continue
             crop, mask = cut_window(rgb, field, region.component, boxes[k], self.options)
             shown = mask if mask.any() else None
-            cells.append(Crop(crop, shown, _facts(found, k, points[k], seen=shown is not None)))
+            cells.append(Crop(crop, shown, _facts(image, k, points[k], seen=shown is not None)))
             rows.append(
                 {
-                    "cell_id": found.names[k],
-                    **{name: found.facts[name] for name in ("image_id", "group_id", "part")},
+                    "cell_id": image.names[k],
+                    **{name: image.facts[name] for name in ("image_id", "group_id", "part")},
                     **dict(zip(BOX_COLUMNS, boxes[k].tolist(), strict=True)),
                     **asdict(region),
                     "otsu_area": otsu_area(box_crop(rgb, boxes[k], self.options.side_px)),
@@ -136,13 +136,13 @@ class _Image:
         return cells, rows, dropped
 
 
-def _facts(found: Located, k: int, middle: npt.NDArray[np.float64], *, seen: bool) -> dict[str, object]:
+def _facts(image: Located, k: int, middle: npt.NDArray[np.float64], *, seen: bool) -> dict[str, object]:
     """Columns of `CropTable` for one box."""
     return {
-        **found.facts,
-        "cell_id": found.names[k],
-        "label_raw": found.labels[k],
-        "label": found.labels[k],
+        **image.facts,
+        "cell_id": image.names[k],
+        "label_raw": image.labels[k],
+        "label": image.labels[k],
         "shape": None,
         "x_px": float(middle[0]),
         "y_px": float(middle[1]),

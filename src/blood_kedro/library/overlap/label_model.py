@@ -40,12 +40,12 @@ def combine(said: pd.DataFrame, classes: list[int]) -> tuple[Floats, dict[str, d
         {"task": tasks, "worker": said.columns.to_numpy()[columns], "label": values[tasks, columns].astype(int)}
     )
     model = DawidSkene(n_iter=_ITERATIONS)
-    found = model.fit_predict_proba(long)
-    rows = found.index.to_numpy(int)
+    posteriors = model.fit_predict_proba(long)
+    rows = posteriors.index.to_numpy(int)
     result[rows] = 0.0
     for k, value in enumerate(classes):
-        if value in found.columns:
-            result[rows, k] = found[value].to_numpy(float)
+        if value in posteriors.columns:
+            result[rows, k] = posteriors[value].to_numpy(float)
     confusion: dict[str, dict[int, dict[int, float]]] = {}
     errors = pd.DataFrame(model.errors_).reset_index().melt(["worker", "label"])
     errors.columns = pd.Index(["rule", "said", "true", "probability"])

@@ -38,8 +38,8 @@ def build_network(name: NetworkName, side_px: int) -> nn.Module:
     if name == "counting":
         import timm
 
-        made: nn.Module = timm.create_model("resnet10t", num_classes=classes)
-        return made
+        network: nn.Module = timm.create_model("resnet10t", num_classes=classes)
+        return network
     drop = 0.5 if name == "improved" else 0.0
     return nn.Sequential(
         _Grey(),

@@ -79,13 +79,13 @@ def _against_truth(
 
 
 def _measured(truth: Flags, p: Floats, groups: npt.NDArray[np.object_], resamples: int, seed: int) -> dict[str, Any]:
-    found = classification_measures(truth.astype(np.int64), np.stack([1 - p, p], axis=1), NAMES)
-    single, overlapping = (found["per_class"][name] for name in NAMES)
+    measures = classification_measures(truth.astype(np.int64), np.stack([1 - p, p], axis=1), NAMES)
+    single, overlapping = (measures["per_class"][name] for name in NAMES)
     said = p > 0.5
-    found_intervals = _two_class_intervals(truth, said, groups, resamples, seed)
+    class_intervals = _two_class_intervals(truth, said, groups, resamples, seed)
     grid = np.linspace(0, 1, 101)
     return {
-        "accuracy": found["accuracy"],
+        "accuracy": measures["accuracy"],
         "precision": overlapping["ppv"],
         "recall": overlapping["sensitivity"],
         "f1": overlapping["f1"],
@@ -93,10 +93,10 @@ def _measured(truth: Flags, p: Floats, groups: npt.NDArray[np.object_], resample
         "single_recall": single["sensitivity"],
         "single_f1": single["f1"],
         "auc": overlapping["auc"],
-        "ece": found["ece"],
-        "confusion": found["confusion"],
-        "interval_95": found_intervals.limits,
-        "interval_basis": found_intervals.basis,
+        "ece": measures["ece"],
+        "confusion": measures["confusion"],
+        "interval_95": class_intervals.limits,
+        "interval_basis": class_intervals.basis,
         "roc": [grid.tolist(), roc(truth.astype(np.int64), np.stack([1 - p, p], axis=1), 1, grid).tolist()],
         "crops": len(truth),
         "overlapping": int(truth.sum()),
@@ -109,11 +109,11 @@ def _counting(
 ) -> dict[str, Any]:
     """How well 1, 2, 3 and 4 or more cells are told apart; more than four count as four on both sides."""
     truth = np.minimum(cells, MOST_CELLS).astype(int)
-    found = shares.argmax(axis=1) + 1
+    predicted = shares.argmax(axis=1) + 1
     confusion = np.zeros((MOST_CELLS, MOST_CELLS), int)
-    np.add.at(confusion, (truth - 1, found - 1), 1)
-    exact, error = (found == truth).astype(np.float64), np.abs(found - truth).astype(np.float64)
-    made = mean_intervals(
+    np.add.at(confusion, (truth - 1, predicted - 1), 1)
+    exact, error = (predicted == truth).astype(np.float64), np.abs(predicted - truth).astype(np.float64)
+    count_intervals = mean_intervals(
         {"exact": exact, "mean_absolute_error": error},
         groups,
         unit=IMAGES,
@@ -122,11 +122,11 @@ def _counting(
         within={"mean_absolute_error": (0.0, float(MOST_CELLS))},
     )
     return {
-        "exact": float((found == truth).mean()),
-        "mean_absolute_error": float(np.abs(found - truth).mean()),
+        "exact": float((predicted == truth).mean()),
+        "mean_absolute_error": float(np.abs(predicted - truth).mean()),
         "confusion": confusion.tolist(),
-        "interval_95": made.limits,
-        "interval_basis": made.basis,
+        "interval_95": count_intervals.limits,
+        "interval_basis": count_intervals.basis,
     }
 
 

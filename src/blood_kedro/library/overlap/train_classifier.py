@@ -111,9 +111,9 @@ def answer(bundle: ModelBundle, crops: npt.NDArray[np.uint8]) -> pd.DataFrame:
     classes = bundle.config["classes"]
     logits = [np.zeros((0, len(classes)))]
     logits += [batch.softmax(dim=1).numpy() for batch in outputs(load_network(bundle), unlabelled(crops))]
-    found = np.concatenate(logits).astype(np.float64)
-    table = pd.DataFrame(found, columns=[f"p_{name}" for name in classes])
-    table.insert(0, "overlapping", 1 - found[:, 0])
+    probabilities = np.concatenate(logits).astype(np.float64)
+    table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
+    table.insert(0, "overlapping", 1 - probabilities[:, 0])
     return table
 
 
@@ -159,17 +159,17 @@ def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], classifier: Over
             )
         return RowsByPart(drawn[held_out:], drawn[held_out:], drawn[:held_out])
     parts = table["part"].to_numpy()
-    found = RowsByPart(
+    rows = RowsByPart(
         *(np.flatnonzero((parts == name) & (known | (name == "test"))) for name in ("train", "val", "test"))
     )
     for name in ("train", "val", "test"):
-        if not len(getattr(found, name)):
+        if not len(getattr(rows, name)):
             raise ConfigurationError(
                 f"no labelled crop in part {name}",
                 where=f"overlap.classifiers.{classifier.name}",
                 remedy="give more images, or rules that abstain less",
             )
-    return found
+    return rows
 
 
 def _check_classes(wanted: npt.NDArray[np.float32], classifier: OverlapClassifier) -> None:

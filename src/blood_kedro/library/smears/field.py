@@ -61,11 +61,11 @@ class PlannedCell:
     half_px: int
     x: int = 0
     y: int = 0
-    kept: DrawnCell | None = field(default=None, compare=False, repr=False)
+    drawn: DrawnCell | None = field(default=None, compare=False, repr=False)
 
     def draw(self, style: CellStyle) -> DrawnCell:
         """The same cell at every call."""
-        return self.kept if self.kept is not None else draw(self.kind, style, np.random.default_rng(self.seed))
+        return self.drawn if self.drawn is not None else draw(self.kind, style, np.random.default_rng(self.seed))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def plan(options: SmearOptions, seed: int, slide: int, number: int, width_px: in
         rng,
     )
     cells = tuple(
-        PlannedCell(cell.kind, cell.seed, cell.half_px, int(x), int(y), cell.kept)
+        PlannedCell(cell.kind, cell.seed, cell.half_px, int(x), int(y), cell.drawn)
         for (cell, _), (x, y) in zip(drawn, np.floor(centres), strict=True)
     )
     return FieldPlan(options, slide, style, field_seed, width_px, height_px, cells)
@@ -164,7 +164,7 @@ def _planned(kind: str, seed: int, style: CellStyle, keep: bool) -> tuple[Planne
     """A cell without a place, and its radius in px."""
     cell = draw(kind, style, np.random.default_rng(seed))
     radius = float(np.sqrt(max(cell.mask.sum(), 1) / np.pi))
-    return PlannedCell(kind, seed, cell.mask.shape[0] // 2, kept=cell if keep else None), radius
+    return PlannedCell(kind, seed, cell.mask.shape[0] // 2, drawn=cell if keep else None), radius
 
 
 def _stack(
@@ -189,13 +189,13 @@ def _truth(
 ) -> tuple[PlacedCell, ...]:
     x_min, y_min, x_max, y_max = window
     width, height = x_max - x_min, y_max - y_min
-    found: list[tuple[int, PlannedCell, DrawnCell, str, Stamp]] = []
+    visible: list[tuple[int, PlannedCell, DrawnCell, str, Stamp]] = []
     for number, planned, cell in drawn:
         left, top = planned.x - planned.half_px - x_min, planned.y - planned.half_px - y_min
         stamp = cut(cell.mask, left, top, width, height)
         if cell.label is not None and stamp is not None:
-            found.append((number, planned, cell, cell.label, stamp))
-    stamps = [stamp for *_, stamp in found]
+            visible.append((number, planned, cell, cell.label, stamp))
+    stamps = [stamp for *_, stamp in visible]
     overlaps = overlap_shares(stamps, height, width)
     clump = clumps(stamps, height, width) if stamps else np.zeros(0, np.int64)
     sizes = Counter(clump.tolist())
@@ -211,5 +211,5 @@ def _truth(
             clump_cells=sizes[int(clump[k])],
             number=number,
         )
-        for k, (number, planned, cell, label, stamp) in enumerate(found)
+        for k, (number, planned, cell, label, stamp) in enumerate(visible)
     )

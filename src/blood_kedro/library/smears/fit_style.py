@@ -93,16 +93,16 @@ def _measured(path: Path, cell_px: float) -> _Measured | None:
     except BadInputError as error:
         logger.warning("no style from %s: %s", path.name, error.what)
         return None
-    found = measure_red_cells(rgb, cell_px)
-    if found.light is None or len(found.cells) < _FEWEST_CELLS:
+    measures = measure_red_cells(rgb, cell_px)
+    if measures.light is None or len(measures.cells) < _FEWEST_CELLS:
         logger.info("no style from %s: fewer than %d single red cells", path.name, _FEWEST_CELLS)
         return None
-    return _Measured(path.stem, rgb, found.light, _medians(found), len(found.cells), jpeg_quality(path))
+    return _Measured(path.stem, rgb, measures.light, _medians(measures), len(measures.cells), jpeg_quality(path))
 
 
-def _medians(found: FieldMeasures) -> pd.Series[float]:
-    medians: pd.Series[float] = found.cells.median()
-    return pd.concat([medians, pd.Series({"clump_darkness": found.clump_darkness})])
+def _medians(measures: FieldMeasures) -> pd.Series[float]:
+    medians: pd.Series[float] = measures.cells.median()
+    return pd.concat([medians, pd.Series({"clump_darkness": measures.clump_darkness})])
 
 
 def _fit(real: _Measured, usual: pd.Series[float], look: ReferenceImages) -> Style:
@@ -123,10 +123,10 @@ def _fit(real: _Measured, usual: pd.Series[float], look: ReferenceImages) -> Sty
     )
     for turn in range(_ROUNDS):
         field = simulate_field(options.model_copy(update={"styles": (style,)}), 0, 1, turn)
-        made = measure_red_cells(field.rgb, look.cell_px)
-        if made.light is not None and len(made.cells) >= _FEWEST_CELLS:
+        measures = measure_red_cells(field.rgb, look.cell_px)
+        if measures.light is not None and len(measures.cells) >= _FEWEST_CELLS:
             # The slide's own variation is part of what was seen, so correct the style it really had.
-            style = _moved(style, field.style, wanted, _medians(made), real.light, made.light)
+            style = _moved(style, field.style, wanted, _medians(measures), real.light, measures.light)
     return style
 
 
@@ -170,30 +170,32 @@ def _nuclear_stains(rgb: RgbImage, light: Light) -> Stains:
 
 
 def _moved(
-    style: Style, seen: Style, wanted: pd.Series[float], found: pd.Series[float], light: Light, made: Light
+    style: Style, seen: Style, wanted: pd.Series[float], measured: pd.Series[float], light: Light, measured_light: Light
 ) -> Style:
     """The style moved by what differs between the wanted measures and those that `seen` brought about."""
-    darker = wanted["clump_darkness"] - found["clump_darkness"]
+    darker = wanted["clump_darkness"] - measured["clump_darkness"]
     channels = ("red_od", "green_od", "blue_od")
-    ratio = [float(np.clip(wanted[c] / max(found[c], 0.01), 0.2, 5)) for c in channels]
-    factor = float(np.clip(wanted["diameter_px"] / found["diameter_px"], 0.7, 1.4))
-    missing_blur = wanted["edge_px"] ** 2 - found["edge_px"] ** 2
+    ratio = [float(np.clip(wanted[c] / max(measured[c], 0.01), 0.2, 5)) for c in channels]
+    factor = float(np.clip(wanted["diameter_px"] / measured["diameter_px"], 0.7, 1.4))
+    missing_blur = wanted["edge_px"] ** 2 - measured["edge_px"] ** 2
     update: dict[str, Any] = {
         "stains": style.stains.model_copy(
             update={"haemoglobin": tuple(max(v * r, 0.01) for v, r in zip(seen.stains.haemoglobin, ratio, strict=True))}
         ),
         "size": float(np.clip(seen.size * factor, 0.5, 2)),
-        "pallor": float(np.clip(seen.pallor + _PALLOR_STEP * (found["pallor_ratio"] - wanted["pallor_ratio"]), 0, 1.3)),
-        "blur_px": float(np.sqrt(np.clip(seen.blur_px**2 + missing_blur, 0.3**2, 6**2))),
-        "halo": float(np.clip(seen.halo + _HALO_STEP * (wanted["halo"] - found["halo"]), 0, 0.08)),
-        "pallor_flat": float(
-            np.clip(seen.pallor_flat + _FLAT_STEP * (wanted["pallor_area"] - found["pallor_area"]), 0.4, 3)
+        "pallor": float(
+            np.clip(seen.pallor + _PALLOR_STEP * (measured["pallor_ratio"] - wanted["pallor_ratio"]), 0, 1.3)
         ),
-        "glare": float(np.clip(seen.glare + _GLARE_STEP * (wanted["glare"] - found["glare"]), 0, 0.35)),
-        "texture": float(np.clip(seen.texture + _TEXTURE_STEP * (wanted["texture"] - found["texture"]), 0, 0.06)),
+        "blur_px": float(np.sqrt(np.clip(seen.blur_px**2 + missing_blur, 0.3**2, 6**2))),
+        "halo": float(np.clip(seen.halo + _HALO_STEP * (wanted["halo"] - measured["halo"]), 0, 0.08)),
+        "pallor_flat": float(
+            np.clip(seen.pallor_flat + _FLAT_STEP * (wanted["pallor_area"] - measured["pallor_area"]), 0.4, 3)
+        ),
+        "glare": float(np.clip(seen.glare + _GLARE_STEP * (wanted["glare"] - measured["glare"]), 0, 0.35)),
+        "texture": float(np.clip(seen.texture + _TEXTURE_STEP * (wanted["texture"] - measured["texture"]), 0, 0.06)),
         "overlap_gain": float(np.clip(seen.overlap_gain + (0 if np.isnan(darker) else _OVERLAP_STEP * darker), 0, 1)),
-        "noise": float(np.clip(seen.noise * light.noise / max(made.noise, 0.1), 0.1, 2 * light.noise)),
-        "grain_px": float(np.clip(seen.grain_px + _GRAIN_STEP * (light.grain - made.grain), 0.3, 1.6)),
+        "noise": float(np.clip(seen.noise * light.noise / max(measured_light.noise, 0.1), 0.1, 2 * light.noise)),
+        "grain_px": float(np.clip(seen.grain_px + _GRAIN_STEP * (light.grain - measured_light.grain), 0.3, 1.6)),
     }
     return style.model_copy(update=update)
 

@@ -61,11 +61,11 @@ def sample(images: list[RgbImage], cell_px: float, per_image: int = 12) -> Sampl
     return Sample(table, np.asarray(stacked, np.uint8), np.array(numbers, np.int64))
 
 
-def compare(real: Sample, made: Sample) -> pd.DataFrame:
+def compare(real: Sample, simulated: Sample) -> pd.DataFrame:
     """Per measure: 5th, 50th and 95th percentile of both, and the Kolmogorov-Smirnov distance (0 same, 1 disjoint)."""
     rows = []
     for name in MEASURES:
-        a, b = real.measures[name].to_numpy(float), made.measures[name].to_numpy(float)
+        a, b = real.measures[name].to_numpy(float), simulated.measures[name].to_numpy(float)
         percentiles = {
             f"{which}_p{p}": float(np.percentile(values, p))
             for which, values in (("real", a), ("simulated", b))
@@ -86,10 +86,10 @@ class Auc:
     images: int
 
 
-def auc_of_measures(real: Sample, made: Sample, seed: int) -> Auc:
+def auc_of_measures(real: Sample, simulated: Sample, seed: int) -> Auc:
     """How well gradient boosting tells the two apart by `MEASURES` alone."""
-    features = np.concatenate([real.measures.to_numpy(float), made.measures.to_numpy(float)])
-    truth, groups = _truth(real, made)
+    features = np.concatenate([real.measures.to_numpy(float), simulated.measures.to_numpy(float)])
+    truth, groups = _truth(real, simulated)
     scores = np.zeros(len(truth))
     for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(features, truth, groups):
         model = HistGradientBoostingClassifier(random_state=seed).fit(features[train], truth[train])
@@ -97,14 +97,14 @@ def auc_of_measures(real: Sample, made: Sample, seed: int) -> Auc:
     return _auc(truth, scores, groups, seed)
 
 
-def auc_of_pixels(real: Sample, made: Sample, seed: int, epochs: int = 12) -> Auc:
+def auc_of_pixels(real: Sample, simulated: Sample, seed: int, epochs: int = 12) -> Auc:
     """How well a small convolutional network (four layers, flips) tells the crops apart."""
     import torch
     from torch import nn
 
-    pixels = np.concatenate([real.crops, made.crops])
+    pixels = np.concatenate([real.crops, simulated.crops])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    truth, groups = _truth(real, made)
+    truth, groups = _truth(real, simulated)
     target = torch.from_numpy(truth).float()
     scores = np.zeros(len(truth))
     for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(pixels, truth, groups):
@@ -141,26 +141,26 @@ def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)
 
 
-def _truth(real: Sample, made: Sample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    truth = np.concatenate([np.ones(len(real.image), np.int64), np.zeros(len(made.image), np.int64)])
+def _truth(real: Sample, simulated: Sample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    truth = np.concatenate([np.ones(len(real.image), np.int64), np.zeros(len(simulated.image), np.int64)])
     # No image is in two folds; real and simulated images never share a number.
-    return truth, np.concatenate([real.image, made.image + 1 + real.image.max(initial=0)])
+    return truth, np.concatenate([real.image, simulated.image + 1 + real.image.max(initial=0)])
 
 
 def _auc(
     truth: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], groups: npt.NDArray[np.int64], seed: int
 ) -> Auc:
     numbers, count = numbered(groups)
-    real, made = truth == 1, truth == 0
+    real, simulated = truth == 1, truth == 0
     # Pairs that each two images have in the right order, ties by half: what the area counts.
-    order = (scores[real][:, None] > scores[made]) + 0.5 * (scores[real][:, None] == scores[made])
+    order = (scores[real][:, None] > scores[simulated]) + 0.5 * (scores[real][:, None] == scores[simulated])
     rows = sums_by_group(order.T, numbers[real], count)
-    pairs = sums_by_group(rows, numbers[made], count).T
-    sizes = [np.bincount(numbers[part], minlength=count).astype(np.float64) for part in (real, made)]
+    pairs = sums_by_group(rows, numbers[simulated], count).T
+    sizes = [np.bincount(numbers[part], minlength=count).astype(np.float64) for part in (real, simulated)]
 
     def statistic(weights: Floats) -> Floats:
         ordered = np.einsum("dg,gh,dh->d", weights, pairs, weights, optimize=True)
         return ratio(ordered, (weights @ sizes[0]) * (weights @ sizes[1]))[:, None]
 
-    found = intervals(statistic, ("auc",), count, unit="images", resamples=_DRAWS, seed=seed).limits["auc"]
-    return Auc(float(roc_auc_score(truth, scores)), found[0], found[1], len(truth), count)
+    limits = intervals(statistic, ("auc",), count, unit="images", resamples=_DRAWS, seed=seed).limits["auc"]
+    return Auc(float(roc_auc_score(truth, scores)), limits[0], limits[1], len(truth), count)

@@ -63,7 +63,7 @@ def _finished(journal: Path, jobs: list[ImageJob], images: Path) -> dict[str, di
         remove(journal)  # nothing, or something that cannot be written to
         return {}
     keys = {job.image_id: job.key for job in jobs}
-    done: dict[str, dict[str, Any]] = {}
+    finished: dict[str, dict[str, Any]] = {}
     spoiled: list[str] = []
     for line in journal.read_text(encoding="utf-8", errors="replace").split("\n"):
         if not line:
@@ -74,15 +74,15 @@ def _finished(journal: Path, jobs: list[ImageJob], images: Path) -> dict[str, di
             if same and record["error"] is None:
                 if (images / record["file_name"]).stat().st_size != record["bytes"] or not _whole(record):
                     raise ValueError("the picture, or its line in the journal, is not as it was written")
-                done[record["image_id"]] = record
+                finished[record["image_id"]] = record
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             spoiled.append(f"{type(error).__name__}: {str(error)[:100]}")
     if spoiled:  # a kill cuts the last line short
         logger.warning("%s: %d entries are spoiled and done again: %s", journal, len(spoiled), spoiled[0])
     # Rewritten without what is stale or cut short, so that the journal never outgrows its source.
-    content = "".join(json.dumps(record) + "\n" for record in done.values())
+    content = "".join(json.dumps(record) + "\n" for record in finished.values())
     write_bytes_atomically(journal, content.encode())
-    return done
+    return finished
 
 
 def _whole(record: dict[str, Any]) -> bool:

@@ -51,14 +51,14 @@ def paper_boxes(
 
     `jitter_px` is in px of the original image here (canvas px divided by the scale).
     """
-    made = []
+    boxes = []
     for label in labels:
         if label.box_origin not in {"point", "image"}:
-            made.append(label)
+            boxes.append(label)
             continue
         dx, dy = rng.uniform(-jitter_px, jitter_px, 2) if label.box_origin == "image" else (0.0, 0.0)
-        made.append(_class_sized(label, settings, (float(dx), float(dy))))
-    return made
+        boxes.append(_class_sized(label, settings, (float(dx), float(dy))))
+    return boxes
 
 
 def fitted_boxes(
@@ -84,10 +84,10 @@ def fitted_boxes(
         for label in whole
     }
     fitted = {**from_points, **from_image}
-    made = [fitted.get(label.annotation_id, label) for label in labels]
+    boxes = [fitted.get(label.annotation_id, label) for label in labels]
     unlabelled = [cell for cell in cells if cell.label > len(points)]
     name = labels[0].annotation_id.rpartition("#")[0] if labels else image_id
-    return made + _ignore_regions(made, unlabelled, settings, name)
+    return boxes + _ignore_regions(boxes, unlabelled, settings, name)
 
 
 def _ignore_regions(

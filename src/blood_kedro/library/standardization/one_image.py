@@ -85,14 +85,14 @@ def _standardized(job: ImageJob, images_folder: Path) -> dict[str, Any]:
     encoded = cv2.imencode(".png", letterbox.image(rgb)[..., ::-1], _PNG)[1]
     write_bytes_atomically(images_folder / job.file_name, encoded.tobytes())
     boxes = [asdict(label) | {"box_xyxy_px": box.tolist()} for label, box in zip(labels, canvas, strict=True)]
-    made = record | {
+    standardized = record | {
         "boxes": boxes,
         "scale": letterbox.scale,
         "new_size_px": letterbox.new_size_px,
         "padding_px": letterbox.padding_px,
         "bytes": len(encoded),
     }
-    return made | {"line": line_digest(made)}
+    return standardized | {"line": line_digest(standardized)}
 
 
 def line_digest(record: dict[str, Any]) -> str:

@@ -189,15 +189,15 @@ def _summary(table: pd.DataFrame, options: StandardizationOptions) -> dict[str, 
     """How many boxes were given, fitted, or fell back to the class size; how many cells carry no label."""
     labelled = table[~table["ignore"].astype(bool)]
     origins = Counter(labelled["box_origin"])
-    made = origins["fitted"] + origins["point"] + origins["image"]
+    boxes_made = origins["fitted"] + origins["point"] + origins["image"]
     return {
         "boxes": options.boxes,
         "labelled_boxes": len(labelled),
         "unlabelled_cells": int(table["ignore"].astype(bool).sum()),
-        "boxes_made": made,
+        "boxes_made": boxes_made,
         "boxes_fitted": origins["fitted"],
         "boxes_class_sized": origins["point"] + origins["image"],
-        "fitted_share": origins["fitted"] / made if made else None,
+        "fitted_share": origins["fitted"] / boxes_made if boxes_made else None,
     }
 
 

@@ -204,7 +204,7 @@ def detect_own_images(
     from blood_kedro.library.detection.detect_pictures import detect_images
 
     rejects = RejectLog("own")
-    found = detect_images(model, [Path(str(detection.input))], detection, work_folder, rejects)
+    images = detect_images(model, [Path(str(detection.input))], detection, work_folder, rejects)
     used = describe_model(detection.regimen, model.record)
     logger.info("%s", used)
     notes = [
@@ -213,7 +213,7 @@ def detect_own_images(
         f"It knows: {', '.join(model.config['classes']).replace('_', ' ')}. On a microscope or stain that it was not "
         "trained on, look at the overlays before you use a number.",
     ]
-    return _reported(found, notes, rejects, report_folder)
+    return _reported(images, notes, rejects, report_folder)
 
 
 def detect_with_shipped(
@@ -224,7 +224,7 @@ def detect_with_shipped(
     from blood_kedro.library.shipped.detect_pictures import find_cells
 
     rejects = RejectLog("own")
-    found = find_cells([Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects)
+    cells = find_cells([Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects)
     how = "measured on each image" if detection.cell_px is None else "as given"
     logger.info("%s", describe_shipped())
     notes = [
@@ -234,17 +234,17 @@ def detect_with_shipped(
         "Types of white cells and shapes of red ones are by the shipped classifiers; other means unsure. "
         "Shapes were learnt from one laboratory alone: do not trust them on another.",
     ]
-    return _reported(found, notes, rejects, report_folder)
+    return _reported(cells, notes, rejects, report_folder)
 
 
 def _reported(
-    found: DetectedPictures, notes: list[str], rejects: RejectLog, report_folder: Path
+    images: DetectedPictures, notes: list[str], rejects: RejectLog, report_folder: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     from blood_kedro.library.imaging.large import pixels_of
     from blood_kedro.library.reporting.picture_pages import PAGE, shown, write_own_report
 
     table = conform(Rejects, rejects.rows)
-    pictures = (shown(name, pixels_of(file), found.given[name]) for name, file in found.files.items())
-    page = write_own_report(report_folder, "Cells detected", pictures, found.cells, found.counts, notes, table) / PAGE
+    pictures = (shown(name, pixels_of(file), images.given[name]) for name, file in images.files.items())
+    page = write_own_report(report_folder, "Cells detected", pictures, images.cells, images.counts, notes, table) / PAGE
     logger.info("open %s", page)
-    return found.cells, found.counts, table, report_folder
+    return images.cells, images.counts, table, report_folder

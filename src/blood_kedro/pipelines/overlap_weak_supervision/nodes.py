@@ -37,9 +37,9 @@ def cut_crops(
     rejects = RejectLog(options.source, strict=on_bad_input == "raise")
     images = SourceImages(raw_folder, image_index, raw_annotations, Groups.of(image_groups))
     finder = localizer(options)
-    found = finder.locate(images, rejects)
+    located = finder.locate(images, rejects)
     rows: list[dict[str, object]] = []
-    cells = gather_crops(cut_red_cells(raw_folder, found, options, rejects, rows), options.side_px)
+    cells = gather_crops(cut_red_cells(raw_folder, located, options, rejects, rows), options.side_px)
     table = with_parts(pd.DataFrame(rows), finder.learnt_from(images.groups), options)
     if simulated_truth is not None:
         known = simulated_truth.set_index("annotation_id")["clump_cells"]
@@ -119,17 +119,17 @@ def score_overlap_classifier(
     from blood_kedro.library.overlap.figures import overlap_figure
     from blood_kedro.library.overlap.score import score_overlap_classifier as score
 
-    found = score(answers, crops.truth in ("simulated", "points"), classifier.resamples, seed)
-    figure = overlap_figure(answers, found)
+    scores = score(answers, crops.truth in ("simulated", "points"), classifier.resamples, seed)
+    figure = overlap_figure(answers, scores)
     with tracking.reopened(run_id):
         tracking.log_metrics(
             {
                 f"test_{judge}_{name}": value
                 for judge in ("against_labels", "against_truth")
-                for name, value in found.get(judge, {}).items()
+                for name, value in scores.get(judge, {}).items()
                 if isinstance(value, int | float)
             }
         )
         tracking.log_figure(figure, "overlap.png")
     facts = {key: model.config[key] for key in ("train_crops", "val_crops", "best_epoch", "data_fingerprint", "study")}
-    return {**found, **facts, "crops": crops.model_dump(mode="json"), "mlflow_run_id": run_id}, figure
+    return {**scores, **facts, "crops": crops.model_dump(mode="json"), "mlflow_run_id": run_id}, figure

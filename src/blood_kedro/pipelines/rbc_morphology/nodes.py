@@ -35,8 +35,8 @@ def cut_cells(
     from blood_kedro.assembly.crop_readers import crop_reader
 
     rejects = RejectLog(source, strict=on_bad_input == "raise")
-    given = SetToRead(raw_folder, image_index, raw_annotations, image_groups)
-    gathered = gather_crops(crop_reader(options).read(given, side_px, seed, rejects), side_px)
+    set_to_read = SetToRead(raw_folder, image_index, raw_annotations, image_groups)
+    gathered = gather_crops(crop_reader(options).read(set_to_read, side_px, seed, rejects), side_px)
     return gathered, conform(Rejects, rejects.rows)  # rejects are known when the last crop is cut
 
 
@@ -58,12 +58,12 @@ def train_segmenter(
 
     with tracking.child_run(namespace, "segmenter") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
-        made = train(cells, options, work_folder, log_epoch)
-        tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
+        trained = train(cells, options, work_folder, log_epoch)
+        tracking.log_metrics({f"test_{name}": value for name, value in trained.metrics.items()})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_model("cell_segmenter", made.model)
-    metrics = {**made.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
-    return made.model, pd.DataFrame(made.history), metrics, made.test, run_id
+        tracking.log_model("cell_segmenter", trained.model)
+    metrics = {**trained.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
+    return trained.model, pd.DataFrame(trained.history), metrics, trained.test, run_id
 
 
 def draw_masks(cells: CropSet, model: ModelBundle, test: list[int], run_id: str) -> Figure:
@@ -73,8 +73,8 @@ def draw_masks(cells: CropSet, model: ModelBundle, test: list[int], run_id: str)
     from blood_kedro.library.morphology.segment import predict_masks
 
     rows = np.array(test, np.int64)
-    found = predict_masks(load_segmenter(model), cells.crops, rows)
-    figure = masks_figure(np.asarray(cells.crops[rows]), np.asarray(cells.masks[rows]), found)
+    predicted = predict_masks(load_segmenter(model), cells.crops, rows)
+    figure = masks_figure(np.asarray(cells.crops[rows]), np.asarray(cells.masks[rows]), predicted)
     with tracking.reopened(run_id):
         tracking.log_figure(figure, "masks.png")
     return figure
@@ -88,7 +88,7 @@ def train_classifier(
 
     with tracking.child_run(options.name, "cell classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
-        made = train_variant(
+        variant = train_variant(
             cells,
             segmenter,
             options,
@@ -97,10 +97,10 @@ def train_classifier(
                 {key: facts[key] for key in ("train_s", "test_s", "best_epoch", "val_loss")}, step=number
             ),
         )
-        tracking.log_metrics({"parameters_m": made.facts["parameters_m"], "size_mb": made.facts["size_mb"]})
+        tracking.log_metrics({"parameters_m": variant.facts["parameters_m"], "size_mb": variant.facts["size_mb"]})
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
-        tracking.log_model("cell_classifier", made.model)
-    return made.model, made.predictions, made.history, made.facts, run_id
+        tracking.log_model("cell_classifier", variant.model)
+    return variant.model, variant.predictions, variant.history, variant.facts, run_id
 
 
 def score_classifier(

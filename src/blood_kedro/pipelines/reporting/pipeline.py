@@ -47,29 +47,29 @@ def create_pipeline(plan: Plan) -> Pipeline:
 
 def _results(plan: Plan) -> dict[str, str]:
     """Argument name of the nodes to dataset: `<section>__<part>` or `<section>__<namespace>__<part>`."""
-    found = {f"unified__{part}": part for part in _UNIFIED}
+    datasets = {f"unified__{part}": part for part in _UNIFIED}
     for source in plan.enabled_sources:
-        found |= {f"sources__{source}__{part}": f"{source}.{part}" for part in _PER_SOURCE}
+        datasets |= {f"sources__{source}__{part}": f"{source}.{part}" for part in _PER_SOURCE}
     for regimen in plan.enabled_regimens:
-        found |= {f"regimens__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
+        datasets |= {f"regimens__{regimen}__{part}": f"{regimen}.{part}" for part in _PER_REGIMEN}
     for name in enabled(plan.morphology.cells):
-        found |= {f"cells__{name}__{part}": f"{name}.{part}" for part in ("cells_rejects", "cell_counts")}
+        datasets |= {f"cells__{name}__{part}": f"{name}.{part}" for part in ("cells_rejects", "cell_counts")}
     for name in enabled(plan.morphology.segmenters):
-        found |= {f"segmenters__{name}__{part}": f"{name}.{part}" for part in ("metrics", "masks_figure")}
+        datasets |= {f"segmenters__{name}__{part}": f"{name}.{part}" for part in ("metrics", "masks_figure")}
     for name in enabled(plan.morphology.classifiers):
-        found |= {f"classifiers__{name}__{part}": f"{name}.{part}" for part in _PER_CLASSIFIER}
+        datasets |= {f"classifiers__{name}__{part}": f"{name}.{part}" for part in _PER_CLASSIFIER}
     if enabled(plan.morphology.classifiers):
-        found |= {f"morphology__{part}": part for part in ("classifier_comparison", "comparison_figure")}
+        datasets |= {f"morphology__{part}": part for part in ("classifier_comparison", "comparison_figure")}
     for name in plan.overlap_crops:
-        found |= {f"overlap_crops__{name}__{part}": f"{name}.{part}" for part in ("label_facts", "crops_figure")}
-        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+        datasets |= {f"overlap_crops__{name}__{part}": f"{name}.{part}" for part in ("label_facts", "crops_figure")}
+        datasets[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
     for name in plan.overlap_classifiers:
-        found |= {f"overlap_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "overlap_figure")}
+        datasets |= {f"overlap_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "overlap_figure")}
     for name in plan.cutout_sets:
-        found[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
+        datasets[f"cells__{name}__cells_rejects"] = f"{name}.cells_rejects"
     for name in plan.kind_classifiers:
-        found |= {f"kind_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "kinds_figure")}
+        datasets |= {f"kind_classifiers__{name}__{part}": f"{name}.{part}" for part in ("metrics", "kinds_figure")}
     for name in plan.counted_inputs:
-        found |= {f"smear_inputs__{name}__{part}": f"{name}.{part}" for part in ("count_totals", "count_figure")}
-        found[f"cells__{name}__count_rejects"] = f"{name}.count_rejects"
-    return found
+        datasets |= {f"smear_inputs__{name}__{part}": f"{name}.{part}" for part in ("count_totals", "count_figure")}
+        datasets[f"cells__{name}__count_rejects"] = f"{name}.count_rejects"
+    return datasets

@@ -56,11 +56,11 @@ def train_kinds(
     sets = [cutouts[name] for name in options.cutouts]
     with tracking.child_run(options.name, "kind classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
-        made = train(sets, first_cutouts, options, work_folder, start, log_epoch)
-        tracking.log_metrics({f"test_{name}": value for name, value in made.metrics.items()})
-        tracking.log_data(", ".join(options.cutouts), str(made.metrics["data_fingerprint"]), "training")
-        tracking.log_model("kind_classifier", made.model)
-        figure = kinds_figure(sets, made.answers, made.metrics, options)
+        trained = train(sets, first_cutouts, options, work_folder, start, log_epoch)
+        tracking.log_metrics({f"test_{name}": value for name, value in trained.metrics.items()})
+        tracking.log_data(", ".join(options.cutouts), str(trained.metrics["data_fingerprint"]), "training")
+        tracking.log_model("kind_classifier", trained.model)
+        figure = kinds_figure(sets, trained.answers, trained.metrics, options)
         tracking.log_figure(figure, "kinds.png")
-    metrics = {**made.metrics, "classifier": options.model_dump(mode="json"), "mlflow_run_id": run_id}
-    return made.model, made.answers, made.search, made.history, metrics, figure
+    metrics = {**trained.metrics, "classifier": options.model_dump(mode="json"), "mlflow_run_id": run_id}
+    return trained.model, trained.answers, trained.search, trained.history, metrics, figure

@@ -49,8 +49,8 @@ def open_smears(
     if image_index is not None and image_groups is not None:
         of_classifier = None if classifier is None else classifier.config
         models = [config for config in (segmenter_of(options).learnt_from(), of_classifier) if config is not None]
-        found = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
-        judges = {"smears": sorted(found.names), "facts": found.facts}
+        judging = held_out(image_index, Groups.of(image_groups), models, f"sam_counting.inputs.{options.name}")
+        judges = {"smears": sorted(judging.names), "facts": judging.facts}
     rejects = RejectLog(options.name)
     paths = _paths(options, raw_folder, image_index)
     smears = smear.open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects, options.layout)
@@ -107,8 +107,8 @@ def count_cells(
 
     options, smears = opened(options, tiles)
     with tracking.reopened(run_id):
-        made = count_smears(smears, segmented, kinds, options, COUNT_RULES, work_folder, type_namer(options))
-    return made.counts, made.cells, made.masks, made.fields
+        counted = count_smears(smears, segmented, kinds, options, COUNT_RULES, work_folder, type_namer(options))
+    return counted.counts, counted.cells, counted.masks, counted.fields
 
 
 def _looks(options: SmearInput, smears: list[Smear]) -> list[Look]:

@@ -97,7 +97,7 @@ def _chain(outer: dict[str, str]) -> list[Node]:
     segmented = opened | {"segmented": "segmented"}
     run = {"run_id": "count_run_id"}
 
-    def given(*names: str) -> dict[str, str]:
+    def optional(*names: str) -> dict[str, str]:
         return {name: outer[name] for name in names if name in outer}
 
     tags = ["inference"]
@@ -106,7 +106,7 @@ def _chain(outer: dict[str, str]) -> list[Node]:
             open_smears,
             options
             | {"work_folder": "counting_work"}
-            | given("classifier", "raw_folder", "image_index", "image_groups"),
+            | optional("classifier", "raw_folder", "image_index", "image_groups"),
             ["tiles", "judges", "open_rejects", "count_run_id"],
             name="open",
             tags=tags,
@@ -118,7 +118,7 @@ def _chain(outer: dict[str, str]) -> list[Node]:
             name="segment",
             tags=tags,
         ),
-        Node(name_masks, segmented | run | given("classifier"), "mask_kinds", name="name", tags=tags),
+        Node(name_masks, segmented | run | optional("classifier"), "mask_kinds", name="name", tags=tags),
         Node(
             count_cells,
             segmented | run | {"kinds": "mask_kinds"},
@@ -131,7 +131,7 @@ def _chain(outer: dict[str, str]) -> list[Node]:
             segmented
             | {"smear_counts": "smear_counts", "judges": "judges"}
             | run
-            | given("image_index", "raw_annotations", "image_groups"),
+            | optional("image_index", "raw_annotations", "image_groups"),
             ["counts", "count_totals"],
             name="score",
             tags=tags,

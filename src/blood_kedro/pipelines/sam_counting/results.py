@@ -89,9 +89,11 @@ def draw_count(
             write_smears(folder, smear_counts, cells, masks)
     smear = opened(options, tiles)[1][0]
     picture = corner(smear, folders_of(segmented, work_folder)[smear.name], corner_of(smear))
-    mine, own = (table[table["smear"] == smear.name] for table in (cells, masks))
+    smear_cells, smear_masks = (table[table["smear"] == smear.name] for table in (cells, masks))
     row = smear_counts[smear_counts["smear"] == smear.name].to_dict("records")[0]
-    figure = smear_figure(picture, {str(name): value for name, value in row.items()}, mine, masks_of(own))
+    figure = smear_figure(
+        picture, {str(name): value for name, value in row.items()}, smear_cells, masks_of(smear_masks)
+    )
     with tracking.reopened(run_id):
         if "held_out" in counts:
             tracking.log_figure(reference_figure(counts[counts["held_out"]]), "reference.png")

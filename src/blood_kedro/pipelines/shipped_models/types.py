@@ -47,19 +47,19 @@ def leave_out_types(
     """Train without each laboratory of the list and judge on it; and, where wanted, with parts dealt by cell."""
     from blood_kedro.library.shipped.train_and_judge_types import judge_by_cell, judge_left_out
 
-    made = {}
+    measures = {}
     for laboratory in options.left_out:
         with tracking.child_run(f"{options.name} without {laboratory}", "types"):
             tracking.log_parameters({**options.model_dump(mode="json"), "left_out": laboratory})
             folder = work_folder / f"{options.name}_without_{laboratory}"
-            made[laboratory], _ = judge_left_out(typed_cells, options, laboratory, folder, _log, hardware)
-            tracking.log_metrics({"accuracy": float(made[laboratory]["accuracy"])})
+            measures[laboratory], _ = judge_left_out(typed_cells, options, laboratory, folder, _log, hardware)
+            tracking.log_metrics({"accuracy": float(measures[laboratory]["accuracy"])})
     if options.by_cell:
         with tracking.child_run(f"{options.name} by cell", "types"):
             tracking.log_parameters({**options.model_dump(mode="json"), "dealt": "by cell"})
             folder = work_folder / f"{options.name}_by_cell"
-            made["by_cell"] = judge_by_cell(typed_cells, options, folder, _log, hardware)
-    return made
+            measures["by_cell"] = judge_by_cell(typed_cells, options, folder, _log, hardware)
+    return measures
 
 
 def ship_types(model: ModelBundle, left_out: dict[str, Any]) -> ModelBundle:

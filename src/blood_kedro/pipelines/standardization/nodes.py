@@ -21,7 +21,7 @@ def standardize(
     on_bad_input: str,
 ) -> tuple[Path, pd.DataFrame, dict[str, Any], dict[str, int], pd.DataFrame, dict[str, Any]]:
     """Algorithm 1 for one source: images are written into the folder, the tables are handed on."""
-    done = standardize_source(
+    outputs = standardize_source(
         image_index,
         raw_annotations,
         raw_folder,
@@ -31,4 +31,4 @@ def standardize(
         strict=on_bad_input == "raise",
     )
     images = standardized_folder / "images"
-    return images, done.annotations, done.metadata, done.classes, done.rejects, done.summary
+    return images, outputs.annotations, outputs.metadata, outputs.classes, outputs.rejects, outputs.summary

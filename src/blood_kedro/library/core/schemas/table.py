@@ -62,8 +62,8 @@ def _violation(schema: str, error: SchemaErrors) -> DataContractError:
 
 def empty(schema: type[Table]) -> pd.DataFrame:
     """A table of no rows with the columns and types of a schema."""
-    made: pd.DataFrame = schema.empty()
-    return made
+    table: pd.DataFrame = schema.empty()
+    return table
 
 
 def conform(schema: type[Table], rows: list[dict[str, object]]) -> pd.DataFrame:

@@ -142,8 +142,8 @@ def count_smear(
         if rules[options.count_rule].per == "clump":
             of = cells[red].groupby("clump")["tile"].first()
         tiles = np.array([number_of[tile] for tile in of], np.int64)
-        found = count_interval(counted[options.count_rule], tiles, len(grid.places), options.resamples, options.seed)
-        counts["rbc_interval_95"] = found.limits["count"]
+        interval = count_interval(counted[options.count_rule], tiles, len(grid.places), options.resamples, options.seed)
+        counts["rbc_interval_95"] = interval.limits["count"]
     if options.px_per_um:
         mm2 = sum(area_px2(place.core_xyxy_px) for place in grid.places) / (options.px_per_um * 1000) ** 2
         counts["rbc_per_mm2"] = counts["rbc"] / mm2

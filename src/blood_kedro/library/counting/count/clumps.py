@@ -27,13 +27,13 @@ def clumps(
     start = 0
     strips: dict[tuple[int, int], list[npt.NDArray[np.int64]]] = {}
     for place, tile in zip(grid.places, masks.pieces, strict=True):
-        own = numbers[start : start + len(tile)]
+        cell_numbers = numbers[start : start + len(tile)]
         start += len(tile)
         left, top, right, bottom = place.core_xyxy_px
         if right <= left or bottom <= top:
             continue  # an anchored tile that shows nothing new
         painted = np.zeros((bottom - top, right - left), np.int64)
-        for each, number in zip(tile, own, strict=True):
+        for each, number in zip(tile, cell_numbers, strict=True):
             painted[each.moved(-left, -top).window][each.mask] = number
         links += [_touching(painted[:, :-1], painted[:, 1:]), _touching(painted[:-1], painted[1:])]
         links += [_touching(painted[:-1, :-1], painted[1:, 1:]), _touching(painted[:-1, 1:], painted[1:, :-1])]
@@ -60,7 +60,7 @@ def _across_borders(
         grid: of the smear.
     """
     left, top, right, bottom = core
-    found = []
+    links = []
     for axis, low, high, first, last, span in (
         (0, left, right, painted[:, 0], painted[:, -1], slice(top, bottom)),
         (1, top, bottom, painted[0], painted[-1], slice(left, right)),
@@ -71,8 +71,8 @@ def _across_borders(
             pair[side][span] = line
             reach = slice(max(0, span.start - 1), span.stop + 1)
             before, behind = pair[0][reach], pair[1][reach]
-            found += [_touching(before, behind), _touching(before[1:], behind[:-1]), _touching(before[:-1], behind[1:])]
-    return found
+            links += [_touching(before, behind), _touching(before[1:], behind[:-1]), _touching(before[:-1], behind[1:])]
+    return links
 
 
 def _touching(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -54,17 +54,17 @@ def join_across_borders(grid: Grid, pieces: Sequence[Sequence[Piece]]) -> npt.ND
 
 def _links(pieces: list[Piece], before: list[int], after: list[int], axis: int) -> list[tuple[int, int]]:
     """Pairs that meet at one border, longest contact first, each edge used once."""
-    found = []
+    contacts = []
     edges = {number: _edge(pieces[number], axis, last=True) for number in before}
     for right in after:
         start, edge = _edge(pieces[right], axis, last=False)
         for left, (other_start, other) in edges.items():
             contact = _contact(start, edge, other_start, other)
             if contact >= _MIN_CONTACT * min(edge.sum(), other.sum()) and contact > 0:
-                found.append((contact, left, right))
+                contacts.append((contact, left, right))
     used: set[tuple[str, int]] = set()
     links = []
-    for _, left, right in sorted(found, key=lambda row: (-row[0], row[1], row[2])):
+    for _, left, right in sorted(contacts, key=lambda row: (-row[0], row[1], row[2])):
         if ("left", left) not in used and ("right", right) not in used:
             used |= {("left", left), ("right", right)}
             links.append((left, right))

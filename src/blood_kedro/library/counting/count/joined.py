@@ -26,10 +26,10 @@ def _union(parts: list[Piece]) -> Piece:
     canvas = np.zeros((bottom - top, right - left), np.bool_)
     for each in parts:
         canvas[each.moved(-left, -top).window] |= each.mask
-    made = piece(canvas, left, top, float(np.mean([p.score for p in parts])))
-    if made is None:
+    union = piece(canvas, left, top, float(np.mean([p.score for p in parts])))
+    if union is None:
         raise ValueError("a cell without pixels")
-    return made
+    return union
 
 
 def table_of_cells(

@@ -120,8 +120,8 @@ def cells_by_mode(areas: Floats, mode: float) -> npt.NDArray[np.int64]:
     """How many single cells an area is, 1 to 4; 0 for debris. All 1 where no mode is known."""
     if not np.isfinite(mode):
         return np.ones(len(areas), np.int64)
-    found = np.clip(np.rint(areas / mode), 1, MOST_CELLS)
-    return np.asarray(np.where(areas < DEBRIS * mode, 0, found), np.int64)
+    cells = np.clip(np.rint(areas / mode), 1, MOST_CELLS)
+    return np.asarray(np.where(areas < DEBRIS * mode, 0, cells), np.int64)
 
 
 def cells_by_instance(areas: Floats, mode: float, solidities: Floats) -> npt.NDArray[np.int64]:

@@ -71,14 +71,14 @@ def count_smears(
     by_smear = dict(tuple(kinds.groupby("smear")))
     counts, cells, fields, masks = [], [], [], []
     for smear in smears:
-        found = read_tiles(smear, folders[smear.name])
+        smear_masks = read_tiles(smear, folders[smear.name])
         mine = by_smear.get(smear.name, kinds.iloc[:0])
-        shares = _by_tile(mine, [len(pieces) for pieces in found.pieces])
-        counted = count_smear(smear.name, smear.grid, found, shares, options, rules)
+        shares = _by_tile(mine, [len(pieces) for pieces in smear_masks.pieces])
+        counted = count_smear(smear.name, smear.grid, smear_masks, shares, options, rules)
         named = counted.cells if name_types is None else _with_types(smear, counted, options, name_types)
         counts.append(counted.counts)
         cells.append(named.assign(smear=smear.name))
-        fields.append(found.log.merge(counted.fields, on="tile").assign(smear=smear.name))
+        fields.append(smear_masks.log.merge(counted.fields, on="tile").assign(smear=smear.name))
         masks.append(_masks(smear.name, counted))
     tables = (pd.concat(parts, ignore_index=True) for parts in (cells, fields, masks))
     return Counts(pd.DataFrame(counts), *tables)

@@ -69,10 +69,10 @@ def reference_figure(counts: pd.DataFrame) -> Figure:
     """Counted against labelled cells of each image, by kind."""
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     for axis, kind in zip(figure.subplots(1, 3), CELL_TYPES, strict=True):
-        known, found = counts[f"reference_{kind}"], counts[kind]
-        top = max(1, float(known.max()), float(found.max()))
+        known, counted = counts[f"reference_{kind}"], counts[kind]
+        top = max(1, float(known.max()), float(counted.max()))
         axis.plot([0, top], [0, top], ":", color=GREY)
-        axis.scatter(known, found, s=10, alpha=0.5, color=BLUE)
+        axis.scatter(known, counted, s=10, alpha=0.5, color=BLUE)
         axis.set(xlabel="labelled", ylabel="counted", title=f"{kind.upper()} per image")
     return figure
 
@@ -100,9 +100,11 @@ def kinds_figure(
         wrong, good = mine[mine["found"] != kind].head(4), mine[mine["found"] == kind].head(6)
         for cell in row:
             cell.axis("off")
-        for cell, found in zip(row, [*good.itertuples(), *wrong.itertuples()], strict=False):
-            k, number = place[found.cell_id]
+        for cell, answer in zip(row, [*good.itertuples(), *wrong.itertuples()], strict=False):
+            k, number = place[answer.cell_id]
             cell.imshow(np.asarray(cutouts[k].crops[number]))
-            cell.set_title(f"{found.found} {found.sure:.2f}", fontsize=8, color="k" if found.found == kind else WRONG)
+            cell.set_title(
+                f"{answer.found} {answer.sure:.2f}", fontsize=8, color="k" if answer.found == kind else WRONG
+            )
         row[0].text(-0.1, 0.5, kind, transform=row[0].transAxes, rotation=90, va="center", ha="right")
     return figure

@@ -46,7 +46,7 @@ class CornerLook:
     def __call__(self, tile: SeenTile, _pieces: Sequence[Piece]) -> pd.DataFrame:
         """The part of a tile that the figure shows."""
         left, top, right, bottom = self.window(tile.smear, tile.place)
-        return _kept(tile.rgb[: bottom - top, : right - left])
+        return _pixel_table(tile.rgb[: bottom - top, : right - left])
 
     def window(self, smear: Smear, place: Place) -> Window:
         """Where the tile lies in the corner."""
@@ -73,7 +73,7 @@ class ReducedLook:
     def __call__(self, tile: SeenTile, _pieces: Sequence[Piece]) -> pd.DataFrame:
         """The tile in the size that it has there."""
         left, top, right, bottom = self.window(tile.smear, tile.place)
-        return _kept(cv2.resize(tile.rgb, (right - left, bottom - top), interpolation=cv2.INTER_AREA))
+        return _pixel_table(cv2.resize(tile.rgb, (right - left, bottom - top), interpolation=cv2.INTER_AREA))
 
     def scale(self, smear: Smear) -> float:
         """Pixels of the picture for one of the smear."""
@@ -111,14 +111,14 @@ def _together(
 ) -> RgbImage:
     canvas = np.full((size[1], size[0], 3), 255, np.uint8)  # white
     for place in smear.grid.places:
-        kept = read_look(folder, place.name, look.name) if look.wants(smear, place) else None
-        if kept is not None:
+        pixel_table = read_look(folder, place.name, look.name) if look.wants(smear, place) else None
+        if pixel_table is not None:
             left, top, right, bottom = window(smear, place)
-            canvas[top:bottom, left:right] = _pixels(kept)
+            canvas[top:bottom, left:right] = _pixels(pixel_table)
     return canvas
 
 
-def _kept(rgb: npt.NDArray[np.generic]) -> pd.DataFrame:
+def _pixel_table(rgb: npt.NDArray[np.generic]) -> pd.DataFrame:
     height, width = rgb.shape[:2]
     pixels = np.ascontiguousarray(rgb, np.uint8).tobytes()
     return pd.DataFrame({"height_px": [height], "width_px": [width], "pixels": [pixels]})

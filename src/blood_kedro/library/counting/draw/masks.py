@@ -46,8 +46,10 @@ def write_smears(folder: Path, counts: pd.DataFrame, cells: pd.DataFrame, masks:
         masks: of each row of `cells`.
     """
     for row in counts.to_dict("records"):
-        mine, own = (table[table["smear"] == row["smear"]] for table in (cells, masks))
-        write_masks(folder, str(row["smear"]), (int(row["height_px"]), int(row["width_px"])), mine, masks_of(own))
+        smear_cells, smear_masks = (table[table["smear"] == row["smear"]] for table in (cells, masks))
+        write_masks(
+            folder, str(row["smear"]), (int(row["height_px"]), int(row["width_px"])), smear_cells, masks_of(smear_masks)
+        )
 
 
 def write_masks(

@@ -11,16 +11,16 @@ from blood_kedro.library.counting.pieces import Piece
 RgbImage = npt.NDArray[np.uint8]
 
 
-def cutout(rgb: RgbImage, found: Piece, scale: float, side_px: int) -> RgbImage:
+def cutout(rgb: RgbImage, piece: Piece, scale: float, side_px: int) -> RgbImage:
     """One mask of a tile as `(side, side, 3) uint8`, black around it.
 
     Args:
         rgb: the tile, `(H, W, 3) uint8`.
-        found: a mask in it.
+        piece: the mask in it.
         scale: px of the cutout for each px of the tile; a mask that is still too large is made to fit.
         side_px: of the cutout.
     """
-    pixels = rgb[found.window] * found.mask[..., None]
+    pixels = rgb[piece.window] * piece.mask[..., None]
     return framed(np.asarray(pixels, np.uint8), scale, side_px)
 
 

@@ -163,20 +163,20 @@ class _Image:
             rgb, _ = prepared(read_rgb(self.folder / image["path"]), self.options)
         except BadInputError as error:
             return [], (str(image["path"]), error.what)
-        found, _ = cells_among(self.segment(Path(image["path"]).stem, rgb, RejectLog("")), rgb, self.options)
+        pieces, _ = cells_among(self.segment(Path(image["path"]).stem, rgb, RejectLog("")), rgb, self.options)
         scale = self.options.cutout_cell_px / self.options.cell_px
         if self.options.normalise:
-            rgb = normalised(rgb, reference_density(red_cell_densities(rgb, found, self.options.cell_px)))
+            rgb = normalised(rgb, reference_density(red_cell_densities(rgb, pieces, self.options.cell_px)))
         cells, times = [], dict.fromkeys(boxes["annotation_id"], 0)
-        for each in found:
+        for each in pieces:
             row = named(each, boxes)
             if row is None:
                 continue
-            name, own = str(image["image_id"]), str(row["annotation_id"])
-            times[own] += 1
+            name, annotation_id = str(image["image_id"]), str(row["annotation_id"])
+            times[annotation_id] += 1
             x, y = each.centre_xy_px
             facts = {
-                "cell_id": own if times[own] == 1 else f"{own}+{times[own]}",
+                "cell_id": annotation_id if times[annotation_id] == 1 else f"{annotation_id}+{times[annotation_id]}",
                 "source": image["source"],
                 "image_id": name,
                 **self.groups.facts(name),

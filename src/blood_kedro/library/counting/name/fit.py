@@ -60,7 +60,7 @@ def fit_kinds(
         log: called with each history row.
     """
     seed = seed_for(options.seed, "kinds", str(identity[-1]))
-    own, own_labels = multiplied(pixels[split.train], labels[split.train], options, seed)
+    train_pixels, train_labels = multiplied(pixels[split.train], labels[split.train], options, seed)
     torch.manual_seed(seed)
     network = build_network(len(options.kinds), pixels.shape[1], values["dropout"])
     if start is not None:
@@ -68,10 +68,10 @@ def fit_kinds(
     settings = options.training.model_copy(
         update={"batch_size": values["batch_size"], "epochs": values["epochs"], "lr": values["lr"]}
     )
-    made = fit_supervised(
+    trained = fit_supervised(
         network,
         _Loss(len(options.kinds)),
-        CropData(own, np.arange(len(own)), own_labels, seed),
+        CropData(train_pixels, np.arange(len(train_pixels)), train_labels, seed),
         CropData(pixels, split.val, labels, seed),
         settings,
         seed=seed,
@@ -79,9 +79,11 @@ def fit_kinds(
         work_folder=work_folder,
         on_epoch=log,
     )
-    counts = np.bincount(own_labels, minlength=len(options.kinds))
+    counts = np.bincount(train_labels, minlength=len(options.kinds))
     trained_on = {kind: int(n) for kind, n in zip(map(str, options.kinds), counts, strict=True)}
-    return TrainedKinds(network.eval(), made.history, made.history[made.best_epoch - 1]["val_loss"], trained_on)
+    return TrainedKinds(
+        network.eval(), trained.history, trained.history[trained.best_epoch - 1]["val_loss"], trained_on
+    )
 
 
 def fine_tuned_from(network: nn.Module, start: ModelBundle, options: KindClassifier) -> None:
@@ -90,10 +92,12 @@ def fine_tuned_from(network: nn.Module, start: ModelBundle, options: KindClassif
     Raises:
         ConfigurationError: it was made for cutouts of another size.
     """
-    own = network.state_dict()
-    fitting = {name: value for name, value in start.weights.items() if name in own and own[name].shape == value.shape}
-    last = next(reversed(own)).split(".")[0]
-    if any(name not in fitting and not name.startswith(f"{last}.") for name in own):
+    state = network.state_dict()
+    fitting = {
+        name: value for name, value in start.weights.items() if name in state and state[name].shape == value.shape
+    }
+    last = next(reversed(state)).split(".")[0]
+    if any(name not in fitting and not name.startswith(f"{last}.") for name in state):
         raise ConfigurationError(
             "weights to fine-tune do not fit",
             where=f"classifier {options.name}: first_weights.model {options.first_weights.model}",
@@ -132,9 +136,9 @@ def multiplied(pixels: Cutouts, labels: Indices, options: KindClassifier, seed: 
         for each in pixels[rare]:
             image = torch.from_numpy(each).permute(2, 0, 1)
             copies += [vary(image).permute(1, 2, 0).numpy() for _ in range(options.copies - 1)]
-    made = np.stack([*pixels[rare], *copies]) if rare.any() else pixels[:0]
-    own = np.concatenate([labels[rare], np.repeat(labels[rare], options.copies - 1)])
+    augmented = np.stack([*pixels[rare], *copies]) if rare.any() else pixels[:0]
+    rare_labels = np.concatenate([labels[rare], np.repeat(labels[rare], options.copies - 1)])
     common = np.flatnonzero(~rare)
-    most = round(options.ratio * len(made)) if rare.any() else len(common)
+    most = round(options.ratio * len(augmented)) if rare.any() else len(common)
     chosen = np.sort(rng.permutation(common)[:most])
-    return np.concatenate([pixels[chosen], made]), np.concatenate([labels[chosen], own]).astype(np.int64)
+    return np.concatenate([pixels[chosen], augmented]), np.concatenate([labels[chosen], rare_labels]).astype(np.int64)

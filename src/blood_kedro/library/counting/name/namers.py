@@ -65,8 +65,8 @@ def name_smears(smears: Sequence[Smear], segmented: pd.DataFrame, work_folder: P
         pieces = read_tiles(smear, folder).pieces
 
         def seen(k: int, folder: Path = folder, smear: Smear = smear) -> pd.DataFrame:
-            kept = None if namer.look is None else read_look(folder, smear.grid.places[k].name, namer.look.name)
-            return pd.DataFrame() if kept is None else kept
+            look_table = None if namer.look is None else read_look(folder, smear.grid.places[k].name, namer.look.name)
+            return pd.DataFrame() if look_table is None else look_table
 
         for place, shares in zip(places, namer.name(pieces, seen), strict=True):
             parts.append(pd.DataFrame(shares, columns=list(CELL_TYPES)).assign(smear=smear.name, tile=place.name))

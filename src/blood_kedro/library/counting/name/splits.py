@@ -36,37 +36,37 @@ def splits(table: pd.DataFrame, options: KindClassifier) -> list[RowsByPart]:
             )
         ]
     if options.split == "cutout":
-        rest, test = train_test_split(rows, test_size=_TEST, stratify=labels, random_state=seed)
+        train_val, test = train_test_split(rows, test_size=_TEST, stratify=labels, random_state=seed)
         share = _VAL / (1 - _TEST)
-        train, val = train_test_split(rest, test_size=share, stratify=labels[rest], random_state=seed)
+        train, val = train_test_split(train_val, test_size=share, stratify=labels[train_val], random_state=seed)
         return [RowsByPart(train, val, test)]
     groups = pd.factorize(table["group_id"])[0]
     if options.folds:
         folds = fold_groups(rows, labels, groups, options.folds, seed)
-        return [RowsByPart(*_without_val(rest, labels, groups, seed), test) for rest, test in folds]
+        return [RowsByPart(*_without_val(train_val, labels, groups, seed), test) for train_val, test in folds]
     part = np.array(table["part"], object)
-    own = np.flatnonzero(pd.isna(part))
-    if len(own):
-        rest, test = split_groups(own, labels, groups, _share(_TEST, groups[own]), seed)
-        train, val = _without_val(rest, labels, groups, seed)
+    unassigned = np.flatnonzero(pd.isna(part))
+    if len(unassigned):
+        train_val, test = split_groups(unassigned, labels, groups, _share(_TEST, groups[unassigned]), seed)
+        train, val = _without_val(train_val, labels, groups, seed)
         part[train], part[val], part[test] = SPLITS
     return [_by_part(part, options, "give more images")]
 
 
 def _by_part(part: npt.NDArray[np.object_], options: KindClassifier, remedy: str) -> RowsByPart:
-    made = RowsByPart(*(np.flatnonzero(part == name) for name in SPLITS))
-    if not all(map(len, (made.train, made.val, made.test))):
+    split = RowsByPart(*(np.flatnonzero(part == name) for name in SPLITS))
+    if not all(map(len, (split.train, split.val, split.test))):
         raise ConfigurationError(
             f"split {options.split} needs the parts train, val and test",
             where=f"classifier {options.name}: split",
             got=str(sorted(map(str, set(part)))),
             remedy=f"{remedy}, or choose another split",
         )
-    return made
+    return split
 
 
-def _without_val(rest: Indices, labels: npt.NDArray[np.object_], groups: Indices, seed: int) -> tuple[Indices, Indices]:
-    return split_groups(rest, labels, groups, _share(_VAL / (1 - _TEST), groups[rest]), seed)
+def _without_val(rows: Indices, labels: npt.NDArray[np.object_], groups: Indices, seed: int) -> tuple[Indices, Indices]:
+    return split_groups(rows, labels, groups, _share(_VAL / (1 - _TEST), groups[rows]), seed)
 
 
 def missing(table: pd.DataFrame, dealt: Sequence[RowsByPart], options: KindClassifier) -> list[str]:

@@ -77,12 +77,14 @@ def train_kinds(
     tried, best = _searched(dealt[0], options, train, pixels, labels)
     answers, histories, models = [], [], []
     for number, split in enumerate(dealt, start=1):
-        made = train(split, best, f"split_{number}", on_epoch if number == 1 else lambda _: None)
+        trained = train(split, best, f"split_{number}", on_epoch if number == 1 else lambda _: None)
         known = table.iloc[split.test][["cell_id", "group_id", "label"]].reset_index(drop=True)
-        found = probabilities(made.network, pixels[split.test])
-        answers.append(pd.concat([known, pd.DataFrame(found, columns=[f"p_{kind}" for kind in options.kinds])], axis=1))
-        histories.append(pd.DataFrame(made.history).assign(split=number))
-        models.append(made)
+        shares = probabilities(trained.network, pixels[split.test])
+        answers.append(
+            pd.concat([known, pd.DataFrame(shares, columns=[f"p_{kind}" for kind in options.kinds])], axis=1)
+        )
+        histories.append(pd.DataFrame(trained.history).assign(split=number))
+        models.append(trained)
     table_3 = _predictions_by_part(models[0].network, pixels, labels, dealt[0], models[0].trained_on, options)
     said = pd.concat(answers, ignore_index=True)
     metrics = {
@@ -128,8 +130,8 @@ def _gathered(cutouts: Sequence[CropSet], options: KindClassifier) -> tuple[pd.D
             got=str(sorted(sides)),
             remedy="give them one side_px under sam_counting.cutouts",
         )
-    kept = [cells.table["label"].isin(options.kinds).to_numpy() for cells in cutouts]
-    table = pd.concat([cells.table[mine] for cells, mine in zip(cutouts, kept, strict=True)], ignore_index=True)
+    has_kind = [cells.table["label"].isin(options.kinds).to_numpy() for cells in cutouts]
+    table = pd.concat([cells.table[mine] for cells, mine in zip(cutouts, has_kind, strict=True)], ignore_index=True)
     few = [kind for kind in options.kinds if (table["label"] == kind).sum() < 3]
     if few:
         raise ConfigurationError(
@@ -138,7 +140,7 @@ def _gathered(cutouts: Sequence[CropSet], options: KindClassifier) -> tuple[pd.D
             got=str(table["label"].value_counts().to_dict()),
             remedy="add cutouts, or leave the kind out of kinds",
         )
-    return table, np.concatenate([np.asarray(c.crops)[mine] for c, mine in zip(cutouts, kept, strict=True)])
+    return table, np.concatenate([np.asarray(c.crops)[mine] for c, mine in zip(cutouts, has_kind, strict=True)])
 
 
 def _searched(
@@ -155,9 +157,9 @@ def _searched(
         return pd.DataFrame([{**combinations[0], "val_accuracy": np.nan, "val_loss": np.nan}]), combinations[0]
     rows = []
     for number, values in enumerate(combinations, start=1):
-        made = train(split, values, f"search_{number}", lambda _: None)
-        right = probabilities(made.network, pixels[split.val]).argmax(axis=1) == labels[split.val]
-        rows.append({**values, "val_accuracy": float(right.mean()), "val_loss": made.val_loss})
+        trained = train(split, values, f"search_{number}", lambda _: None)
+        right = probabilities(trained.network, pixels[split.val]).argmax(axis=1) == labels[split.val]
+        rows.append({**values, "val_accuracy": float(right.mean()), "val_loss": trained.val_loss})
     tried = pd.DataFrame(rows).sort_values(["val_accuracy", "val_loss"], ascending=[False, True], kind="stable")
     return tried.reset_index(drop=True), combinations[int(tried.index[0])]
 
@@ -174,12 +176,12 @@ def _predictions_by_part(
     rows = []
     for part in ("train", "val", "test"):
         mine: Indices = getattr(split, part)
-        found = np.bincount(probabilities(network, pixels[mine]).argmax(axis=1), minlength=len(options.kinds))
+        predicted = np.bincount(probabilities(network, pixels[mine]).argmax(axis=1), minlength=len(options.kinds))
         right = float((probabilities(network, pixels[mine]).argmax(axis=1) == labels[mine]).mean())
-        there = np.bincount(labels[mine], minlength=len(options.kinds))
+        labelled = np.bincount(labels[mine], minlength=len(options.kinds))
         row: dict[str, Any] = {"part": part, "accuracy": right}
         for k, kind in enumerate(options.kinds):
-            row |= {kind: int(there[k]), f"predicted_{kind}": int(found[k])}
+            row |= {kind: int(labelled[k]), f"predicted_{kind}": int(predicted[k])}
             if part == "train":
                 row[f"{kind}_after_augmentation"] = trained_on[kind]
         rows.append(row)
@@ -188,10 +190,10 @@ def _predictions_by_part(
 
 def _measured(answers: pd.DataFrame, options: KindClassifier) -> dict[str, Any]:
     truth = _positions(answers["label"], options)
-    found = answers[[f"p_{kind}" for kind in options.kinds]].to_numpy(np.float64)
+    kind_probabilities = answers[[f"p_{kind}" for kind in options.kinds]].to_numpy(np.float64)
     groups = answers["group_id"].to_numpy(object)
-    answer = RunAnswers(truth, found.argmax(axis=1).astype(np.int64), groups)
-    made = group_intervals(
+    answer = RunAnswers(truth, kind_probabilities.argmax(axis=1).astype(np.int64), groups)
+    accuracy_intervals = group_intervals(
         [answer],
         len(options.kinds),
         unit="tiles, or images that show the same field",
@@ -199,9 +201,9 @@ def _measured(answers: pd.DataFrame, options: KindClassifier) -> dict[str, Any]:
         seed=options.seed,
     )
     return {
-        **classification_measures(truth, found, options.kinds),
-        "interval_95": made.limits,
-        "interval_basis": made.basis,
+        **classification_measures(truth, kind_probabilities, options.kinds),
+        "interval_95": accuracy_intervals.limits,
+        "interval_basis": accuracy_intervals.basis,
         "test_cutouts": len(answers),
         "test_groups": int(answers["group_id"].nunique()),
     }

@@ -88,11 +88,11 @@ def _is_there(path: Path) -> bool:
 def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: RejectLog) -> list[Smear]:
     smears = []
     for file, name in zip(files, names_of(files), strict=True):
-        found = opened(file, work_folder, rejects)
-        if found is None:
+        picture = opened(file, work_folder, rejects)
+        if picture is None:
             continue
-        grid = cut_into_tiles(found.width_px, found.height_px, tile_px, overlap_px)
-        smears.append(Smear(name, grid, WindowReader(found.file), found.version, file.name))
+        grid = cut_into_tiles(picture.width_px, picture.height_px, tile_px, overlap_px)
+        smears.append(Smear(name, grid, WindowReader(picture.file), picture.version, file.name))
     return smears
 
 
@@ -104,13 +104,13 @@ def _of_tiles(folder: Path, files: list[Path], rejects: RejectLog) -> list[Smear
             sizes[file.stem], paths[file.stem] = (height, width), file
         except BadInputError as error:
             rejects.add(file, "image", "dropped", error.what)
-    found = []
+    smears = []
     for grid in grids(sizes, lambda name: read_rgb(paths[name])) if sizes else []:
         for missing in grid.missing:
             rejects.add(folder / missing, "image", "noted", "the grid has a hole here: its cells are not counted")
-        own = [paths[place.name] for place in grid.places]
-        found.append(Smear(grid.smear or folder.name, grid, TileReader(paths), version_of(own)))
-    return found
+        tile_files = [paths[place.name] for place in grid.places]
+        smears.append(Smear(grid.smear or folder.name, grid, TileReader(paths), version_of(tile_files)))
+    return smears
 
 
 @dataclass(frozen=True)

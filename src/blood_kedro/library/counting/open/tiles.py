@@ -86,8 +86,8 @@ def cut_into_tiles(width_px: int, height_px: int, tile_px: int, overlap_px: int 
 
 def tile_name(stem: str) -> tuple[str, int, int] | None:
     """Smear, column and row of a file named `[<smear>_]<column>_<row>`; None if it is named otherwise."""
-    found = _NAME.match(stem)
-    return (found["smear"], int(found["column"]), int(found["row"])) if found else None
+    match = _NAME.match(stem)
+    return (match["smear"], int(match["column"]), int(match["row"])) if match else None
 
 
 def make_grids(stems: Collection[str]) -> bool:

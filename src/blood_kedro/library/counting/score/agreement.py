@@ -1,4 +1,4 @@
-"""How well found masks agree with reference masks."""
+"""How well predicted masks agree with reference masks."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class Agreement:
     """Masks matched one to one at an IoU, and how many there are on either side."""
 
     matched: int
-    found: int
+    predicted: int
     reference: int
 
     @property
     def f1(self) -> float:
-        """2 matched / (found + reference); 1 where both are empty."""
-        total = self.found + self.reference
+        """2 matched / (predicted + reference); 1 where both are empty."""
+        total = self.predicted + self.reference
         return 2 * self.matched / total if total else 1.0
 
 
-def agree(found: Sequence[Piece], reference: Sequence[Piece], min_iou: float) -> Agreement:
+def agree(predicted: Sequence[Piece], reference: Sequence[Piece], min_iou: float) -> Agreement:
     """Match masks one to one so that the most pairs reach an IoU (largest total IoU among those)."""
-    areas, others = [each.area_px2 for each in found], [each.area_px2 for each in reference]
-    iou = np.zeros((len(found), len(reference)))
-    for (i, j), shared in overlaps(found, reference).items():
+    areas, others = [each.area_px2 for each in predicted], [each.area_px2 for each in reference]
+    iou = np.zeros((len(predicted), len(reference)))
+    for (i, j), shared in overlaps(predicted, reference).items():
         iou[i, j] = shared / (areas[i] + others[j] - shared)
     good = np.where(iou >= min_iou, 1 + iou, 0.0)
     rows, columns = linear_sum_assignment(-good)
-    return Agreement(int((good[rows, columns] > 0).sum()), len(found), len(reference))
+    return Agreement(int((good[rows, columns] > 0).sum()), len(predicted), len(reference))

@@ -37,10 +37,10 @@ def count_accuracy(counts: pd.DataFrame, by_hand: Mapping[str, Mapping[Kind, int
             expected=f"names of smears: {', '.join(map(str, counts['smear'][:8]))}",
         )
     rows = counts.set_index("smear")
-    made: dict[str, dict[str, Any]] = {}
+    accuracies: dict[str, dict[str, Any]] = {}
     for kind in sorted({kind for cells in by_hand.values() for kind in cells}):
         known = {smear: cells[kind] for smear, cells in by_hand.items() if kind in cells}
         counted, real = int(rows.loc[list(known), kind].sum()), sum(known.values())
         accuracy = 1 - abs(counted - real) / real if real else None
-        made[kind] = {"counted": counted, "by_hand": real, "smears": len(known), "accuracy": accuracy}
-    return made
+        accuracies[kind] = {"counted": counted, "by_hand": real, "smears": len(known), "accuracy": accuracy}
+    return accuracies

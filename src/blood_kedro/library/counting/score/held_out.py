@@ -36,17 +36,17 @@ def held_out(index: pd.DataFrame, groups: Groups, models: Sequence[Mapping[str, 
         ConfigurationError: no image is left, or a model does not say what it learnt from.
     """
     learnt = frozenset[str]().union(*(groups.learnt(config) for config in models))
-    kept = [name for name in index["image_id"] if groups.facts(str(name))["group_id"] not in learnt]
-    if not kept:
+    image_ids = [name for name in index["image_id"] if groups.facts(str(name))["group_id"] not in learnt]
+    if not image_ids:
         raise ConfigurationError(
             "no image is left to judge the count by: its models learnt from all of them",
             where=where,
             got=f"{len(index)} images",
             remedy="train the classifier with split: group, or on other sources",
         )
-    paths = index.set_index("image_id")["path"].loc[kept]
-    parts = Counter(str(groups.facts(str(name))["part"]) for name in kept)
-    facts = {"images": len(kept), "left_out": len(index) - len(kept), "parts": dict(sorted(parts.items()))}
+    paths = index.set_index("image_id")["path"].loc[image_ids]
+    parts = Counter(str(groups.facts(str(name))["part"]) for name in image_ids)
+    facts = {"images": len(image_ids), "left_out": len(index) - len(image_ids), "parts": dict(sorted(parts.items()))}
     return HeldOut(frozenset(Path(str(path)).stem for path in paths), facts)
 
 

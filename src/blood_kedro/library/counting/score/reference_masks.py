@@ -82,12 +82,12 @@ def mask_agreement(
 
 
 def _agreement(smear: Smear, folder: Path, look: ReferenceLook, options: SmearInput) -> dict[str, Any]:
-    found = [
+    segmented = [
         _as_large_as_cells(tile, place, options)
         for tile, place in zip(read_tiles(smear, folder).pieces, smear.grid.places, strict=True)
     ]
     known = [_known(read_look(folder, place.name, look.name)) for place in smear.grid.places]
-    pairs = list(zip(found, known, strict=True))
+    pairs = list(zip(segmented, known, strict=True))
     sizes = np.array([[len(ours), len(theirs)] for ours, theirs in pairs], np.float64)
     matched = [[agree(ours, theirs, iou).matched for ours, theirs in pairs] for iou in IOUS]
     names = [f"f1_{round(100 * iou)}" for iou in IOUS]
@@ -98,15 +98,15 @@ def _agreement(smear: Smear, folder: Path, look: ReferenceLook, options: SmearIn
         return np.asarray(2 * drawn[:, :-1] / np.maximum(drawn[:, -1:], 1), np.float64)
 
     unit = "tiles of one smear"
-    made = intervals(statistic, names, len(pairs), unit=unit, resamples=options.resamples, seed=options.seed)
+    f1_intervals = intervals(statistic, names, len(pairs), unit=unit, resamples=options.resamples, seed=options.seed)
     difference = sizes[:, 0] - sizes[:, 1]
     by_tile = mean_error_intervals(difference, np.arange(len(pairs)), options.resamples, options.seed, unit)
-    counts = [_instances(smear, found), _instances(smear, known)]
+    counts = [_instances(smear, segmented), _instances(smear, known)]
     return {
         "tiles": len(pairs),
         **dict(zip(names, statistic(np.ones((1, len(pairs))))[0].tolist(), strict=True)),
-        **{f"{name}_interval_95": limits for name, limits in made.limits.items()},
-        "interval_basis": made.basis,
+        **{f"{name}_interval_95": limits for name, limits in f1_intervals.limits.items()},
+        "interval_basis": f1_intervals.basis,
         "found": int(sizes[:, 0].sum()),
         "reference": int(sizes[:, 1].sum()),
         "count": counts[0],
@@ -118,9 +118,9 @@ def _agreement(smear: Smear, folder: Path, look: ReferenceLook, options: SmearIn
     }
 
 
-def _as_large_as_cells(found: Sequence[Piece], place: Place, options: SmearInput) -> list[Piece]:
+def _as_large_as_cells(pieces: Sequence[Piece], place: Place, options: SmearInput) -> list[Piece]:
     """Masks of a tile, px of the smear, without spots that are too small for a cell."""
-    inside = [each.moved(-place.left, -place.top) for each in found]
+    inside = [each.moved(-place.left, -place.top) for each in pieces]
     cells = without_spots(inside, place.height, place.width, options)
     return [each.moved(place.left, place.top) for each in cells]
 

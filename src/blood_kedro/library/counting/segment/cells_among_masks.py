@@ -16,19 +16,19 @@ RgbImage = npt.NDArray[np.uint8]
 
 
 def cells_among(
-    found: Sequence[Piece], rgb: RgbImage, options: SegmentationOptions
+    pieces: Sequence[Piece], rgb: RgbImage, options: SegmentationOptions
 ) -> tuple[list[Piece], dict[str, int]]:
     """What is left of the masks of a tile by the rule that the options name, and how many each rule dropped."""
     height, width = rgb.shape[:2]
-    if found and all(each.kind is not None for each in found):  # a detector's, which has judged them itself
-        return list(found), dict.fromkeys(REASONS, 0)
+    if pieces and all(each.kind is not None for each in pieces):  # a detector's, which has judged them itself
+        return list(pieces), dict.fromkeys(REASONS, 0)
     if options.filter_rule == "published":
-        kept = filter_as_published(found, height, width)
-        return kept, {"published": len(found) - len(kept)}
+        cells = filter_as_published(pieces, height, width)
+        return cells, {"published": len(pieces) - len(cells)}
     absorbance = -np.log(np.clip(flat_field_green(rgb), 0.05, 2))
     # Spots that may be platelets stay until the classifier has seen them.
     limits = options.filter.model_copy(update={"min_area": min(options.min_platelet, options.filter.min_area)})
-    return filter_pieces(found, limits, height, width, np.asarray(absorbance, np.float32), options.cell_px)
+    return filter_pieces(pieces, limits, height, width, np.asarray(absorbance, np.float32), options.cell_px)
 
 
 def without_spots(pieces: Sequence[Piece], height_px: int, width_px: int, options: SegmentationOptions) -> list[Piece]:

@@ -49,7 +49,7 @@ def insides(pieces: Sequence[Piece], height_px: int, width_px: int, cell_px: flo
 
     The border of the tile is no outline: a cell that it cuts goes on beyond.
     """
-    made = np.zeros((height_px, width_px), np.bool_)
+    inside = np.zeros((height_px, width_px), np.bool_)
     for each in pieces:
         x_min, y_min, x_max, y_max = each.box_xyxy_px
         sides = ((y_min == 0, y_max == height_px), (x_min == 0, x_max == width_px))
@@ -64,8 +64,8 @@ def insides(pieces: Sequence[Piece], height_px: int, width_px: int, cell_px: flo
         thick = np.pad(wide, rim_px(cell_px), mode="edge")
         distance = cv2.distanceTransform(thick.astype(np.uint8), cv2.DIST_L2, 5)
         cut = rim_px(cell_px) + 1
-        made[each.window] |= distance[cut:-cut, cut:-cut] > rim_px(cell_px)
-    return made
+        inside[each.window] |= distance[cut:-cut, cut:-cut] > rim_px(cell_px)
+    return inside
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class _Tile:
         masks = Precomputed(self.folder / "Mask_sub_folders")
         if not (masks.folder / path.stem).is_dir():
             return [], [(path.name, "tile without masks")]
-        kept, _ = cells_among(masks(path.stem, rgb, rejects), bright, self.options)
-        inside = insides(kept, rgb.shape[0], rgb.shape[1], self.options.cell_px)
+        pieces, _ = cells_among(masks(path.stem, rgb, rejects), bright, self.options)
+        inside = insides(pieces, rgb.shape[0], rgb.shape[1], self.options.cell_px)
         cells = [self._window(path.stem, bright, inside, x, y) for y, x in _corners(rgb.shape, self.crop_px)]
         return cells, [(str(row["path"]), str(row["reason"])) for row in rejects.rows]
 

@@ -62,16 +62,16 @@ def filter_pieces(
     """
     single = single_area(cell_px)
     dropped = dict.fromkeys(REASONS, 0)
-    kept = []
+    remaining = []
     for each in pieces:
         reason = _alone(each, options, height_px, width_px, absorbance, single)
         if reason:
             dropped[reason] += 1
         else:
-            kept.append(each)
-    kept = _without(kept, _repeated(kept, options), dropped, "repeated")
-    kept = _without(kept, _clumps(kept, options, single), dropped, "clump")
-    return _without(kept, _parts(kept, options), dropped, "part"), dropped
+            remaining.append(each)
+    remaining = _without(remaining, _repeated(remaining, options), dropped, "repeated")
+    remaining = _without(remaining, _clumps(remaining, options, single), dropped, "clump")
+    return _without(remaining, _parts(remaining, options), dropped, "part"), dropped
 
 
 def _alone(
@@ -94,17 +94,17 @@ def _alone(
     return None
 
 
-def _without(kept: list[Piece], gone: set[int], dropped: dict[str, int], reason: str) -> list[Piece]:
+def _without(pieces: list[Piece], gone: set[int], dropped: dict[str, int], reason: str) -> list[Piece]:
     dropped[reason] += len(gone)
-    return [each for k, each in enumerate(kept) if k not in gone]
+    return [each for k, each in enumerate(pieces) if k not in gone]
 
 
-def _repeated(kept: list[Piece], options: FilterOptions) -> set[int]:
+def _repeated(pieces: list[Piece], options: FilterOptions) -> set[int]:
     """Of two masks of one cell the one with the lower score goes, or the smaller one."""
-    areas = [each.area_px2 for each in kept]
-    order = sorted(range(len(kept)), key=lambda k: (-np.nan_to_num(kept[k].score), -areas[k], k))
+    areas = [each.area_px2 for each in pieces]
+    order = sorted(range(len(pieces)), key=lambda k: (-np.nan_to_num(pieces[k].score), -areas[k], k))
     twins: dict[int, set[int]] = {}
-    for (i, j), shared in overlaps(kept).items():
+    for (i, j), shared in overlaps(pieces).items():
         if shared / (areas[i] + areas[j] - shared) > options.same_iou:
             twins.setdefault(i, set()).add(j)
             twins.setdefault(j, set()).add(i)
@@ -115,36 +115,36 @@ def _repeated(kept: list[Piece], options: FilterOptions) -> set[int]:
     return gone
 
 
-def _holders(kept: list[Piece], options: FilterOptions) -> dict[int, list[int]]:
+def _holders(pieces: list[Piece], options: FilterOptions) -> dict[int, list[int]]:
     """Of each mask, the smaller ones that lie in it."""
-    areas = [each.area_px2 for each in kept]
+    areas = [each.area_px2 for each in pieces]
     holds: dict[int, list[int]] = {}
-    for (i, j), shared in overlaps(kept).items():
+    for (i, j), shared in overlaps(pieces).items():
         small, large = (i, j) if areas[i] <= areas[j] else (j, i)
         if shared >= options.inside_share * areas[small]:
             holds.setdefault(large, []).append(small)
     return holds
 
 
-def _clumps(kept: list[Piece], options: FilterOptions, single: float) -> set[int]:
+def _clumps(pieces: list[Piece], options: FilterOptions, single: float) -> set[int]:
     gone = set()
-    for large, inside in _holders(kept, options).items():
-        whole = [k for k in inside if kept[k].area_px2 >= single * options.min_area]
+    for large, inside in _holders(pieces, options).items():
+        whole = [k for k in inside if pieces[k].area_px2 >= single * options.min_area]
         if len(whole) < 2:
             continue
-        covered = np.zeros_like(kept[large].mask)
-        frame = kept[large].moved(-kept[large].left, -kept[large].top)
+        covered = np.zeros_like(pieces[large].mask)
+        frame = pieces[large].moved(-pieces[large].left, -pieces[large].top)
         for k in whole:
-            inner = kept[k].moved(-kept[large].left, -kept[large].top).clipped(frame.box_xyxy_px)
+            inner = pieces[k].moved(-pieces[large].left, -pieces[large].top).clipped(frame.box_xyxy_px)
             if inner is not None:
                 covered[inner.window] |= inner.mask
-        if (covered & kept[large].mask).sum() >= options.explained_share * kept[large].area_px2:
+        if (covered & pieces[large].mask).sum() >= options.explained_share * pieces[large].area_px2:
             gone.add(large)
     return gone
 
 
-def _parts(kept: list[Piece], options: FilterOptions) -> set[int]:
-    return {small for inside in _holders(kept, options).values() for small in inside}
+def _parts(pieces: list[Piece], options: FilterOptions) -> set[int]:
+    return {small for inside in _holders(pieces, options).values() for small in inside}
 
 
 def filter_as_published(
@@ -156,17 +156,17 @@ def filter_as_published(
     the pixels that no smaller one has, and every connected piece of more than `min_area_px2` of what is left is a cell.
     """
     seen = np.zeros((height_px, width_px), np.bool_)
-    kept = []
+    candidates = []
     for each in sorted(pieces, key=lambda p: -p.area_px2):
         if not min_area_px2 <= each.area_px2 <= max_area_px2:
             continue
         window = seen[each.window]
         if (each.mask & ~window).any():
-            kept.append(each)
+            candidates.append(each)
             window |= each.mask
     seen[:] = False
-    found: list[Piece] = []
-    for each in reversed(kept):
+    cells: list[Piece] = []
+    for each in reversed(candidates):
         window = seen[each.window]
         labels, count = ndimage.label(each.mask & ~window, EIGHT)
         window |= each.mask
@@ -174,5 +174,5 @@ def filter_as_published(
             part = labels == number
             if part.sum() > min_area_px2:
                 cut = piece(part, each.left, each.top, each.score)
-                found += [cut] if cut is not None else []
-    return found
+                cells += [cut] if cut is not None else []
+    return cells

@@ -31,8 +31,8 @@ def write_tile(folder: Path, name: str, pieces: Sequence[Piece], log: Mapping[st
 
 def read_tile(folder: Path, name: str) -> pd.DataFrame:
     """The table of a tile that was tried: `attrs` hold its `log` and `rejects`; `pieces_of` gives its masks."""
-    done = folder / f"{name}{_DONE}"
-    return _masks(done if done.is_file() else folder / f"{name}{_FAILED}")
+    file = folder / f"{name}{_DONE}"
+    return _masks(file if file.is_file() else folder / f"{name}{_FAILED}")
 
 
 def has_masks(folder: Path, name: str) -> bool:

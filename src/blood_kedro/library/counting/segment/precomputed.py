@@ -29,7 +29,7 @@ def read_masks(folder: Path, height_px: int, width_px: int, rejects: RejectLog) 
         rejects: gets what cannot be used.
     """
     scores = _scores(folder)
-    found, seen = [], set()
+    pieces, seen = [], set()
     for path in sorted(folder.glob("*.png"), key=lambda p: (len(p.stem), p.stem)):
         seen.add(path.stem)
         try:
@@ -44,10 +44,10 @@ def read_masks(folder: Path, height_px: int, width_px: int, rejects: RejectLog) 
         if cut is None:
             rejects.add(path, "cell", "dropped", "empty mask")
         else:
-            found.append(cut)
+            pieces.append(cut)
     for missing in [name for name in scores if name not in seen]:
         rejects.add(folder / f"{missing}.png", "cell", "dropped", "row of the table without a mask")
-    return found
+    return pieces
 
 
 def _scores(folder: Path) -> dict[str, float]:

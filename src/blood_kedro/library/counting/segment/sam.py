@@ -71,10 +71,10 @@ class SamSegmenter:
         if not len(masks):
             return []
         boxes = masks_to_boxes(masks)
-        kept = batched_nms(boxes, scores, torch.zeros(len(boxes), device=boxes.device), self.options.box_nms_thresh)
-        pairs = zip(masks[kept].cpu().numpy(), scores[kept].tolist(), strict=True)
-        found = (piece(mask, score=score) for mask, score in pairs)
-        return [each for each in found if each is not None]
+        best = batched_nms(boxes, scores, torch.zeros(len(boxes), device=boxes.device), self.options.box_nms_thresh)
+        pairs = zip(masks[best].cpu().numpy(), scores[best].tolist(), strict=True)
+        pieces = (piece(mask, score=score) for mask, score in pairs)
+        return [each for each in pieces if each is not None]
 
     def _points(self, height: int, width: int) -> list[Tensor]:
         """Points in px of the tile, in the middle of the cells of a grid, in batches."""
@@ -89,10 +89,10 @@ class SamSegmenter:
         original, reshaped = inputs["original_sizes"], inputs["reshaped_input_sizes"]
         scale = reshaped[0].float() / original[0].float()  # height, width
         asked = (points * scale.flip(0))[None, :, None].to(self.device, self.model.dtype)
-        found = self.model(image_embeddings=features, input_points=asked, multimask_output=True)
-        scores = found.iou_scores.flatten().float()
+        outputs = self.model(image_embeddings=features, input_points=asked, multimask_output=True)
+        scores = outputs.iou_scores.flatten().float()
         sure = scores > options.pred_iou_thresh
-        logits = found.pred_masks.flatten(0, 2)[sure].float()
+        logits = outputs.pred_masks.flatten(0, 2)[sure].float()
         scores = scores[sure]
         height, width = (int(v) for v in original[0])
         if not len(logits):

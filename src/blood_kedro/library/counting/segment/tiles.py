@@ -108,13 +108,13 @@ def folders_of(segmented: pd.DataFrame, work_folder: Path) -> dict[str, Path]:
 
 
 def _folder_names(smears: Sequence[Smear], options: SmearInput, segment: Segment) -> list[str]:
-    kept = options.model_dump(mode="json", include=set(SegmentationOptions.model_fields))
+    settings = options.model_dump(mode="json", include=set(SegmentationOptions.model_fields))
     if not options.segmenter_options:
-        del kept["segmenter_options"]  # tiles of before there were any are taken over
-    kept["files"] = state_of(getattr(segment, "rests_on", None))
-    kept["weights"] = getattr(segment, "weights_sha256", None)
+        del settings["segmenter_options"]  # tiles of before there were any are taken over
+    settings["files"] = state_of(getattr(segment, "rests_on", None))
+    settings["weights"] = getattr(segment, "weights_sha256", None)
     cores = [[list(place.core_xyxy_px) for place in smear.grid.places] for smear in smears]
-    return [fingerprint([s.name, s.version, kept, core]) for s, core in zip(smears, cores, strict=True)]
+    return [fingerprint([s.name, s.version, settings, core]) for s, core in zip(smears, cores, strict=True)]
 
 
 def state_of(folder: Path | None) -> list[list[object]]:
@@ -165,18 +165,18 @@ class _Work:
         """The masks of a tile, px of the smear, which are kept; and the tile, unless it cannot be read."""
         place, start = task.place, time.perf_counter()
         log: dict[str, object] = {"tile": place.name, "error": "", "found": 0, "kept": 0, "brightened_by": 0.0}
-        kept: list[Piece] = []
+        cells: list[Piece] = []
         rejects = RejectLog(place.name)
         tile: SeenTile | None = None
         try:
             tile = SeenTile(task.smear, place, task.smear.read(place), self.options)
             rgb, by = tile.prepared
-            found = self.segment(place.name, rgb, rejects)
-            kept, dropped = cells_among(found, rgb, self.options)
-            log |= {"brightened_by": by, "found": len(found), "kept": len(kept), **dropped}
+            masks = self.segment(place.name, rgb, rejects)
+            cells, dropped = cells_among(masks, rgb, self.options)
+            log |= {"brightened_by": by, "found": len(masks), "kept": len(cells), **dropped}
         except BadInputError as error:
             log["error"] = error.what
-        moved = (each.moved(place.left, place.top).clipped(place.core_xyxy_px) for each in kept)
+        moved = (each.moved(place.left, place.top).clipped(place.core_xyxy_px) for each in cells)
         pieces = [each for each in moved if each is not None]
         journal.write_tile(task.folder, place.name, pieces, {**log, "seconds": time.perf_counter() - start}, rejects)
         return pieces, tile

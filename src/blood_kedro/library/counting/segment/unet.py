@@ -51,13 +51,13 @@ class UnetSegmenter:
         windows = [padded[y + side : y + 2 * side, x + side : x + 2 * side] for x, y in corners]
         crops = np.stack([cv2.resize(w, (self.side_px, self.side_px), interpolation=cv2.INTER_AREA) for w in windows])
         masks = self.predict(np.asarray(crops, np.uint8))
-        found = []
+        pieces = []
         for each, corner, mask in zip(first, corners, masks, strict=True):
             back = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR) > 0.5
             drawn = _inside(_central(back, each, corner), corner, rgb.shape)
             # What the network does not take for a cell is left as watershed found it, for the filter to judge.
-            found.append(each if drawn is None else drawn)
-        return _apart(found)
+            pieces.append(each if drawn is None else drawn)
+        return _apart(pieces)
 
 
 def _middle(each: Piece) -> tuple[float, float]:
@@ -70,8 +70,8 @@ def _central(mask: BoolMask, each: Piece, corner: tuple[int, ...]) -> BoolMask:
     labels, count = ndimage.label(mask, EIGHT)
     if count < 2:
         return mask
-    own = each.moved(-corner[0], -corner[1]).clipped((0, 0, mask.shape[1], mask.shape[0]))
-    votes = np.bincount(labels[own.window][own.mask], minlength=count + 1) if own else np.zeros(count + 1)
+    cell = each.moved(-corner[0], -corner[1]).clipped((0, 0, mask.shape[1], mask.shape[0]))
+    votes = np.bincount(labels[cell.window][cell.mask], minlength=count + 1) if cell else np.zeros(count + 1)
     votes[0] = 0
     return np.asarray(ndimage.binary_fill_holes(labels == votes.argmax()), np.bool_)
 
@@ -82,18 +82,18 @@ def _inside(mask: BoolMask, corner: tuple[int, ...], shape: tuple[int, ...]) -> 
     return None if cut is None else cut.clipped((0, 0, shape[1], shape[0]))
 
 
-def _apart(found: list[Piece]) -> list[Piece]:
+def _apart(pieces: list[Piece]) -> list[Piece]:
     """Pieces of which each pixel belongs to one alone: the one whose middle is nearest."""
-    boxes = np.array([each.box_xyxy_px for each in found])
+    boxes = np.array([each.box_xyxy_px for each in pieces])
     width, height = (int(v) for v in boxes[:, 2:].max(axis=0))
     nearest = np.full((height, width), np.inf, np.float32)
     owner = np.full((height, width), -1, np.int32)
-    for number, each in enumerate(found):
+    for number, each in enumerate(pieces):
         x, y = _middle(each)
         rows, columns = np.mgrid[each.window]
         distance = np.hypot(rows + 0.5 - y, columns + 0.5 - x).astype(np.float32)
         better = each.mask & (distance < nearest[each.window])
         nearest[each.window][better] = distance[better]
         owner[each.window][better] = number
-    cut = (piece(owner[each.window] == number, each.left, each.top) for number, each in enumerate(found))
+    cut = (piece(owner[each.window] == number, each.left, each.top) for number, each in enumerate(pieces))
     return [each for each in cut if each is not None]

@@ -75,16 +75,16 @@ def _with_pallor(mask: BoolMask, options: WatershedOptions) -> BoolMask:
 def _completed(labels: Labels, options: WatershedOptions) -> Labels:
     """Labels in which crescents are whole cells, largest first."""
     usual = np.pi / 4 * options.cell_px**2
-    made = labels.copy()
+    completed = labels.copy()
     for cell in sorted(regionprops(labels), key=lambda region: -region.area):
         plausible = 0.2 * usual < cell.area and cell.area_convex <= options.completed_share * usual
         if not plausible or cell.solidity > _WHOLE:
             continue
-        hull, window = cell.image_convex, made[cell.slice]
+        hull, window = cell.image_convex, completed[cell.slice]
         others = (window > 0) & (window != cell.label) & hull
         if others.sum() <= _OTHERS * cell.area_convex:
             window[hull & (window == 0)] = cell.label
-    return made
+    return completed
 
 
 def _mended(labels: Labels, options: WatershedOptions) -> Labels:
@@ -99,22 +99,22 @@ def _mended(labels: Labels, options: WatershedOptions) -> Labels:
             compact = solidity((labels[window] == i) | (labels[window] == j))
             if compact >= options.mended_solidity:
                 pairs.append((compact, i, j))
-    made, used = labels.copy(), set[int]()
+    mended, used = labels.copy(), set[int]()
     for _, i, j in sorted(pairs, reverse=True):
         if not used & {i, j}:
             used |= {i, j}
             window = regions[j].slice
-            made[window][labels[window] == j] = i
-    return made
+            mended[window][labels[window] == j] = i
+    return mended
 
 
 def _neighbours(labels: Labels) -> list[tuple[int, int]]:
     """Pairs of labels whose pixels touch."""
     sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
-    found = [np.stack([a[m], b[m]], axis=1) for a, b in sides if (m := (a > 0) & (b > 0) & (a != b)).any()]
-    if not found:
+    touching = [np.stack([a[m], b[m]], axis=1) for a, b in sides if (m := (a > 0) & (b > 0) & (a != b)).any()]
+    if not touching:
         return []
-    return [(int(i), int(j)) for i, j in np.unique(np.sort(np.concatenate(found), axis=1), axis=0)]
+    return [(int(i), int(j)) for i, j in np.unique(np.sort(np.concatenate(touching), axis=1), axis=0)]
 
 
 def _around(a: tuple[slice, slice], b: tuple[slice, slice]) -> tuple[slice, slice]:
