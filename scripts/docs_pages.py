@@ -27,7 +27,7 @@ PIPELINES = (
 )  # fmt: skip
 TOPICS = (
     "cells", "core", "counting", "detection", "download", "evaluation", "imaging", "merging", "morphology", "overlap",
-    "reporting", "smears", "sources", "standardization", "training",
+    "readout", "reporting", "smears", "sources", "standardization", "training",
 )  # fmt: skip
 ENVIRONMENTS = {"base": "the demo", "laptop": "real data, two cores", "bccd": "BCCD alone", "paper": "as published"}
 MORE = {
@@ -61,8 +61,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - mkdocs' own signature
-    """Put the table of data sets where a page asks for it."""
-    return markdown.replace("<!-- table of data sets -->", table_of_sets())
+    """Put the table of data sets, and that of the read-out, where a page asks for it."""
+    from blood_kedro.library.readout import schema
+
+    markdown = markdown.replace("<!-- table of data sets -->", table_of_sets())
+    return markdown.replace("<!-- table of the read-out -->", schema.table())
 
 
 def pages() -> dict[str, str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, UnsafeFileError
 from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, save_bundle
+from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.bundle import bundle_of, load_shipped
 from blood_kedro.library.shipped.cell_detector import AtScale, detect_at, without_parts
@@ -403,7 +404,7 @@ def test_found_cells_get_the_types_of_the_classifiers() -> None:
         np.ones(2001),
         32,
     )
-    assert set(detect_pictures.types_of(rgb, many, names("white"), names("red"))["type"]) == {detect_pictures.NOT_NAMED}
+    assert set(detect_pictures.types_of(rgb, many, names("white"), names("red"))["type"]) == {NOT_NAMED}
     nothing = detect_pictures.types_of(
         rgb, FoundCells(boxes[:0], [], np.zeros(0), float("nan")), names("white"), names("red")
     )

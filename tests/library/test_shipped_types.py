@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.taxonomy import UNSURE
 from blood_kedro.library.shipped.augment import Jitter, recoloured
-from blood_kedro.library.shipped.classifiers import UNSURE, classifier_of
+from blood_kedro.library.shipped.classifiers import classifier_of
 from blood_kedro.library.shipped.eight_shapes import with_eight
 from blood_kedro.library.shipped.stains import (
     STANDARD,

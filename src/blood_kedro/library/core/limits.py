@@ -12,5 +12,9 @@ DRAWN_TWICE_IOU = 0.9
 IGNORED_SHARE = 0.5
 # Overlapping cells for each single one above which a field is not fit for counting: a reader's rule of thumb, no norm.
 MOST_OVERLAPPING = 0.25
+# Fewer red cells than these say nothing of a smear: the 95% interval of ten is 5 to 18.
+LEAST_RED_CELLS = 10
+# A measured width of a red cell with less confidence is taken for unsure (docs/read_out.md#verdict).
+LEAST_SCALE_CONFIDENCE = 0.3
 # What augmentation, or a window, leaves of a labelled box must show this share of it, else it is no cell any more.
 LEFT_SHARE = 0.3

@@ -49,6 +49,9 @@ CLASS_IDS = {name: number for number, name in enumerate(PARENT, start=1)}
 
 COARSE = ("rbc", "wbc", "platelet")
 
+# What stands in place of a type: a classifier that is not sure enough, and one that was not asked.
+UNSURE, NOT_NAMED = "other", "not named"
+
 # The 24 classes of paper 000, Table IV, in its order (left column, right column, failing classes).
 PAPER_000 = (
     "lymphocyte",

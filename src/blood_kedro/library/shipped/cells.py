@@ -102,7 +102,7 @@ def _check(rgb: RgbImage) -> None:
         )
 
 
-class Scale:
+class ScaleModel:
     """Width of a red cell, from a picture alone: the cell detector's answers say by how much a zoom is off.
 
     Args:

@@ -13,6 +13,7 @@ from torch import nn
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
+from blood_kedro.library.core.taxonomy import UNSURE
 from blood_kedro.library.shipped.stains import in_standard_stain
 from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeRecipe, View
@@ -21,7 +22,6 @@ from blood_kedro.library.shipped.type_scores import softened
 from blood_kedro.library.shipped.views import cut_view
 
 RgbImage = npt.NDArray[np.uint8]
-UNSURE = "other"
 # Stain and ground are measured on so many widths of a red cell around a cell: more than any field learnt from has.
 _FIELD_CELLS = 8
 

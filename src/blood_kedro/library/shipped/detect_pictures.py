@@ -13,6 +13,7 @@ import pandas as pd
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.counting.count.smears import MOST_SHAPES
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
@@ -24,7 +25,6 @@ from blood_kedro.library.shipped.load import load
 
 # So many tiles tell the scale of a folder.
 _MOST_TILES = 9
-NOT_NAMED = "not named"
 # Widths that differ by more than this are of several magnifications, and one of them would be wrong for the others.
 _ONE_SCALE = 1.5
 

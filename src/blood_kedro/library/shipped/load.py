@@ -23,13 +23,13 @@ def load(name: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - each m
         ConfigurationError: there is no such model.
         DataContractError, UnsafeFileError: its files are incomplete, or not those that were shipped.
     """
-    from blood_kedro.library.shipped.cells import CellDetector, Scale
+    from blood_kedro.library.shipped.cells import CellDetector, ScaleModel
     from blood_kedro.library.shipped.classifiers import classifier_of
 
     # The class of each model, and whose weights it uses.
     classes: dict[str, tuple[Any, str]] = {
         "cells": (CellDetector, "cells"),
-        "scale": (Scale, "cells"),
+        "scale": (ScaleModel, "cells"),
         **{classifier: (classifier_of, classifier) for classifier in ("white_cells", "red_cell_shapes")},
     }
     if name not in classes:

@@ -1,0 +1,1 @@
+"""What a haematologist reads of a smear, computed from the tables of a count."""
