@@ -15,7 +15,7 @@ UV_VERSION := 0.13.8
 
 # Paths reach the programs in variables, as they were typed: `$(value)` leaves a dollar sign alone, and no shell or list of
 # make sees blanks, commas or quotes. IMAGES and RAW may begin with ~.
-count detect: export BLOOD_KEDRO_IMAGES := $(value IMAGES)
+count read-out detect: export BLOOD_KEDRO_IMAGES := $(value IMAGES)
 real data bench simulator transfer study train-shipped judge-shipped: \
 	export BLOOD_KEDRO_RAW := $(or $(value RAW),$(value BLOOD_KEDRO_RAW),data/01_raw)
 export CELL_PX REGIMEN
@@ -69,13 +69,17 @@ mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000; PORT=<an
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting
 
-count: $(STAMP) ## count smears of your own: make count IMAGES=<image or folder> (CELL_PX=<width of a red cell>, else measured; ENV=<whose models>)
-	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make count IMAGES=<image or folder>"; exit 2; }
-	$(BIN)/kedro run --env=$(ENV) --pipelines=sam_counting $(if $(CELL_PX),--params="sam_counting.inputs.own.measure_scale=false$(COMMA)sam_counting.inputs.own.cell_px=$$CELL_PX")
+count: $(STAMP) ## count smears of your own: make count IMAGES=<picture, folder or slide> (CELL_PX=<width of a red cell>, else measured)
+	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make count IMAGES=<picture or folder>"; exit 2; }
+	@$(BIN)/blood-kedro count $(if $(CELL_PX),--cell-px="$$CELL_PX") --out=data/08_reporting/own_count -- "$$BLOOD_KEDRO_IMAGES"
 
-detect: $(STAMP) ## find cells in images of your own: make detect IMAGES=<image or folder> (REGIMEN=<trained regimen> in place of the shipped detector, ENV=<whose models>)
-	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make detect IMAGES=<image or folder>"; exit 2; }
-	$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params="detection.regimen=$$REGIMEN"
+read-out: $(STAMP) ## differential, shapes, sizes and platelets of one smear: make read-out IMAGES=<its pictures, or a slide> (CELL_PX= likewise)
+	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make read-out IMAGES=<picture or folder>"; exit 2; }
+	@$(BIN)/blood-kedro read-out $(if $(CELL_PX),--cell-px="$$CELL_PX") --out=data/08_reporting/own_read_out -- "$$BLOOD_KEDRO_IMAGES"
+
+detect: $(STAMP) ## find cells in pictures of your own: make detect IMAGES=<picture or folder> (REGIMEN=<trained regimen> in place of the shipped detector, ENV=<whose models>)
+	@test -n "$$BLOOD_KEDRO_IMAGES" || { echo "say which: make detect IMAGES=<picture or folder>"; exit 2; }
+	@$(if $(filter-out shipped,$(REGIMEN)),$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params="detection.regimen=$$REGIMEN",$(BIN)/blood-kedro detect $(if $(CELL_PX),--cell-px="$$CELL_PX") --out=data/08_reporting/own_detection -- "$$BLOOD_KEDRO_IMAGES")
 
 app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860; PORT=<another>); uses the models of earlier runs in ENV
 	$(if $(PORT),BLOOD_KEDRO_APP_PORT=$(PORT)) KEDRO_ENV=$(ENV) $(BIN)/python -m blood_kedro.app

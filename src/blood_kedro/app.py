@@ -1,24 +1,24 @@
-"""A page to drop a smear in: `make app`, or `python -m blood_kedro.app`.
+"""What the page of `make app` does with pictures: a read-out of them, or the cells that a trained detector finds.
 
-It uses the models of earlier runs in one environment (`make app ENV=laptop`, or `KEDRO_ENV`), and says where and on
-what they were trained.
-
-Needs the extra `app` (Gradio). It listens on this machine alone, sends nothing anywhere, and removes uploads and
-results after an hour, or when it is stopped.
+The read-out is by the models that come with the project; detectors are those of earlier runs in one environment
+(`make app ENV=laptop`, or `KEDRO_ENV`). Needs the extra `app` (Gradio). It listens on this machine alone, sends nothing
+anywhere, and removes uploads and results after an hour, or when it is stopped; corrections are kept.
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+import cv2
 import pandas as pd
 
 from blood_kedro.environments import config_loader, name_of, results_root
@@ -26,15 +26,16 @@ from blood_kedro.library.core.errors import BadInputError, BloodKedroError, Weig
 from blood_kedro.library.core.model_bundle import CONFIG, ModelBundle, load_bundle
 from blood_kedro.library.core.records import describe_model, place, read_record
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.core.taxonomy import coarse
 from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.shipped.bundle import describe_shipped
-from blood_kedro.plan.names import OWN, SHIPPED
+
+if TYPE_CHECKING:
+    from blood_kedro.library.reporting.viewer import OutlinedPicture
 
 logger = logging.getLogger(__name__)
 
-COUNT, DETECT = "count the smear", "find and classify cells"
-_SHOWN_COLUMNS = ["cell", "label", "type", "sureness", "score", "x_min_px", "y_min_px", "x_max_px", "y_max_px"]
+READ_OUT = "read-out by the models that come with the project"
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,30 @@ class Answer:
     """What the page shows.
 
     Attributes:
-        overlay: the picture with its cells, `(H, W, 3) uint8`.
-        counts: of the picture.
-        cells: one row each.
+        first: HTML: verdict and three numbers.
+        viewer: what `reporting.viewer` takes: pictures with outlines of their cells.
+        parts: HTML: differential, shapes, sizes, platelets.
         files: to download.
-        used: which models were used; then what of the file was not used, and how its values were read.
+        used: which models were used; then what of the files was not used, and how their values were read.
+        looked_at: what corrections are kept with.
     """
 
-    overlay: npt.NDArray[np.uint8]
-    counts: pd.DataFrame
-    cells: pd.DataFrame
+    first: str
+    viewer: dict[str, Any]
+    parts: str
     files: list[str]
     used: list[str]
+    looked_at: list[LookedAt]
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """A picture of an answer: its name and file, its cells, one row each, and the width of a red cell, px."""
+
+    name: str
+    file: Path
+    cells: pd.DataFrame
+    cell_px: float
 
 
 def parameters(root: Path) -> dict[str, Any]:
@@ -66,126 +79,123 @@ def models_folder(root: Path) -> Path:
     return results_root(root) / "06_models"
 
 
-def detectors(root: Path, values: dict[str, Any]) -> list[str]:
-    """The detector that comes with the project, then the regimens whose detector was trained in this environment."""
+def detectors(root: Path) -> list[str]:
+    """The regimens whose detector was trained in this environment; none where the folder is no project."""
+    if not (root / "conf").is_dir():
+        return []
     folder = models_folder(root)
-    return [SHIPPED, *(name for name in values["regimens"] if (folder / name / CONFIG).is_file())]
+    return [name for name in parameters(root)["regimens"] if (folder / name / CONFIG).is_file()]
 
 
-def models(root: Path, values: dict[str, Any]) -> list[str]:
-    """The models that the page may use, and where and on what each was trained; or what is missing."""
-    environment, folder = name_of(os.environ.get("KEDRO_ENV")), models_folder(root)
-    names = [values["sam_counting"]["inputs"][OWN].get("classifier"), *detectors(root, values)]
-    trained = [name for name in names if name and (folder / name / CONFIG).is_file()]
+def models(root: Path, trained: Sequence[str]) -> list[str]:
+    """The models that the page may use, and where and on what each was trained."""
+    folder = models_folder(root) if trained else Path()
     said = [describe_model(name, read_record(place(folder / name, is_model=True))) for name in trained]
-    others = said or [f"No other model has been trained in environment {environment} yet (looked in {folder})."]
-    return [describe_shipped(), *others]
+    return [describe_shipped(), *said]
 
 
-def look(
-    root: Path,
-    values: dict[str, Any],
-    image: Path,
-    task: str,
-    *,
-    detector: str | None,
-    cell_px: float,
-    score: float,
-    kept: Path,
-) -> Answer:
-    """Count a smear, or detect its cells.
+def look(root: Path, pictures: Sequence[Path], task: str, settings: dict[str, float], folder: Path) -> Answer:
+    """Read out pictures, or find their cells with a trained detector.
 
     Args:
-        root: of the project; its trained models are used.
-        values: parameters.
-        image: file that was dropped in.
-        task: `COUNT` or `DETECT`.
-        detector: regimen, for `DETECT`.
-        cell_px: how wide a red cell is in the image, px; 0 measures it where the shipped detector looks.
-        score: least score of a detection.
-        kept: folder that the files go to.
+        root: of the project; its trained detectors are used.
+        pictures: files that were dropped in.
+        task: `READ_OUT`, or a regimen.
+        settings: of `ReadOutOptions`, those that were given; `score` of a detector.
+        folder: that the files go to.
 
     Raises:
-        BloodKedroError: the image cannot be read, or nothing was trained yet.
+        BloodKedroError: no picture can be read, or a scale was given that is not that of the pictures.
     """
-    from blood_kedro.library.reporting.picture_pages import CELLS, COCO, OVERLAYS, overlay, write_own_report
-
-    with tempfile.TemporaryDirectory(dir=kept) as folder:
-        work, rejects = Path(folder), RejectLog("own")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
         try:
-            picture, cells, counts, used = (
-                _counted(root, values, image, cell_px, work, rejects)
-                if task == COUNT
-                else _detected(root, image, detector, cell_px, score, work, rejects)
-            )
+            return (_read if task == READ_OUT else _detected)(root, pictures, task, settings, folder, Path(work))
         except BloodKedroError as error:
-            if not rejects.rows:
-                raise
-            # Whoever is before the page does not see the rejects, which say why.
+            # Files are named as their owner has named them, wherever the page has put them.
+            hidden = {str(picture): picture.name for picture in pictures}
+            got = error.got
+            for path, name in hidden.items():
+                got = got.replace(path, name)
+            where = ", ".join(hidden.values())
             raise BadInputError(
-                error.what,
-                where=image.name,
-                got="; ".join(str(row["reason"]) for row in rejects.rows),
-                remedy="save it once more as PNG, JPEG or TIFF, or take another picture",
+                error.what, where=where, got=got, expected=error.expected, remedy=error.remedy
             ) from error
-        table = pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"])
-        for line in used:
-            logger.info("%s", line)
-        report = write_own_report(work / "report", "Your smear", [picture], cells, counts, used, table)
-        names = [CELLS, COCO, f"{OVERLAYS}/{picture.name}.jpg"]
-        files = [str(shutil.copy(report / name, kept / f"{picture.name}_{Path(name).name}")) for name in names]
-    shown = [column for column in counts.columns if not counts[column].isna().all()]
+
+
+def _read(
+    _root: Path, pictures: Sequence[Path], _task: str, settings: dict[str, float], folder: Path, work: Path
+) -> Answer:
+    from blood_kedro.assembly.read_out import ReadOutOptions, read_pictures, types_of_kinds
+    from blood_kedro.library.reporting.read_out_page import Html
+    from blood_kedro.library.reporting.viewer import viewer_data
+
+    options = ReadOutOptions.model_validate({name: value for name, value in settings.items() if name != "score"})
+    read = read_pictures(pictures, options, work)
+    report = folder / "read_out"
+    read.write(report, whole=True)
+    html = Html(read.read_out.model_dump(mode="json"), read.rejects, read.notes, whole=True)
+    named = {path.name: path for path in pictures}
+    shown = [read.picture(name) for name in read.smears]
+    looked_at = [
+        LookedAt(name, named[smear.file], read.cells[read.cells["smear"] == name], read.scales[name].cell_px)
+        for name, smear in read.smears.items()
+    ]
+    data = viewer_data([_embedded(each) for each in shown], types_of_kinds(), "save corrections")
     return Answer(
-        overlay(picture, cells),
-        counts[shown].round(3).T.reset_index().set_axis(["", "value"], axis=1),
-        cells[[name for name in _SHOWN_COLUMNS if name in cells]].round(2),
-        files,
-        [*used, *(f"{Path(str(row['path'])).name}: {row['reason']}" for row in rejects.rows)],
+        html.first(),
+        data,
+        html.parts(),
+        _files(report, folder),
+        [describe_shipped(), *_rejected(read.rejects)],
+        looked_at,
     )
 
 
-def _counted(
-    root: Path, values: dict[str, Any], image: Path, cell_px: float, work: Path, rejects: RejectLog
-) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
-    from blood_kedro.assembly.namers import models_used, parts_of
-    from blood_kedro.library.counting.chain import count_pictures
-    from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
-    from blood_kedro.library.counting.open.smear import open_smears
-    from blood_kedro.library.counting.segment.tiles import folders_of
-    from blood_kedro.library.reporting.picture_pages import MOST_PX, Picture
-    from blood_kedro.library.shipped.detect_pictures import at_measured_scale
-
-    own = {**values["sam_counting"]["inputs"][OWN], "path": str(image), "write_masks": False}
-    if cell_px:
-        own |= {"cell_px": cell_px, "measure_scale": False}
-    options = SmearInput.model_validate(own)
-    classifier = None if options.classifier is None else _model(root, options.classifier)
-    smears = open_smears([image], options.tile_px, options.overlap_px, work, rejects)
-    options, look = at_measured_scale(options, smears), ReducedLook(MOST_PX)
-    made = count_pictures(smears, options, parts_of(options, classifier), work, rejects, [look])
-    cells = made.cells.rename(columns={"smear": "image", "confidence": "score"})
-    counts = made.counts.rename(columns={"smear": "image"})
-    smear = smears[0]
-    picture = Picture(smear.name, *reduced(smear, folders_of(made.segmented, work)[smear.name], look), smear.file)
-    return picture, cells, counts, models_used(options, classifier)
-
-
 def _detected(
-    root: Path, image: Path, detector: str | None, cell_px: float, score: float, work: Path, rejects: RejectLog
-) -> tuple[Any, pd.DataFrame, pd.DataFrame, list[str]]:
+    root: Path, pictures: Sequence[Path], regimen: str, settings: dict[str, float], folder: Path, work: Path
+) -> Answer:
     from blood_kedro.library.detection.detect_pictures import detect_images
     from blood_kedro.library.imaging.large import pixels_of
-    from blood_kedro.library.reporting.picture_pages import shown
-    from blood_kedro.library.shipped.detect_pictures import find_cells
+    from blood_kedro.library.reporting.picture_pages import shown, write_own_report
+    from blood_kedro.library.reporting.viewer import OutlinedPicture, viewer_data
+    from blood_kedro.library.reporting.words import in_words
 
-    if detector == SHIPPED:
-        found, used = find_cells([image], cell_px or None, score, work, rejects), describe_shipped()
-    else:
-        bundle = _model(root, str(detector))
-        found = detect_images(bundle, [image], OwnImages(score_threshold=score), work, rejects)
-        used = describe_model(str(detector), bundle.record)
-    ((name, file),) = found.files.items()
-    return shown(name, pixels_of(file), found.given[name]), found.cells, found.counts, [used]
+    rejects, bundle = RejectLog("own"), _model(root, regimen)
+    detected = detect_images(bundle, pictures, OwnImages(score_threshold=settings.get("score", 0.5)), work, rejects)
+    used, table = [describe_model(regimen, bundle.record)], pd.DataFrame(rejects.rows, columns=["path", "reason"])
+    report = folder / "detection"
+    images = [shown(name, pixels_of(file), detected.given[name]) for name, file in detected.files.items()]
+    write_own_report(report, "Cells detected", images, detected.cells, detected.counts, used, table)
+    cells = detected.cells.assign(
+        type=detected.cells["label"], label=detected.cells["label"].map(coarse), sureness=detected.cells["score"]
+    )
+    outlined = [OutlinedPicture(image, cells[cells["image"] == image.name], [], None, None) for image in images]
+    first = "".join(
+        f"<p><b>{escape(str(row['image']))}</b>: {in_words(row)}</p>" for row in detected.counts.to_dict("records")
+    )
+    data = viewer_data([_embedded(each) for each in outlined], {}, "")
+    return Answer(first, data, "", _files(report, folder), [*used, *_rejected(table)], [])
+
+
+def _embedded(each: OutlinedPicture) -> dict[str, Any]:
+    """A picture as the viewer takes it, its pixels with it: nobody else can ask for them."""
+    from blood_kedro.library.reporting.viewer import shown_picture
+
+    done, data = cv2.imencode(".jpg", each.picture.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if not done:
+        raise OSError(f"{each.picture.name} cannot be encoded")
+    return shown_picture(each, f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}")
+
+
+def _files(report: Path, folder: Path) -> list[str]:
+    """All of a report in one archive, and its tables apart."""
+    archive = shutil.make_archive(str(folder / report.name), "zip", report)
+    tables = [path for path in sorted(report.iterdir()) if path.suffix in {".csv", ".json"}]
+    return [archive, *map(str, tables)]
+
+
+def _rejected(rejects: pd.DataFrame) -> list[str]:
+    return [f"{Path(str(row['path'])).name}: {row['reason']}" for row in rejects.to_dict("records")]
 
 
 def _model(root: Path, name: str) -> ModelBundle:
@@ -197,6 +207,35 @@ def _model(root: Path, name: str) -> ModelBundle:
             remedy=f"run `kedro run --env={environment}` first, or start the page with another ENV",
         )
     return load_bundle(folder)
+
+
+def save_corrections(folder: Path, looked_at: Sequence[LookedAt], rows: Sequence[dict[str, Any]], by: str) -> str:
+    """Keep what somebody corrected of an answer; a sentence on what was kept, and where.
+
+    Args:
+        folder: of corrections (`library.corrections.store`).
+        looked_at: pictures of the answer.
+        rows: of the viewer: `picture`, `cell`, and `after` with a `type`, or None for what is no cell.
+        by: who corrected.
+
+    Raises:
+        BadInputError: a row is of no cell of these pictures.
+    """
+    from blood_kedro.library.corrections.journal import corrections_of
+    from blood_kedro.library.corrections.store import Corrections
+    from blood_kedro.library.shipped.bundle import shipped_digest
+
+    store, number = Corrections(folder), 0
+    models = ", ".join(f"{name} {shipped_digest(name)[:12]}" for name in ("cells", "white_cells", "red_cell_shapes"))
+    for picture in looked_at:
+        after = {int(row["cell"]): row["after"] for row in rows if row["picture"] == picture.name}
+        if not after:
+            continue
+        changed = {cell: None if each is None else str(each["type"]) for cell, each in after.items()}
+        corrections = corrections_of(picture.cells, picture.cell_px, changed=changed)
+        store.save(store.add_picture(picture.file), corrections, by=by or "nobody named", models=models)
+        number += len(changed)
+    return f"{number} corrections saved in {folder}; then: blood-kedro retrain {folder}"
 
 
 def main() -> None:

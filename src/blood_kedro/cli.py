@@ -58,8 +58,8 @@ def parsed(text: str) -> dict[str, Any]:
                 expected="a word, a number, [one]",
                 remedy="write a list with commas, or a mapping, into conf/local/parameters.yml",
             ) from error
-    made: dict[str, Any] = OmegaConf.to_container(values)  # type: ignore[assignment]
-    return made
+    parameters: dict[str, Any] = OmegaConf.to_container(values)  # type: ignore[assignment]
+    return parameters
 
 
 def _is_path(key: str) -> bool:
@@ -90,11 +90,11 @@ def _run(**arguments: Any) -> Any:  # noqa: ANN401 - Kedro's own signature
 
 def _command() -> click.Command:
     """Kedro's command with our reading of `--params`."""
-    made = copy.copy(kedro_run)
-    made.params = [copy.copy(option) for option in kedro_run.params]
-    next(option for option in made.params if option.name == "params").callback = _parameters
-    made.callback = _run
-    return made
+    command = copy.copy(kedro_run)
+    command.params = [copy.copy(option) for option in kedro_run.params]
+    next(option for option in command.params if option.name == "params").callback = _parameters
+    command.callback = _run
+    return command
 
 
 run = _command()

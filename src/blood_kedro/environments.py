@@ -73,8 +73,8 @@ class EnvironmentConfigLoader(OmegaConfigLoader):
             from blood_kedro.plan import written_out
 
             self[key] = written_out(self.as_written())
-        found: dict[str, Any] = super().__getitem__(key)
-        return found
+        section: dict[str, Any] = super().__getitem__(key)
+        return section
 
     def as_written(self) -> dict[str, Any]:
         """Merged parameters as files and the command line have them, nothing written out."""

@@ -6,8 +6,6 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from kedro.validation.exceptions import DataValidationError
-
 from blood_kedro.library.core.errors import BloodKedroError, DataContractError, OutputError, TrackingError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -57,6 +55,8 @@ def as_ours(error: BaseException) -> BloodKedroError | None:
 def _of_dataset(error: BloodKedroError, chain: list[BaseException]) -> BloodKedroError:
     """A broken schema with the dataset that has it: a schema does not know it, Kedro, which asked it, does."""
     if isinstance(error, DataContractError) and not error.where:
+        from kedro.validation.exceptions import DataValidationError  # not before: the front door has no Kedro
+
         for each in chain:
             if isinstance(each, DataValidationError) and each.dataset_name:
                 where = f"dataset {each.dataset_name}, on {each.mode}"

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro import page_folder, page_limits, ports
-from blood_kedro.app import COUNT, DETECT, detectors, look, models, parameters
+from blood_kedro.app import READ_OUT, LookedAt, detectors, look, models, save_corrections
 from blood_kedro.library.core.errors import BloodKedroError
+from blood_kedro.page_example import EXAMPLE, example_field
 from blood_kedro.page_lanes import Lane, PageError
 from blood_kedro.page_limits import LARGE_S, LIMITS, MOST_MB, MOST_WAITING, SMALL_S
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     import gradio as gr
 
 logger = logging.getLogger(__name__)
+
+CORRECTIONS = "corrections"
+# The viewer is made anew for each answer; what somebody saves comes as an event of the component.
+_GLUE = """
+const mount = () => {
+  const data = props.value;
+  const root = element.querySelector(".viewer-root");
+  if (root && data && data.pictures) bloodViewer(root, data, (corrections) => trigger("submit", { corrections }));
+};
+watch("value", mount);
+mount();
+"""
 
 
 def serve(root: Path, port: int = 7860) -> None:
@@ -29,7 +42,7 @@ def serve(root: Path, port: int = 7860) -> None:
         number = ports.check("app", os.environ.get("BLOOD_KEDRO_APP_PORT", port), host)
     except BloodKedroError as error:
         sys.exit(f"{error} (or BLOOD_KEDRO_APP_PORT=...)")
-    folder = page_folder.own()
+    folder = page_folder.private_folder()
     results, uploads = folder / "results", folder / "gradio"
     results.mkdir()
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # uploads and what Gradio copies, before it is imported
@@ -51,79 +64,129 @@ def serve(root: Path, port: int = 7860) -> None:
     )
 
 
+class _Questions:
+    """The left side: what is to be read out, and how."""
+
+    def __init__(self, root: Path) -> None:
+        import gradio as gr
+
+        trained = detectors(root)
+        self.files = gr.File(
+            label="pictures of one smear (PNG, JPEG, TIFF, BMP, WebP), or a slide",
+            file_count="multiple",
+            file_types=["image", ".tif", ".tiff", ".jfif", ".svs", ".ndpi", ".scn"],
+            elem_id="pictures",
+        )
+        with gr.Row():
+            self.look = gr.Button("Read out", variant="primary", elem_id="look")
+            self.example = gr.Button("Example", elem_id="example")
+        with gr.Accordion("Settings", open=False):
+            self.settings = {
+                "cell_px": gr.Number(label="width of a red cell, px (empty: measured)", minimum=0, elem_id="cell_px"),
+                "um_per_px": gr.Number(label="micrometres per pixel (empty: what the file says)", minimum=0),
+                "rbc_per_ul": gr.Number(label="red cells per microlitre, from a counter", minimum=0),
+            }
+            self.task = gr.Dropdown([READ_OUT, *trained], value=READ_OUT, label="models", elem_id="task")
+            self.by = gr.Textbox(label="your name or initials, kept with corrections")
+        self.archive = gr.Files(label="results", elem_id="files")
+        with gr.Accordion("Models and limits", open=False):
+            gr.Markdown("\n".join(f"- {html.escape(line)}" for line in models(root, trained)), elem_id="models")
+            gr.Markdown(
+                f"{LIMITS} Uploads and results are deleted after an hour, and when the page is stopped; corrections "
+                f"are kept in the folder {CORRECTIONS}.",
+                elem_id="limits",
+            )
+
+
+class _Answers:
+    """The right side: verdict and numbers, pictures with their cells, then each part."""
+
+    def __init__(self) -> None:
+        import gradio as gr
+
+        from blood_kedro.library.reporting.read_out_page import styles
+        from blood_kedro.library.reporting.viewer import script
+
+        css = styles()
+        self.first = gr.HTML(elem_id="first", css_template=css)
+        self.viewer = gr.HTML(
+            value={},
+            html_template='<div class="viewer-root"></div>',
+            css_template=css,
+            js_on_load=f"{script()}\n{_GLUE}",
+            apply_default_css=False,
+            elem_id="viewer",
+        )
+        self.saved = gr.Markdown(elem_id="saved")
+        self.parts = gr.HTML(elem_id="parts", css_template=css)
+        self.used = gr.Markdown(elem_id="used")
+
+
 def build(root: Path, folder: Path) -> gr.Blocks:
     """The page; `folder` takes the results."""
     import gradio as gr
 
-    values = parameters(root)
-    known = detectors(root, values)
     small, large = Lane("small", SMALL_S, look), Lane("large", LARGE_S, look)
 
-    def answer(file: str | None, task: str, detector: str | None, cell_px: float, score: float) -> tuple[Any, ...]:
+    def answer(files: list[str] | None, task: str, *values: float | None) -> tuple[Any, ...]:
         try:
             page_folder.sweep(folder)
-            if not file:
-                raise PageError("choose an image first")
-            lane = large if page_limits.check(Path(file)) else small
-            made = lane.run(
-                root,
-                values,
-                Path(file),
-                task,
-                detector=detector,
-                cell_px=float(cell_px or 0),
-                score=float(score or 0),
-                kept=Path(tempfile.mkdtemp(dir=folder)),
-            )
+            if not files:
+                raise PageError("choose a picture first, or take the example")
+            pictures = [Path(file) for file in files]
+            lane = large if page_limits.check_all(pictures) else small
+            settings = {name: float(value) for name, value in zip(asked.settings, values, strict=True) if value}
+            answered = lane.run(root, pictures, task, settings, Path(tempfile.mkdtemp(dir=folder)))
         except BloodKedroError as error:
-            raise gr.Error(_shown(str(error), file), duration=None, print_exception=False) from error
+            raise gr.Error(_shown(str(error), files), duration=None, print_exception=False) from error
         except Exception as error:
             logger.exception("the page failed")
-            raise gr.Error(_shown(f"this failed: {type(error).__name__}: {error}", file), duration=None) from error
-        return _markdown(made.used), made.overlay, made.counts, made.cells, made.files
+            raise gr.Error(_shown(f"this failed: {type(error).__name__}: {error}", files), duration=None) from error
+        return (
+            answered.first,
+            answered.viewer,
+            answered.parts,
+            answered.files,
+            _markdown(answered.used),
+            answered.looked_at,
+            "",
+        )
+
+    def save(looked_at: list[LookedAt] | None, by: str, event: gr.EventData) -> str:
+        try:
+            said = save_corrections(root / CORRECTIONS, looked_at or [], event.corrections, by.strip())
+        except BloodKedroError as error:
+            raise gr.Error(_shown(str(error), None), duration=None, print_exception=False) from error
+        return html.escape(said)
 
     with gr.Blocks(
         title="blood-kedro", analytics_enabled=False, delete_cache=(page_folder.KEPT_S, page_folder.KEPT_S)
     ) as page:
         gr.Markdown("# Blood smear\nFor research. Not a medical device: no diagnosis may rest on these numbers.")
-        gr.Markdown("\n".join(f"- {html.escape(line)}" for line in models(root, values)), elem_id="models")
-        gr.Markdown(
-            f"{LIMITS} Uploads and results are deleted after an hour, and when the page is stopped.", elem_id="limits"
-        )
+        looked_at = gr.State()
         with gr.Row():
-            with gr.Column(scale=1):
-                file = gr.File(
-                    label="image (PNG, JPEG, TIFF, BMP, WebP)", file_types=["image", ".tif", ".tiff", ".jfif"]
-                )
-                task = gr.Radio([COUNT, DETECT], value=COUNT, label="what to do")
-                cell_px = gr.Slider(0, 200, value=0, step=1, label="width of a red cell, px (0: measured)")
-                detector = gr.Dropdown(known, value=known[0], label="detector")
-                score = gr.Slider(0, 1, value=0.5, step=0.05, label="least score (detector)")
-                button = gr.Button("Look", variant="primary", elem_id="look")
-                files = gr.Files(label="files")
-            with gr.Column(scale=3):
-                used = gr.Markdown(elem_id="used")
-                picture = gr.Image(
-                    label="red cells red, white cells green, platelets violet",
-                    elem_id="overlay",
-                    buttons=["download", "fullscreen"],
-                )
-                counts = gr.Dataframe(label="counts", elem_id="counts")
-                cells = gr.Dataframe(label="cells", max_height=320)
+            with gr.Column(scale=1, min_width=280):
+                asked = _Questions(root)
+            with gr.Column(scale=4):
+                shown = _Answers()
         # The lanes are the queues: whoever waits in them must not keep others from getting so far.
-        button.click(
+        asked.look.click(
             answer,
-            [file, task, detector, cell_px, score],
-            [used, picture, counts, cells, files],
+            [asked.files, asked.task, *asked.settings.values()],
+            [shown.first, shown.viewer, shown.parts, asked.archive, shown.used, looked_at, shown.saved],
             concurrency_limit=3 * MOST_WAITING,
         )
-    made: gr.Blocks = page
-    return made
+        asked.example.click(lambda: [str(example_field(folder.parent / EXAMPLE))], None, asked.files)
+        shown.viewer.submit(save, [looked_at, asked.by], shown.saved)
+    blocks: gr.Blocks = page
+    return blocks
 
 
-def _shown(message: str, file: str | None) -> str:
+def _shown(message: str, files: list[str] | None) -> str:
     """A message for the page, which takes it for HTML; names of files are strangers' text, where they lie is ours."""
-    return html.escape(message.replace(f"{Path(file).parent}/", "") if file else message).replace("\n", "<br>")
+    for file in files or ():
+        message = message.replace(f"{Path(file).parent}/", "")
+    return html.escape(message).replace("\n", "<br>")
 
 
 def _markdown(lines: list[str]) -> str:

@@ -16,7 +16,7 @@ KEPT_S = 3600
 _PREFIX = "blood-kedro-app-"
 
 
-def own() -> Path:
+def private_folder() -> Path:
     """A new folder that goes when this process ends, by a signal too; those of killed processes are swept."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         number = left.name.removeprefix(_PREFIX).partition("-")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
@@ -16,12 +17,31 @@ MOST_PIXELS = 100_000_000
 LARGE_PIXELS = 6_000_000
 SMALL_S, LARGE_S = 180, 900
 MOST_WAITING = 10
+MOST_PICTURES = 40
 LIMITS = (
-    f"Limits of this page: files of up to {MOST_MB} MB and {MOST_PIXELS // 10**6} million pixels, "
+    f"Limits of this page: {MOST_PICTURES} pictures at once, files of up to {MOST_MB} MB and "
+    f"{MOST_PIXELS // 10**6} million pixels, "
     f"{SMALL_S // 60} minutes of work. Pictures of more than {LARGE_PIXELS // 10**6} million pixels wait in a queue of "
     f"their own and have {LARGE_S // 60} minutes. "
     "For more: `make count IMAGES=...`, which has none of them but the largest picture that is read."
 )
+
+
+def check_all(files: Sequence[Path]) -> bool:
+    """Whether pictures wait among the large ones: one of them does, or all of them together have so many pixels.
+
+    Raises:
+        BadInputError: they are too many, or one is larger than the page takes.
+    """
+    if len(files) > MOST_PICTURES:
+        raise BadInputError(
+            "there are more pictures than this page takes at once",
+            got=str(len(files)),
+            expected=f"at most {MOST_PICTURES}",
+            remedy="take some of them, or use blood-kedro read-out <folder>",
+        )
+    are_large = [check(file) for file in files]
+    return any(are_large) or sum(pixels_of_header(file) or 0 for file in files) > LARGE_PIXELS
 
 
 def check(file: Path) -> bool:
@@ -58,18 +78,18 @@ def pixels_of_header(file: Path) -> int | None:
     """Width times height of the largest page, as the header says; None where no header can be read."""
     from PIL import Image
 
-    found: list[int] = []
+    sizes: list[int] = []
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the size itself is judged here
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as picture:
-            found.append(picture.width * picture.height)
+            sizes.append(picture.width * picture.height)
     except Exception:  # noqa: S110 - whatever a broken header makes Pillow raise; the reader says what is wrong
         pass
     finally:
         Image.MAX_IMAGE_PIXELS = before
     if is_tiff(file):
-        found += _pixels_of_tiff(file)
-    return max(found, default=None)
+        sizes += _pixels_of_tiff(file)
+    return max(sizes, default=None)
 
 
 def _pixels_of_tiff(file: Path) -> list[int]:

@@ -30,8 +30,8 @@ def register_pipelines(plan: Plan | None = None) -> dict[str, Pipeline]:
     names = [each.name for each in pkgutil.iter_modules(folder.__path__) if each.ispkg]
     if wanted is not None and "__default__" not in wanted:
         names = [name for name in names if name in wanted]
-    made: dict[str, Pipeline] = {
+    pipelines: dict[str, Pipeline] = {
         name: import_module(f"{folder.__name__}.{name}").create_pipeline(plan) for name in names
     }
-    made["__default__"] = sum((each for name, each in made.items() if name not in _BY_NAME), Pipeline([]))
-    return made
+    pipelines["__default__"] = sum((each for name, each in pipelines.items() if name not in _BY_NAME), Pipeline([]))
+    return pipelines

@@ -52,24 +52,24 @@ class ResultRecords:
     @hook_impl
     def after_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Gather what the outputs rest on; they are saved, and the records with them, one by one after this."""
-        found, missing = [], []
+        records, missing = [], []
         for name in inputs:
             file = self._place(catalog, name)
             record = None if file is None else read_record(file)
             if record is not None:
-                found.append(record)
+                records.append(record)
             elif file is not None and catalog.exists(name):
                 missing.append(name)
         options = [value for name, value in inputs.items() if name.startswith("params:")]
-        found += [record for value in options for record in _models_named_in(value)]
-        data, unknown = merged(found)
+        records += [record for value in options for record in _models_named_in(value)]
+        data, unknown = merged(records)
         for name, value in outputs.items():
-            if (own := _own(name, value, outputs)) is not None:
-                data[name] = [own]
-        made = datetime.now(UTC).isoformat(timespec="seconds")
+            if (described := _data_of(name, value, outputs)) is not None:
+                data[name] = [described]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         unknown = sorted({*unknown, *missing})
         self._catalog = catalog
-        self._made[node.name] = Record("", node.name, self._environment, made, self._commit, data, unknown)
+        self._made[node.name] = Record("", node.name, self._environment, now, self._commit, data, unknown)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
@@ -91,7 +91,7 @@ class ResultRecords:
         return place(full, is_model=isinstance(dataset, ModelBundleDataset))
 
 
-def _own(name: str, value: Any, outputs: dict[str, Any]) -> Data | None:  # noqa: ANN401 - any output of a node
+def _data_of(name: str, value: Any, outputs: dict[str, Any]) -> Data | None:  # noqa: ANN401 - any output of a node
     """What an output is, if other results are to be told apart by it."""
     if isinstance(value, CropSet):
         pixels = np.ascontiguousarray(value.crops[:: max(1, len(value) // _SAMPLED)])
@@ -108,8 +108,8 @@ def _own(name: str, value: Any, outputs: dict[str, Any]) -> Data | None:  # noqa
 
 
 def _pictures(table: pd.DataFrame) -> dict[str, int]:
-    found = table.groupby("source")["image_id"].nunique()
-    return {str(source): int(number) for source, number in found.items()}
+    pictures = table.groupby("source")["image_id"].nunique()
+    return {str(source): int(number) for source, number in pictures.items()}
 
 
 def _weights_fingerprint(model: ModelBundle) -> str:

@@ -16,5 +16,8 @@ MOST_OVERLAPPING = 0.25
 LEAST_RED_CELLS = 10
 # A measured width of a red cell with less confidence is taken for unsure (docs/read_out.md#verdict).
 LEAST_SCALE_CONFIDENCE = 0.3
+# Found cells lie on each other where their boxes share more than this of the smaller one: boxes of round cells that
+# only touch share up to 0.09 of it, which is (1 - 1/sqrt 2) squared.
+LEAST_OVERLAP_SHARE = 0.12
 # What augmentation, or a window, leaves of a labelled box must show this share of it, else it is no cell any more.
 LEFT_SHARE = 0.3

@@ -22,7 +22,7 @@ from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.segment.looks import Look
 from blood_kedro.library.counting.segment.segmenter import Segment
-from blood_kedro.library.counting.segment.tiles import segment_smears
+from blood_kedro.library.counting.segment.tiles import OnTile, segment_smears
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def count_pictures(
     work_folder: Path,
     rejects: RejectLog,
     looks: Sequence[Look] = (),
+    on_tile: OnTile | None = None,
 ) -> Counted:
     """Count smears; tiles that cannot be read, and masks that cannot be used, go to rejects.
 
@@ -73,9 +74,10 @@ def count_pictures(
         work_folder: keeps finished tiles.
         rejects: see above.
         looks: what is to be drawn or compared of tiles, beside what the namer wants to see.
+        on_tile: see `segment_smears`.
     """
     wanted = [*looks, *([] if parts.namer.look is None else [parts.namer.look])]
-    segmented = segment_smears(smears, options, parts.segment, work_folder, rejects, wanted)
+    segmented = segment_smears(smears, options, parts.segment, work_folder, rejects, wanted, on_tile)
     kinds = name_smears(smears, segmented, work_folder, parts.namer)
     counted = count_smears(smears, segmented, kinds, options, parts.rules, work_folder, parts.name_types)
     return Counted(counted.counts, counted.cells, counted.fields, counted.masks, totals_of(counted.counts), segmented)

@@ -136,10 +136,10 @@ def corrected_shares(
     )
     redrawn = true_shares(drawn.draws, again, mistakes.answered)
     without = true_shares(drawn.jackknife, known, mistakes.answered)
-    found = [interval(float(point[k]), redrawn[:, k], without[:, k], SHARE) for k in range(len(point))]
+    limits_of_each = [interval(float(point[k]), redrawn[:, k], without[:, k], SHARE) for k in range(len(point))]
     return [
         Number(value=100 * float(value), low=_percent(limits[0]), high=_percent(limits[1]), method=unit)
-        for value, (limits, _) in zip(point, found, strict=True)
+        for value, (limits, _) in zip(point, limits_of_each, strict=True)
     ]
 
 

@@ -167,7 +167,7 @@ def _enough(whole: Floats, drawing: Drawing) -> bool:
 
 
 def _drawn(sums: Floats, drawing: Drawing, statistic: Statistic, most: float) -> Limits | None:
-    made = intervals(
+    drawn = intervals(
         lambda weights: statistic(weights @ sums),
         ("number",),
         len(sums),
@@ -176,7 +176,7 @@ def _drawn(sums: Floats, drawing: Drawing, statistic: Statistic, most: float) ->
         seed=drawing.seed,
         within={"number": (0.0, most)},
     )
-    return None if made.basis["method"]["number"] == "none" else made.limits["number"]
+    return None if drawn.basis["method"]["number"] == "none" else drawn.limits["number"]
 
 
 def _times(value: float, limits: Sequence[float | None], method: Method, times: float) -> Number:

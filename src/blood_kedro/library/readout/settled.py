@@ -46,7 +46,7 @@ def settled(counts: pd.DataFrame, cells: pd.DataFrame, fields: pd.DataFrame) -> 
     rows = {f"{kind}_rows" if kind == "rbc" else kind: by_smear[kind] for kind in COARSE}
     smears = pd.Index(counts["smear"])
     return SettledTables(
-        counts.assign(**{name: found.reindex(smears, fill_value=0).to_numpy() for name, found in rows.items()}),
+        counts.assign(**{name: cells_of.reindex(smears, fill_value=0).to_numpy() for name, cells_of in rows.items()}),
         agreed,
         fields.assign(**{kind: by_tile[kind].reindex(at, fill_value=0).to_numpy() for kind in ("wbc", "platelet")}),
         int(wrong.sum()),

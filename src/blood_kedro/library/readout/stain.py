@@ -115,15 +115,15 @@ def stain_likeness(rgb: RgbImage, table: StainTable | None = None) -> StainLiken
         table: of laboratories; None takes the one that comes with the project.
     """
     table = stain_table() if table is None else table
-    found = measure_stain(rgb)
-    if found is None:
+    measured = measure_stain(rgb)
+    if measured is None:
         return _judged(table, None, None, "ground and cells cannot be told apart by their colours")
     names = list(table.medians)
-    away = distances(found.numbers[None], np.array(list(table.medians.values())), np.array(table.spread))[0]
+    away = distances(measured.numbers[None], np.array(list(table.medians.values())), np.array(table.spread))[0]
     distance, nearest = float(away.min()), names[int(away.argmin())]
     if _colourless(rgb):
         return _judged(table, distance, nearest, "the picture has no colours; take it in colour")
-    if found.light_is_uneven and found.numbers[0] > _DARK_GROUND:
+    if measured.light_is_uneven and measured.numbers[0] > _DARK_GROUND:
         return _judged(table, distance, nearest, "what should be the ground is dark and uneven: is it a negative?")
     if distance > table.limit:
         far = f"its colours are {distance:.1f} spreads from the nearest laboratory ({nearest}), limit {table.limit:.1f}"

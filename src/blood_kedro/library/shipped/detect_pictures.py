@@ -24,7 +24,7 @@ from blood_kedro.library.shipped.classifiers import TypeClassifier
 from blood_kedro.library.shipped.load import load
 
 # So many tiles tell the scale of a folder.
-_MOST_TILES = 9
+MOST_TILES = 9
 # Widths that differ by more than this are of several magnifications, and one of them would be wrong for the others.
 _ONE_SCALE = 1.5
 
@@ -108,7 +108,7 @@ def measured_width(smears: Sequence[Smear]) -> float:
     """
     scale = load("scale")
     places = [(smear, place) for smear in smears for place in smear.grid.places]
-    chosen = places[:: max(1, len(places) // _MOST_TILES)][:_MOST_TILES]
+    chosen = places[:: max(1, len(places) // MOST_TILES)][:MOST_TILES]
     widths = [scale.predict(smear.read(place)).cell_px for smear, place in chosen]
     names = [smear.name for smear, _ in chosen]
     if np.isnan(widths).all():

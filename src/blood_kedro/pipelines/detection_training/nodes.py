@@ -220,21 +220,17 @@ def detect_with_shipped(
     detection: OwnImages, work_folder: Path, report_folder: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Path]:
     """The same with the detector that comes with the project, which needs no training here and no hint of scale."""
-    from blood_kedro.library.shipped.bundle import describe_shipped
-    from blood_kedro.library.shipped.detect_pictures import find_cells
+    from blood_kedro.assembly.own_pictures import detect_into
 
-    rejects = RejectLog("own")
-    cells = find_cells([Path(str(detection.input))], detection.cell_px, detection.score_threshold, work_folder, rejects)
-    how = "measured on each image" if detection.cell_px is None else "as given"
-    logger.info("%s", describe_shipped())
-    notes = [
-        f"{describe_shipped()} What it finds and what it does not: docs/model_cards.md.",
-        f"cell_px: width of a red cell in px of the image, {how}; where it looks wrong, say it: "
-        "--params=detection.cell_px=<px>. Look at the overlays before you use a number.",
-        "Types of white cells and shapes of red ones are by the shipped classifiers; other means unsure. "
-        "Shapes were learnt from one laboratory alone: do not trust them on another.",
-    ]
-    return _reported(cells, notes, rejects, report_folder)
+    detected, rejects, page = detect_into(
+        report_folder,
+        [Path(str(detection.input))],
+        work_folder,
+        cell_px=detection.cell_px,
+        score=detection.score_threshold,
+    )
+    logger.info("open %s", page)
+    return detected.cells, detected.counts, rejects, report_folder
 
 
 def _reported(

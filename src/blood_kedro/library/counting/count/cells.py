@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.counting.count.clumps import clumps, lobes_together
+from blood_kedro.library.counting.count.clumps import clumps, lobes_together, overlapping
 from blood_kedro.library.counting.count.fields import area_px2, fields, overlap
 from blood_kedro.library.counting.count.join import join_across_borders
 from blood_kedro.library.counting.count.joined import joined_masks, table_of_cells
@@ -80,7 +80,7 @@ def count_smear(
         rules: all that red cells are counted by.
 
     Where masks have kinds they are a detector's, which told overlapping cells apart and left out what is none: each is
-    one cell.
+    one cell, and a clump is of those that lie on each other, not of those that touch.
 
     Returns:
         `counts` holds `smear, rbc, wbc, platelet, rule`, the red cells by each rule (`rbc_instances` and so on),
@@ -97,7 +97,8 @@ def count_smear(
     cells = table_of_cells(joined, flat, numbers, shares, tile_of, grid)
     detected = bool(flat) and all(each.kind is not None for each in flat)
     debris = np.zeros(len(cells), np.bool_) if detected else _debris(cells, options)
-    clump = clumps(numbers, masks, grid, cells["label"].to_numpy(object), debris)
+    labels = cells["label"].to_numpy(object)
+    clump = overlapping(cells) if detected else clumps(numbers, masks, grid, labels, debris)
     joined = [each for each, gone in zip(joined, debris, strict=True) if not gone]
     cells = cells[~debris].reset_index(drop=True)
     cells["cell"] = np.arange(1, len(cells) + 1)

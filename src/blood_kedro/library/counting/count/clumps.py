@@ -1,4 +1,4 @@
-"""Which cells of one kind touch: clumps, also across the borders of tiles, and lobes of one nucleus."""
+"""Which cells of one kind touch, or lie on each other: clumps, also across the borders of tiles; lobes of a nucleus."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from blood_kedro.library.core.boxes import BOX_COLUMNS, area
+from blood_kedro.library.core.limits import LEAST_OVERLAP_SHARE
 from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.segment.filters import single_area
@@ -73,6 +75,31 @@ def _across_borders(
             before, behind = pair[0][reach], pair[1][reach]
             links += [_touching(before, behind), _touching(before[1:], behind[:-1]), _touching(before[:-1], behind[1:])]
     return links
+
+
+def overlapping(cells: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The group of cells of one kind that lie on each other, of each cell that a detector found and told apart.
+
+    Cells that only touch are apart: their boxes share less than `LEAST_OVERLAP_SHARE` of the smaller one.
+
+    Args:
+        cells: `label` and the box in px of the smear.
+    """
+    boxes = cells[list(BOX_COLUMNS)].to_numpy(np.float64)
+    labels = cells["label"].to_numpy(object)
+    near = np.zeros((0, 2), np.int64)
+    for label in np.unique(labels.astype(str)):
+        rows = np.flatnonzero(labels == label)
+        sides = boxes[rows, 2:] - boxes[rows, :2]
+        middles = (boxes[rows, :2] + boxes[rows, 2:]) / 2
+        near = np.concatenate([near, rows[cKDTree(middles).query_pairs(float(sides.max()), output_type="ndarray")]])
+    low = np.maximum(boxes[near[:, 0], :2], boxes[near[:, 1], :2])
+    high = np.minimum(boxes[near[:, 0], 2:], boxes[near[:, 1], 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    smaller = np.minimum(area(boxes)[near[:, 0]], area(boxes)[near[:, 1]])
+    pairs = near[shared > LEAST_OVERLAP_SHARE * smaller]
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells)))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _touching(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -42,6 +42,8 @@ class Smear:
     read: Reader
     version: str
     file: str = ""
+    um_per_px: float = float("nan")
+    scale_from: str = ""
 
 
 def open_smears(

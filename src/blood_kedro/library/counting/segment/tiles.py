@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from blood_kedro.library.counting.segment.looks import Look, SeenTile
 from blood_kedro.library.counting.segment.segmenter import Segment
 
 RgbImage = npt.NDArray[np.uint8]
+# Told after each tile how many are done, of how many.
+OnTile = Callable[[tuple[int, int]], None]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def segment_smears(
     work_folder: Path,
     rejects: RejectLog,
     looks: Sequence[Look] = (),
+    on_tile: OnTile | None = None,
 ) -> pd.DataFrame:
     """Segment every tile of every smear that is not done yet, and take what later steps want to see of it.
 
@@ -60,6 +63,7 @@ def segment_smears(
         work_folder: keeps finished tiles.
         rejects: gets tiles that could not be read, and masks that could not be used.
         looks: what later steps want to see.
+        on_tile: told what is done; tiles of an earlier run are done at the start.
 
     Returns:
         One row per tile: `smear`, `folder` (below `work_folder`, for `read_tiles`: its name stands for the smear's
@@ -70,17 +74,10 @@ def segment_smears(
     for smear, folder in zip(smears, folders, strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         tasks += [task for place in smear.grid.places if (task := _task(smear, place, folder, looks)) is not None]
-    work = _Work(options, segment)
-    # A few tiles are done sooner than processes have started.
-    if getattr(segment, "in_one_process", False) or len(tasks) <= 2:
-        for task in tasks:
-            work(task)
-    elif options.cluster:
-        for _ in on_cluster(work, tasks, options.cluster):
-            pass
-    else:
-        for _ in in_processes(work, tasks, options.workers or -1, ordered=False):
-            pass
+    work, total = _Work(options, segment), sum(len(smear.grid.places) for smear in smears)
+    for done, _ in enumerate(_worked(work, tasks, options), start=total - len(tasks) + 1):
+        if on_tile is not None:
+            on_tile((done, total))
     logs = []
     for smear, folder in zip(smears, folders, strict=True):
         said = [journal.read_tile(folder, place.name).attrs for place in smear.grid.places]
@@ -92,6 +89,16 @@ def segment_smears(
             rejects.add(str(path), "cell", "dropped", str(reason))
         logs.append(pd.DataFrame([each["log"] for each in said]).assign(smear=smear.name, folder=folder.name))
     return pd.concat(logs, ignore_index=True)
+
+
+def _worked(work: _Work, tasks: Sequence[_Task], options: SmearInput) -> Iterable[None]:
+    """Works off tasks where that is fastest; one item for each that is done."""
+    # A few tiles are done sooner than processes have started.
+    if getattr(work.segment, "in_one_process", False) or len(tasks) <= 2:
+        return map(work, tasks)
+    if options.cluster:
+        return on_cluster(work, tasks, options.cluster)
+    return in_processes(work, tasks, options.workers or -1, ordered=False)
 
 
 def read_tiles(smear: Smear, folder: Path) -> SmearMasks:

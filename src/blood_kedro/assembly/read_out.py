@@ -1,0 +1,259 @@
+"""From pictures to a read-out in one call: no Kedro, no MLflow, no training; the models that come with the project."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from blood_kedro import __version__
+from blood_kedro.assembly.namers import parts_of
+from blood_kedro.assembly.scale import scale_of
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.files import replaced_folder
+from blood_kedro.library.core.model_bundle import load_config
+from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.taxonomy import COARSE
+from blood_kedro.library.counting.chain import Counted, count_pictures
+from blood_kedro.library.counting.count.smears import NameTypes, masks_of
+from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
+from blood_kedro.library.counting.draw.masks import write_smears
+from blood_kedro.library.counting.draw.outlines import outlines
+from blood_kedro.library.counting.open.smear import Smear, open_smears
+from blood_kedro.library.counting.options import SmearInput
+from blood_kedro.library.counting.segment.tiles import OnTile, folders_of
+from blood_kedro.library.readout.confusion import mistakes_of
+from blood_kedro.library.readout.intervals import Drawing
+from blood_kedro.library.readout.read_out import Facts, Findings, MadeWith, ReadOut, summarise
+from blood_kedro.library.readout.scale import Scale
+from blood_kedro.library.readout.settled import settled
+from blood_kedro.library.readout.stain import stain_likeness
+from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture
+from blood_kedro.library.reporting.read_out_page import MASKS, MOST_OUTLINES, write_page
+from blood_kedro.library.reporting.viewer import OutlinedPicture
+from blood_kedro.library.reporting.words import in_words
+from blood_kedro.library.shipped.bundle import models_folder, shipped_digest
+from blood_kedro.library.shipped.detect_pictures import CountedTypes
+
+# Name of a picture; how many pictures, then how many of its tiles, are done, of how many.
+Progress = Callable[[str, tuple[int, int], tuple[int, int]], None]
+
+
+class ReadOutOptions(BaseModel):
+    """How pictures are read out.
+
+    Attributes:
+        cell_px: width of a red cell, px; None measures it on each picture.
+        um_per_px: micrometres per pixel; None takes what the file says.
+        name_types: whether types of white cells and shapes of red ones are named.
+        rbc_per_ul: red cells per microlitre of blood, from a counter; None assumes a usual number for platelets.
+        workers: processes for large pictures; 0: as many as there are cores.
+        cluster: address of a Dask scheduler that their tiles go to.
+        tile_px, overlap_px: large pictures are read in tiles.
+        seed: of the intervals.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell_px: float | None = Field(None, ge=4, le=2000)
+    um_per_px: float | None = Field(None, gt=0)
+    name_types: bool = True
+    rbc_per_ul: float | None = Field(None, gt=0)
+    workers: int = Field(0, ge=0)
+    cluster: str | None = None
+    tile_px: int = Field(512, ge=64)
+    overlap_px: int = Field(64, ge=0)
+    seed: int = 2026
+
+
+@dataclass(frozen=True)
+class ReadSmears:
+    """What was read of pictures.
+
+    Attributes:
+        read_out: all numbers, with intervals and verdicts; `read_out.model_dump_json()` is `read_out.json`.
+        counts: one row per smear.
+        cells: one row per cell: `smear, cell, label, type, sureness`, place, size, box; px of its smear.
+        fields: one row per tile.
+        masks: of each row of `cells` (`library.counting.count.smears.masks_of` decodes them).
+        rejects: what could not be read, and why.
+        smears: opened.
+        scales: of each smear.
+        notes: what has to be said of them.
+        folders: of the finished tiles of each smear, which pictures are drawn from; gone with the work folder.
+    """
+
+    read_out: ReadOut
+    counts: pd.DataFrame
+    cells: pd.DataFrame
+    fields: pd.DataFrame
+    masks: pd.DataFrame
+    rejects: pd.DataFrame
+    smears: Mapping[str, Smear]
+    folders: Mapping[str, Path]
+
+    scales: Mapping[str, Scale]
+    notes: list[str]
+
+    def picture(self, name: str) -> OutlinedPicture:
+        """A smear made small enough to be shown, with its cells and their outlines."""
+        smear, look = self.smears[name], ReducedLook(MOST_PX)
+        picture = Picture(name, *reduced(smear, self.folders[name], look), smear.file)
+        cells = self.cells[self.cells["smear"] == name]
+        few = len(cells) <= MOST_OUTLINES
+        drawn = outlines(masks_of(self.masks[self.masks["smear"] == name]), picture.scale) if few else []
+        scale = self.scales[name]
+        return OutlinedPicture(picture, cells, drawn, scale.cell_px, scale.um_per_px)
+
+    def write(self, folder: Path, *, whole: bool) -> Path:
+        """Write page, tables, pictures and masks in place of what a folder held; the path of the page.
+
+        Args:
+            folder: see above.
+            whole: whether the page shows differential, shapes, sizes and platelets, too.
+        """
+        with replaced_folder(folder) as part:
+            (part / MASKS).mkdir()
+            write_smears(part / MASKS, self.counts, self.cells, self.masks)
+            figures = self.read_out.model_dump(mode="json")
+            names = [row["name"] for row in figures["pictures"]]
+            write_page(
+                part,
+                figures,
+                map(self.picture, names),
+                self.cells,
+                self.notes,
+                self.rejects,
+                types_of_kinds(),
+                whole=whole,
+            )
+        return folder / PAGE
+
+    def lines(self) -> Iterator[str]:
+        """A line for each smear, one for all of them, and what was not used."""
+        for each in self.read_out.pictures:
+            yield f"{each.name}: {in_words(numbers_of(each))}; {each.verdict.line}"
+        if len(self.read_out.pictures) > 1:
+            fit = f"{self.read_out.fit_smears} of {len(self.read_out.pictures)} fit for counting"
+            yield f"together: {in_words(numbers_of(self.read_out.together))}; {fit}"
+        for row in self.rejects.to_dict("records"):
+            yield f"{Path(str(row['path'])).name}: {row['reason']}"
+
+
+def types_of_kinds() -> dict[str, list[str]]:
+    """Types that the shipped classifiers know, by kind of cell, and the kind itself where there is no other name."""
+    white, red = (list(load_config(models_folder() / name)["classes"]) for name in ("white_cells", "red_cell_shapes"))
+    return {
+        "wbc": [*(name for name in white if name != "platelet"), "wbc"],
+        "rbc": [*red, "rbc"],
+        "platelet": ["platelet"],
+    }
+
+
+def numbers_of(findings: Findings) -> dict[str, float]:
+    """Red cells, white cells and platelets of a smear, or of several."""
+    return {kind: getattr(findings.cells, kind).value for kind in COARSE}
+
+
+def read_pictures(
+    paths: Sequence[Path], options: ReadOutOptions, work_folder: Path, progress: Progress | None = None
+) -> ReadSmears:
+    """Read out pictures: each is counted at its own scale, and all of them are put together as fields of one smear.
+
+    A picture that cannot be read, whose scale cannot be found, or for which a wrong one was given goes to rejects.
+
+    Args:
+        paths: pictures, a folder of them, or slides.
+        options: how.
+        work_folder: keeps finished tiles, so that the same call goes on where a killed one stopped.
+        progress: told what is done.
+
+    Raises:
+        SourceNotFoundError: there is no picture that can be read.
+        BadInputError: no picture is left that can be counted.
+    """
+    rejects = RejectLog("own")
+    opened = open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects)
+    counted: list[Counted] = []
+    smears: dict[str, Smear] = {}
+    scales: dict[str, Scale] = {}
+    notes: list[str] = []
+    name_types = CountedTypes() if options.name_types else None
+    for number, smear in enumerate(opened):
+        said_by_file = None if math.isnan(smear.um_per_px) else (smear.um_per_px, smear.scale_from)
+        try:
+            scale, said = scale_of(smear, options.cell_px, options.um_per_px, said_by_file)
+        except BadInputError as error:
+            if len(opened) == 1:
+                raise
+            reason = "; ".join(filter(None, [error.what, error.got]))
+            rejects.add(smear.file or smear.name, "image", "dropped", reason)
+            continue
+        on_tile = None if progress is None else partial(progress, smear.name, (number, len(opened)))
+        counted.append(_count(smear, scale, options, name_types, work_folder, rejects, on_tile))
+        smears[smear.name], scales[smear.name] = smear, scale
+        notes += said
+    if not smears:
+        raise BadInputError("no picture can be counted", got=rejects.reasons(), remedy="see what is said of each")
+    counts, cells, fields, masks, segmented = (
+        pd.concat([getattr(each, name) for each in counted], ignore_index=True)
+        for name in ("counts", "cells", "fields", "masks", "segmented")
+    )
+    folders, look = folders_of(segmented, work_folder), ReducedLook(MOST_PX)
+    facts = Facts(
+        made_with=_made_with(options),
+        scales=scales,
+        files={name: smear.file for name, smear in smears.items() if smear.file},
+        stains={name: stain_likeness(reduced(smear, folders[name], look)[0]) for name, smear in smears.items()},
+        mistakes=mistakes_of(load_config(models_folder() / "red_cell_shapes")) if options.name_types else None,
+        rbc_per_ul=options.rbc_per_ul,
+        drawing=Drawing(seed=options.seed),
+    )
+    tables = settled(counts, cells, fields)
+    return ReadSmears(
+        summarise(counts, cells, fields, facts),
+        tables.counts,
+        tables.cells,
+        tables.fields,
+        masks,
+        pd.DataFrame(rejects.rows, columns=["source", "path", "row", "kind", "action", "reason"]),
+        smears,
+        folders,
+        scales,
+        notes,
+    )
+
+
+def _made_with(options: ReadOutOptions) -> MadeWith:
+    names = ("cells", "white_cells", "red_cell_shapes") if options.name_types else ("cells",)
+    models = {name: shipped_digest(name) for name in names}
+    return MadeWith(version=__version__, models=models, options=options.model_dump(mode="json"))
+
+
+def _count(
+    smear: Smear,
+    scale: Scale,
+    options: ReadOutOptions,
+    name_types: NameTypes | None,
+    work_folder: Path,
+    rejects: RejectLog,
+    on_tile: OnTile | None,
+) -> Counted:
+    settings = SmearInput(
+        name="own",
+        path=smear.file or smear.name,
+        segmenter="shipped",
+        cell_px=scale.cell_px,
+        px_per_um=None if scale.um_per_px is None else 1 / scale.um_per_px,
+        resamples=0,  # intervals are those of the read-out
+        workers=options.workers,
+        cluster=options.cluster,
+        seed=options.seed,
+    )
+    parts = replace(parts_of(settings, None), name_types=name_types)
+    return count_pictures([smear], settings, parts, work_folder, rejects, [ReducedLook(MOST_PX)], on_tile)

@@ -1,0 +1,97 @@
+"""At which width of a red cell a smear is read: found on its pictures; what was said of it is checked against that."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.limits import LEAST_SCALE_CONFIDENCE
+from blood_kedro.library.counting.open.smear import Smear
+from blood_kedro.library.readout.scale import Scale, cell_px_at
+from blood_kedro.library.shipped.detect_pictures import MOST_TILES
+from blood_kedro.library.shipped.load import load
+from blood_kedro.library.shipped.scale import FoundScale
+
+# Widths that differ by more than this cannot both be meant.
+MOST_OFF = 1.5
+
+
+def found_scale(smear: Smear) -> FoundScale:
+    """Width of a red cell on some tiles of a smear: medians of the widths and of how sure they are; NaN and 0 if none.
+
+    Raises:
+        BadInputError: a tile cannot be read.
+    """
+    model, places = load("scale"), smear.grid.places
+    chosen = places[:: max(1, len(places) // MOST_TILES)][:MOST_TILES]
+    answers: list[FoundScale] = [model.predict(smear.read(place)) for place in chosen]
+    answered = [each for each in answers if np.isfinite(each.cell_px)]
+    if not answered:
+        return FoundScale(float("nan"), 0.0)
+    widths = np.array([each.cell_px for each in answered])
+    return FoundScale(float(np.median(widths)), float(np.median([each.confidence for each in answered])))
+
+
+def scale_of(
+    smear: Smear, cell_px: float | None, um_per_px: float | None, of_file: tuple[float, str] | None
+) -> tuple[Scale, list[str]]:
+    """The scale that a smear is read at, and sentences on it for whoever reads the result.
+
+    A width that was given is taken, one that micrometres per pixel imply where none is found on the pictures; else the
+    one that was found.
+
+    Args:
+        smear: opened.
+        cell_px: width of a red cell that the user gives, px.
+        um_per_px: likewise micrometres per pixel.
+        of_file: micrometres per pixel that the file says, and where.
+
+    Raises:
+        BadInputError: what was given differs by more than `MOST_OFF` from what the cells look like, or nothing was
+            given and no red cell is found.
+    """
+    measured = found_scale(smear)
+    sure = measured.confidence >= LEAST_SCALE_CONFIDENCE
+    said, notes = um_per_px, []
+    if cell_px is not None:
+        _check(smear, "a red cell is said to be", cell_px, measured, sure)
+    if um_per_px is not None:
+        _check(smear, f"{um_per_px:g} um per pixel make a red cell", cell_px_at(um_per_px), measured, sure)
+    elif of_file is not None:
+        said, where = of_file
+        stated_px = cell_px_at(said)
+        if sure and _off(stated_px, measured.cell_px):
+            notes.append(
+                f"The file says {said:.3g} um per pixel ({where}), so that red cells would be {stated_px:.0f} px wide; "
+                f"they look {measured.cell_px:.0f} px wide. The file is not believed, and nothing is given in um."
+            )
+            said = None
+    if cell_px is not None:
+        width, origin, confidence = cell_px, "given", 1.0
+    elif np.isfinite(measured.cell_px) and (sure or said is None):
+        width, origin, confidence = measured.cell_px, "measured", measured.confidence
+    elif said is not None:
+        width, origin, confidence = cell_px_at(said), "given" if um_per_px is not None else "metadata", 0.5
+    else:
+        raise BadInputError(
+            "no red cell is found to measure the scale by",
+            where=smear.file or smear.name,
+            remedy="say how wide a red cell is: --cell-px (make count IMAGES=... CELL_PX=<px>)",
+        )
+    um_origin = None if said is None else "given" if um_per_px is not None else "metadata"
+    return Scale(cell_px=width, origin=origin, confidence=confidence, um_per_px=said, um_origin=um_origin), notes
+
+
+def _check(smear: Smear, what: str, said_px: float, measured: FoundScale, sure: bool) -> None:
+    if sure and _off(said_px, measured.cell_px):
+        raise BadInputError(
+            "the scale that was given is not that of the picture",
+            where=smear.file or smear.name,
+            got=f"{what} {said_px:.0f} px wide; red cells look {measured.cell_px:.0f} px wide",
+            expected=f"widths that differ by less than {MOST_OFF:g} times",
+            remedy="leave it out, or give the one of this picture (the ruler of the page of `blood-kedro app` helps)",
+        )
+
+
+def _off(one: float, other: float) -> bool:
+    return max(one, other) > MOST_OFF * min(one, other)
