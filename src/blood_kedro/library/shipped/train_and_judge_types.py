@@ -29,10 +29,10 @@ from blood_kedro.library.shipped.type_figures import (
     judged_by_laboratory,
     parents,
 )
-from blood_kedro.library.shipped.type_network import network_for
+from blood_kedro.library.shipped.type_network import logits_by_torch, network_for
 from blood_kedro.library.shipped.type_options import TypeModel, View
-from blood_kedro.library.shipped.type_probabilities import log_probabilities
-from blood_kedro.library.shipped.type_scores import best_temperature, rolled_up, softened, threshold_for
+from blood_kedro.library.shipped.type_probabilities import log_probabilities, softened
+from blood_kedro.library.shipped.type_scores import best_temperature, rolled_up, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types
 from blood_kedro.library.shipped.views import plain_view
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
@@ -209,7 +209,7 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
 def _answers(trained: TrainedTypes, cells: TypedCrops, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
     seen = plain_view(cells.crops[rows], options.recipe.view)
     network = trained_network(trained, options).to(device_for(hardware))
-    return log_probabilities(network, seen, options.views)
+    return log_probabilities(logits_by_torch(network), seen, options.views)
 
 
 def trained_network(trained: TrainedTypes, options: TypeModel) -> nn.Module:
