@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from common import parameters, peak_memory_mb, seconds, table
+from shipped_engines import report as engines
 
 import blood_kedro
 from blood_kedro.library.imaging.read import RgbImage, read_rgb
@@ -32,6 +33,7 @@ def report(raw: Path, work: Path) -> list[str]:
     memory = [peak_memory_mb(_read_out, count, work) for count in (1, 4)]
     lines += ["Peak memory of a process that does all of it:", ""]
     lines += table("fields | peak MB", (f"{n} | {mb:.0f}" for n, mb in zip((1, 4), memory, strict=True)))
+    lines += engines(rgb, work)
     lines += [
         f"A slide of simulated fields, mapped from disk, red cells {SLIDE_CELL_PX:.0f} px wide, model `cells`:",
         "",

@@ -240,6 +240,22 @@ def test_two_cells_side_by_side_on_a_border_stay_two() -> None:
     assert len(join_across_borders(grid, [[] for _ in grid.places])) == 0
 
 
+def test_density_and_peaks_are_those_of_scipy() -> None:
+    from scipy.signal import find_peaks
+    from scipy.stats import gaussian_kde
+
+    from blood_kedro.library.counting.count.rules import _peaks
+
+    rng = np.random.default_rng(0)
+    for sizes in ([40], [30, 9], [2000, 700, 400]):  # more than are added at once
+        areas = np.concatenate([rng.normal(1000 * (k + 1), 120, n) for k, n in enumerate(sizes)])
+        rule = kde_peaks(areas)
+        assert rule.density == pytest.approx(gaussian_kde(areas)(rule.grid), rel=1e-9)
+        assert _peaks(rule.density).tolist() == find_peaks(rule.density)[0].tolist()
+    for level in ([1, 2, 2, 1], [1, 2, 2, 2, 1, 3, 3, 1], [3, 1, 2, 2], [2, 2, 1], [1.0, 1, 1], [0, 1, 0]):
+        assert _peaks(np.array(level, float)).tolist() == find_peaks(level)[0].tolist(), level
+
+
 def test_kde_rule_of_paper_004() -> None:
     rng = np.random.default_rng(0)
     areas = np.concatenate([rng.normal(1000, 100, 900), rng.normal(2050, 150, 90), rng.normal(3100, 150, 30)])

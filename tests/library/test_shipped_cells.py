@@ -10,21 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, UnsafeFileError
 from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, save_bundle
 from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.bundle import bundle_of, load_shipped
-from blood_kedro.library.shipped.cell_detector import AtScale, detect_at, without_parts
+from blood_kedro.library.shipped.cell_detector import cells_of, detect_at, without_parts
 from blood_kedro.library.shipped.cell_loss import around, cell_loss, goal_of
-from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining
+from blood_kedro.library.shipped.cell_options import CLASSES, STRIDE, CellJudging, CellRecipe, CellTraining
 from blood_kedro.library.shipped.cell_scores import parts_of, score_laboratories
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.cells import CellDetector
-from blood_kedro.library.shipped.centre_net import STRIDE, CentreNet, Maps
-from blood_kedro.library.shipped.fold import fold_norms
+from blood_kedro.library.shipped.centre_net import CentreNet, Maps
 from blood_kedro.library.shipped.judge import JudgedClass, average_precision, interval, judge, precision_of
 from blood_kedro.library.shipped.load import load
 from blood_kedro.library.shipped.nucleated import with_nucleated
@@ -59,29 +58,27 @@ def picture(laboratory: str = "here", *, known: tuple[bool, bool, bool] = (True,
     )
 
 
-class Disks(nn.Module):
+class Disks:
     """Stands for a trained network: a red cell wherever the picture is dark, as wide as it was trained for."""
 
     def __init__(self, width_px: float = 32) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
         self.width_px = width_px
 
-    def forward(self, pictures: Tensor) -> Maps:
+    def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         from scipy import ndimage
 
         n, _, height, width = pictures.shape
-        middles = torch.full((n, 3, height // STRIDE, width // STRIDE), -9.0)
-        sides = torch.full((n, 3, 4, height // STRIDE, width // STRIDE), self.width_px / 2)
+        middles = np.full((n, 3, height // STRIDE, width // STRIDE), -9.0, np.float32)
+        sides = np.full((n, 3, 4, height // STRIDE, width // STRIDE), self.width_px / 2, np.float32)
         for k, one in enumerate(pictures):
-            labels, count = ndimage.label((one.mean(0) < 0.6).numpy())
+            labels, count = ndimage.label(one.mean(axis=0) < 0.6)
             for window in ndimage.find_objects(labels, max_label=count):
                 y, x = (int((s.start + s.stop) / 2 / STRIDE) for s in window)
                 high, wide = (s.stop - s.start for s in window)
                 # The surest where cells come at the width that it knows.
                 middles[k, 0, y, x] = 3 - 6 * abs(float(np.log2(wide / self.width_px)))
-                sides[k, 0, :, y, x] = torch.tensor([wide / 2, high / 2, wide / 2, high / 2])
-        return Maps(middles, sides)
+                sides[k, 0, :, y, x] = [wide / 2, high / 2, wide / 2, high / 2]
+        return middles, sides
 
 
 def disks(width_px: int, pitch_px: int, side: int) -> np.ndarray:
@@ -124,11 +121,10 @@ def test_the_right_answer_costs_least() -> None:
 
 
 def test_boxes_come_back_in_px_of_the_picture() -> None:
-    found = AtScale(Disks(), zoom=0.5)([torch.from_numpy(disks(64, 100, 300)).permute(2, 0, 1) / 255])[0]
-    assert len(found["boxes"]) == 9
-    widths = (found["boxes"][:, 2] - found["boxes"][:, 0]).numpy()
-    assert widths == pytest.approx(64, abs=8)
-    middles = (found["boxes"][:, :2] + found["boxes"][:, 2:]).numpy() / 2
+    found = cells_of(Disks(), disks(64, 100, 300), zoom=0.5)
+    assert len(found.boxes) == 9
+    assert found.boxes[:, 2] - found.boxes[:, 0] == pytest.approx(64, abs=8)
+    middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     assert sorted(middles.round(-1).tolist())[0] == pytest.approx([50, 50], abs=10)
 
 
@@ -223,15 +219,12 @@ def test_groups_of_every_laboratory_are_kept_from_a_training_and_judge_it_at_hom
     assert not any(each.judged for each in parts.train if each.group_id in groups[1] | groups[2])
     config = {"name": "all", "left_out": [], "cell_px": 32, "thresholds": dict.fromkeys(CLASSES, 0.3)}
     config["test_pictures"] = [each.image_id for each in parts.test]
-    scores, scales = score_laboratories(Disks(), [*here, *few, official], config, judging)  # type: ignore[arg-type]
+    scores, scales = score_laboratories(Disks(), [*here, *few, official], config, judging)
     assert set(scores["laboratory"]) == {"a", "b", "a_own"}
     assert not scores["unseen"].any()
     assert scores.groupby("laboratory")["pictures"].max().to_dict() == {"a": 4, "b": 4, "a_own": 1}
     scores, scales = score_laboratories(
-        Disks(),
-        [*here, *few],
-        {**config, "left_out": ["b"], "test_pictures": []},
-        judging,  # type: ignore[arg-type]
+        Disks(), [*here, *few], {**config, "left_out": ["b"], "test_pictures": []}, judging
     )
     assert scales["laboratory"].tolist() == ["b"]
     assert scores["unseen"].all()
@@ -323,22 +316,6 @@ def test_a_model_that_is_not_what_was_shipped_is_refused(
         (tmp_path / "cells" / WEIGHTS).write_bytes(bytes(data))
     with pytest.raises(error):
         load("nobody" if broken == "unknown" else "cells", tmp_path)
-
-
-def test_folded_norms_change_no_answer() -> None:
-    torch.manual_seed(0)
-    network = CentreNet(3, 8).eval()
-    for name, buffer in network.named_buffers():
-        if "running" in name or name.endswith((".bn1.weight", ".bn2.bias")):
-            buffer.uniform_(0.5, 1.5)
-    pictures = torch.rand(1, 3, 64, 96)
-    with torch.inference_mode():
-        before = network(pictures)
-        fold_norms(network)
-        after = network(pictures)
-    assert not any(type(module).__name__ == "FrozenBatchNormAct2d" for module in network.modules())
-    assert torch.allclose(before.middles, after.middles, atol=1e-4)
-    assert torch.allclose(before.sides, after.sides, rtol=1e-4)
 
 
 def test_what_is_no_picture_is_refused(shipped: Path) -> None:

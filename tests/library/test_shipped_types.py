@@ -32,7 +32,8 @@ from blood_kedro.library.shipped.type_cells import TypedCrops
 from blood_kedro.library.shipped.type_figures import whole_types
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
 from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
-from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, softened, threshold_for
+from blood_kedro.library.shipped.type_probabilities import softened
+from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, allowed_loss, fit_types, rate, sampling_chances
 from blood_kedro.library.shipped.views import cut_view, training_view
 from blood_kedro.library.training.first_weights import FirstWeights

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blood_kedro.library.core.errors import ConfigurationError, DataContractError, UnsafeFileError
 from blood_kedro.library.core.files import replaced_folder
@@ -16,7 +16,9 @@ from blood_kedro.library.core.records import Record, place, read_record
 from blood_kedro.library.core.weights import fill, read_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+T = TypeVar("T")
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 # In the config: SHA-256 of the file of weights, and of all else that the config says (classes in their order, options).
@@ -31,11 +33,12 @@ _REMEDY = "train it again, or copy the whole folder again from where it was save
 class ModelBundle:
     """Weights by layer name, and all that is needed to rebuild and judge the model (JSON-like).
 
+    `weights` are tensors on the CPU, or numpy arrays where they were read without PyTorch (`weights.read_arrays`).
     `record` says where and on what a saved model was trained; None while it is new, or where nobody wrote it down.
     `folder` is where it was read from; None while it is new.
     """
 
-    weights: dict[str, Tensor]
+    weights: dict[str, Any]
     config: dict[str, Any]
     record: Record | None = None
     folder: Path | None = field(default=None, compare=False)
@@ -83,8 +86,12 @@ def load_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load_bundle(folder: Path) -> ModelBundle:
+def load_bundle(folder: Path, read: Callable[[Path, str], dict[str, Any]] = read_weights) -> ModelBundle:
     """Read a folder.
+
+    Args:
+        folder: as `save_bundle` wrote it.
+        read: weights of a file; the second argument is the remedy where it cannot be used.
 
     Raises:
         DataContractError: it, or a part of it, is missing, cut, damaged or other than it was saved.
@@ -101,7 +108,7 @@ def load_bundle(folder: Path) -> ModelBundle:
             expected=config[DIGEST],
             remedy=_REMEDY,
         )
-    weights = read_weights(path, _REMEDY)
+    weights = read(path, _REMEDY)
     del config[DIGEST], config[CONFIG_DIGEST]  # of the files; what is saved next has others
     return ModelBundle(weights, config, read_record(place(folder, is_model=True)), folder)
 
@@ -120,8 +127,8 @@ def rebuilt(bundle: ModelBundle, build: Callable[[dict[str, Any]], nn.Module]) -
     return fill(built(bundle, build), bundle.weights, where, _REMEDY)
 
 
-def built(bundle: ModelBundle, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
-    """The network that a config describes, with whatever weights `build` gives it.
+def built(bundle: ModelBundle, build: Callable[[dict[str, Any]], T]) -> T:
+    """What `build` makes of a config: a network, with whatever weights.
 
     Raises:
         DataContractError: it describes none.

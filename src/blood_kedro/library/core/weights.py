@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from blood_kedro.library.core.errors import DataContractError, UnsafeFileError, WeightsNotFoundError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
 _AGAIN = "take the file from where it came from again, or train the model again"
@@ -42,6 +44,26 @@ def read_weights(path: Path, remedy: str = _AGAIN) -> dict[str, Tensor]:
         )
     check_finite(state, str(path.absolute()), remedy)
     return state
+
+
+def read_arrays(path: Path, remedy: str = _AGAIN) -> dict[str, npt.NDArray[np.generic]]:
+    """The same from safetensors alone, as numpy arrays: where nothing is trained, PyTorch need not start.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it cannot be used.
+
+    Raises:
+        WeightsNotFoundError: there is no such file.
+        DataContractError: it is no regular file, is cut or damaged, or holds nothing.
+    """
+    from safetensors.numpy import load_file
+
+    _regular_file(path, remedy)
+    try:
+        return dict(load_file(path))
+    except Exception as error:  # as in `_state`
+        raise _damaged(path, error, remedy) from error
 
 
 def _regular_file(path: Path, remedy: str) -> None:

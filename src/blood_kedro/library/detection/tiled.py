@@ -39,6 +39,43 @@ class Detections:
     scores: npt.NDArray[np.float64]
 
 
+# Cells of some pictures `(h, w, 3) uint8`, each in px of its picture.
+Find = Callable[[list[npt.NDArray[np.uint8]]], list[Detections]]
+
+
+def find_in_tiles(
+    find: Find, image: npt.NDArray[np.uint8], *, tile_px: int, overlap_px: int, batch_size: int
+) -> Detections:
+    """Find the cells of a large image; one with a side of less than `LEAST_PX` has none.
+
+    Args:
+        find: cells of each of some pictures `(h, w, 3) uint8`, in px of that picture.
+        image: `(H, W, 3) uint8` RGB; a memory map will do: only one batch of tiles is read at a time.
+        tile_px: side of a tile. Cells should take the share of it that they took of a training image.
+        overlap_px: at least the largest cell.
+        batch_size: tiles at once.
+
+    Raises:
+        ConfigurationError: the overlap is not smaller than half a tile.
+    """
+    if min(image.shape[:2]) < LEAST_PX:
+        return Detections(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
+    height, width = image.shape[:2]
+    margin = _SEAM_SHARE * overlap_px
+    by_tile: dict[tuple[int, int], Detections] = {}
+    todo = list(overlapping_tiles(width, height, tile_px, overlap_px))
+    for start in range(0, len(todo), batch_size):
+        batch = todo[start : start + batch_size]
+        pixels = [np.ascontiguousarray(image[t.area[1] : t.area[3], t.area[0] : t.area[2]]) for t in batch]
+        for tile, of_tile in zip(batch, find(pixels), strict=True):
+            detections = _owned(of_tile, tile, margin)
+            for neighbour in _earlier(tile):
+                if neighbour in by_tile:
+                    detections, by_tile[neighbour] = _better(detections, by_tile[neighbour])
+            by_tile[tile.row, tile.column] = detections
+    return _joined(list(by_tile.values()))
+
+
 def detect_tiled(
     network: FasterRCNN,
     image: npt.NDArray[np.uint8],
@@ -48,41 +85,34 @@ def detect_tiled(
     overlap_px: int = 160,
     batch_size: int = 4,
 ) -> Detections:
-    """Find the cells of a large image; one with a side of less than `LEAST_PX` has none.
+    """Find the cells of a large image with a detector of torchvision's kind; the rest as `find_in_tiles`.
 
     Args:
         network: a detector that predicts.
-        image: `(H, W, 3) uint8` RGB; a memory map will do: only one batch of tiles is read at a time.
+        image: see there.
         prepare: of `transforms.preprocessing`, as in training.
-        tile_px: side of a tile. Cells should take the share of it that they took of a training image.
-        overlap_px: at least the largest cell.
-        batch_size: tiles at once.
+        tile_px: see there.
+        overlap_px: see there.
+        batch_size: see there.
 
     Raises:
         ConfigurationError: the overlap is not smaller than half a tile.
     """
-    import torch
 
-    if min(image.shape[:2]) < LEAST_PX:
-        return Detections(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0))
-    device = next(network.parameters()).device
-    height, width = image.shape[:2]
-    margin = _SEAM_SHARE * overlap_px
-    by_tile: dict[tuple[int, int], Detections] = {}
-    todo = list(overlapping_tiles(width, height, tile_px, overlap_px))
-    for start in range(0, len(todo), batch_size):
-        batch = todo[start : start + batch_size]
-        pixels = [np.ascontiguousarray(image[t.area[1] : t.area[3], t.area[0] : t.area[2]]) for t in batch]
-        inputs = [prepare(torch.from_numpy(p).permute(2, 0, 1)).to(device).float() / 255 for p in pixels]
+    def find(pictures: list[npt.NDArray[np.uint8]]) -> list[Detections]:
+        import torch
+
+        device = next(network.parameters()).device
+        inputs = [prepare(torch.from_numpy(p).permute(2, 0, 1)).to(device).float() / 255 for p in pictures]
         with torch.inference_mode():
-            outputs = network(inputs)
-        for tile, output in zip(batch, outputs, strict=True):
-            detections = _owned(output, tile, margin)
-            for neighbour in _earlier(tile):
-                if neighbour in by_tile:
-                    detections, by_tile[neighbour] = _better(detections, by_tile[neighbour])
-            by_tile[tile.row, tile.column] = detections
-    return _joined(list(by_tile.values()))
+            return [_in_numpy(output) for output in network(inputs)]
+
+    return find_in_tiles(find, image, tile_px=tile_px, overlap_px=overlap_px, batch_size=batch_size)
+
+
+def _in_numpy(output: dict[str, Tensor]) -> Detections:
+    boxes, scores = (output[name].cpu().numpy().astype(np.float64) for name in ("boxes", "scores"))
+    return Detections(boxes, output["labels"].cpu().numpy(), scores)
 
 
 def detect_image(
@@ -99,14 +129,14 @@ def detect_image(
     return detect_tiled(network, pixels, prepare, tile_px=side, overlap_px=max(side // 4, 1))
 
 
-def _owned(output: dict[str, Tensor], tile: Tile, margin: float) -> Detections:
+def _owned(detections: Detections, tile: Tile, margin: float) -> Detections:
     """Detections of a tile whose centre lies in its core, or just beyond, in px of the image."""
-    boxes = output["boxes"].cpu().numpy().astype(np.float64) + np.tile(tile.area[:2], 2)
+    boxes = detections.boxes + np.tile(tile.area[:2], 2)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = np.array(tile.core[:2]) - margin, np.array(tile.core[2:]) + margin
-    mine = ((centre >= low) & (centre < high)).all(axis=1)
-    labels, scores = output["labels"].cpu().numpy(), output["scores"].cpu().numpy().astype(np.float64)
-    return Detections(boxes[mine], labels[mine], scores[mine])
+    return _without(
+        Detections(boxes, detections.labels, detections.scores), ~((centre >= low) & (centre < high)).all(axis=1)
+    )
 
 
 def _earlier(tile: Tile) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ fingerprint of the data, the figures, where the pictures come from, and the dige
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.git import commit_of
 from blood_kedro.library.core.model_bundle import DIGEST, ModelBundle, load_bundle, load_config
+from blood_kedro.library.core.weights import read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,12 +44,15 @@ def bundle_of(network: nn.Module, config: dict[str, Any]) -> ModelBundle:
     return ModelBundle(weights, {**config, "commit": commit_of(Path(__file__).parent), DIGEST: digest})
 
 
-def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
+def load_shipped(
+    name: str, folder: Path | None = None, read: Callable[[Path, str], dict[str, Any]] = read_weights
+) -> ModelBundle:
     """A shipped model, weights as they are stored.
 
     Args:
         name: of the model.
         folder: where models are, if not in the package.
+        read: its weights (`load_bundle`).
 
     Raises:
         ConfigurationError: there is no such model.
@@ -63,7 +68,7 @@ def load_shipped(name: str, folder: Path | None = None) -> ModelBundle:
             expected=", ".join(sorted(path.parent.name for path in home.glob("*/config.json"))) or "none is installed",
             remedy="name one of these, or train them: make train-shipped",
         )
-    return load_bundle(home / name)
+    return load_bundle(home / name, read)
 
 
 def shipped_digest(name: str) -> str:

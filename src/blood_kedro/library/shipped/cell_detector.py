@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d, pad
-from torchvision.ops import batched_nms
+from PIL import Image
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS, Boxes, area, intersection
 from blood_kedro.library.core.limits import SAME_CELL_IOU
-from blood_kedro.library.detection.tiled import Detections, detect_tiled
+from blood_kedro.library.detection.tiled import Detections, find_in_tiles
 from blood_kedro.library.imaging.read import RgbImage
-from blood_kedro.library.shipped.cell_loss import around
-from blood_kedro.library.shipped.cell_options import CLASSES
-from blood_kedro.library.shipped.centre_net import MULTIPLE, CentreNet
+from blood_kedro.library.shipped.cell_options import CLASSES, MULTIPLE, STRIDE
+from blood_kedro.library.shipped.networks import CellMaps
 from blood_kedro.library.shipped.nucleated import with_nucleated
 
 # Less sure middles are not looked at; at most so many of a tile are.
@@ -29,7 +26,7 @@ _NMS_IOU = 0.55
 # A cell of another class that lies in a surer one to this share is part of it: a lobe, or a granule.
 _PART_SHARE = 0.7
 # Tiles in px at the network's scale; a white cell is up to 165 px wide there.
-_TILE_PX, _OVERLAP_PX, _BATCH = 768, 192, 1
+_TILE_PX, _OVERLAP_PX = 768, 192
 
 
 @dataclass(frozen=True)
@@ -60,55 +57,73 @@ class FoundCells:
         return {name: self.labels.count(name) for name in CLASSES}
 
 
-class AtScale(nn.Module):
-    """The network as torchvision's detectors are: pictures in, boxes, labels and scores out, in px of the pictures.
+def detect_at(maps: CellMaps, rgb: RgbImage, zoom: float) -> Detections:
+    """All cells of a picture `(H, W, 3) uint8`, tile by tile where it is large; labels from 1.
 
     Args:
-        network: maps of cells.
-        zoom: pictures are made larger by this factor before the network sees them.
+        maps: the network.
+        rgb: the picture.
+        zoom: it is made larger by this factor before the network sees it.
     """
-
-    def __init__(self, network: CentreNet, zoom: float) -> None:
-        super().__init__()
-        self.network, self.zoom = network, zoom
-
-    def forward(self, pictures: list[Tensor]) -> list[dict[str, Tensor]]:
-        """Cells of `(3, H, W) float32` pictures in 0..1."""
-        return [self._cells(picture) for picture in pictures]
-
-    def _cells(self, picture: Tensor) -> dict[str, Tensor]:
-        height, width = (max(1, round(side * self.zoom)) for side in picture.shape[-2:])
-        small = picture[None]
-        if self.zoom != 1:
-            small = interpolate(small, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
-        right, below = -width % MULTIPLE, -height % MULTIPLE
-        fill = small[..., ::4, ::4].flatten(2).median(dim=2).values.view(1, 3, 1, 1)
-        inputs = pad(small - fill, (0, right, 0, below)) + fill
-        maps = self.network(inputs)
-        chances = maps.middles.sigmoid()
-        peaks = (chances == max_pool2d(chances, 3, stride=1, padding=1)) & (chances > LEAST_SCORE)
-        boxes = around(maps.sides).permute(0, 1, 3, 4, 2)[peaks]
-        scores, labels = chances[peaks], peaks.nonzero()[:, 1]
-        limits = boxes.new_tensor([width, height, width, height])
-        boxes = torch.minimum(boxes.clamp(min=0), limits)
-        real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        boxes, scores, labels = boxes[real], scores[real], labels[real]
-        indices = batched_nms(boxes, scores, labels, _NMS_IOU)[:MOST_CELLS]
-        sides = boxes.new_tensor([picture.shape[2] / width, picture.shape[1] / height] * 2)
-        return {"boxes": boxes[indices] * sides, "labels": labels[indices] + 1, "scores": scores[indices]}
-
-
-def detect_at(network: CentreNet, rgb: RgbImage, zoom: float) -> Detections:
-    """All cells of a picture `(H, W, 3) uint8`, tile by tile where it is large; labels from 1."""
     tile = round(_TILE_PX / zoom)
     longest = max(rgb.shape[:2])
     side, overlap = (tile, round(_OVERLAP_PX / zoom)) if longest > tile else (longest, max(longest // 4, 1))
-    cells = detect_tiled(AtScale(network, zoom), rgb, _as_it_is, tile_px=side, overlap_px=overlap, batch_size=_BATCH)
+
+    def find(pictures: list[RgbImage]) -> list[Detections]:
+        return [cells_of(maps, picture, zoom) for picture in pictures]
+
+    cells = find_in_tiles(find, rgb, tile_px=side, overlap_px=overlap, batch_size=1)
     return without_parts(with_nucleated(cells, rgb))
 
 
-def _as_it_is(picture: Tensor) -> Tensor:
-    return picture
+def cells_of(maps: CellMaps, rgb: RgbImage, zoom: float) -> Detections:
+    """Cells of a picture that is small enough to be seen at once; arguments and result as of `detect_at`."""
+    height, width = (max(1, round(side * zoom)) for side in rgb.shape[:2])
+    middles, sides = maps(_padded(scaled(rgb, (width, height)))[None])
+    scores = 1 / (1 + np.exp(-middles[0]))
+    highest = np.stack([cv2.dilate(of_class, np.ones((3, 3))) for of_class in scores])
+    labels, rows, columns = np.nonzero((scores == highest) & (scores > LEAST_SCORE))
+    y, x = (rows + np.float32(0.5)) * STRIDE, (columns + np.float32(0.5)) * STRIDE
+    left, top, right, bottom = sides[0][labels, :, rows, columns].T
+    boxes = np.stack([x - left, y - top, x + right, y + bottom], axis=1)
+    boxes = np.clip(boxes, 0, np.array([width, height] * 2, np.float32)).astype(np.float64)
+    surest = scores[labels, rows, columns].astype(np.float64)
+    real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, labels, surest = boxes[real], labels[real], surest[real]
+    indices = _apart(boxes, labels, surest)[:MOST_CELLS]
+    px = np.array([rgb.shape[1] / width, rgb.shape[0] / height] * 2)
+    return Detections(boxes[indices] * px, labels[indices] + 1, surest[indices])
+
+
+def scaled(rgb: RgbImage, size_px: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """A picture `(H, W, 3) uint8` as `(3, height, width) float32` in 0..1, made smaller without aliasing.
+
+    As PyTorch's `interpolate(mode="bilinear", antialias=True)`, with which the network was trained and judged.
+    """
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(rgb, 2, 0)]
+    if size_px != (rgb.shape[1], rgb.shape[0]):
+        planes = [plane.resize(size_px, Image.Resampling.BILINEAR) for plane in planes]
+    return np.stack([np.asarray(plane) for plane in planes]) / np.float32(255)
+
+
+def _padded(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """With its own median colour at the right and below, up to sides that the network takes."""
+    _, height, width = picture.shape
+    few = np.sort(picture[:, ::4, ::4].reshape(3, -1), axis=1)
+    ground = few[:, (few.shape[1] - 1) // 2]
+    canvas = np.empty((3, height + -height % MULTIPLE, width + -width % MULTIPLE), np.float32)
+    canvas[:] = ground[:, None, None]
+    canvas[:, :height, :width] = picture
+    return canvas
+
+
+def _apart(boxes: Boxes, labels: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Of boxes of one class that overlap too much the surest: their numbers, surest first."""
+    if not len(boxes):
+        return np.zeros(0, np.int64)
+    corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    indices = cv2.dnn.NMSBoxesBatched(corners_and_sides, scores, labels, 0.0, _NMS_IOU)
+    return np.asarray(indices, np.int64).reshape(-1)
 
 
 def without_parts(detections: Detections) -> Detections:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
 from blood_kedro.library.core.boxes import Boxes, area
-from blood_kedro.library.shipped.centre_net import STRIDE, Maps
+from blood_kedro.library.shipped.cell_options import STRIDE
+from blood_kedro.library.shipped.centre_net import Maps
 
 Floats = npt.NDArray[np.float32]
 

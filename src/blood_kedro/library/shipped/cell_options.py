@@ -11,6 +11,10 @@ from blood_kedro.library.shipped.augment import Jitter
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 
 CLASSES = COARSE
+# The network's maps are smaller than its pictures by this; sides of pictures are padded to a multiple of that.
+STRIDE, MULTIPLE = 4, 32
+# What a box side is measured in, px: the half width of a usual red cell, so that an untrained network starts there.
+BASE_PX = 16.0
 
 
 class PictureOptions(BaseModel):

@@ -8,12 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.cell_detector import detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging
-from blood_kedro.library.shipped.centre_net import CentreNet
 from blood_kedro.library.shipped.judge import (
     JudgedClass,
     average_precision,
@@ -22,6 +20,7 @@ from blood_kedro.library.shipped.judge import (
     judge,
     precision_of,
 )
+from blood_kedro.library.shipped.networks import CellMaps
 from blood_kedro.library.shipped.picture_sources import OWN
 from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.shipped.scale import find_scale
@@ -99,7 +98,7 @@ def some_of(pictures: Sequence[LabelledPicture], laboratory: str, limit: int) ->
 
 
 def score_laboratories(
-    network: CentreNet, pictures: Sequence[LabelledPicture], config: Mapping[str, Any], judging: CellJudging
+    maps: CellMaps, pictures: Sequence[LabelledPicture], config: Mapping[str, Any], judging: CellJudging
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables of a model: on the laboratories that it was trained without.
 
@@ -107,7 +106,7 @@ def score_laboratories(
     the labels of that (`bccd_own`: incomplete).
 
     Args:
-        network: the detector.
+        maps: the detector.
         pictures: all that there are.
         config: of the model: `name`, `left_out`, `cell_px`, `thresholds`, `test_pictures`.
         judging: settings.
@@ -122,13 +121,7 @@ def score_laboratories(
         facts = {"training": config["name"], "laboratory": laboratory, "unseen": laboratory in config["left_out"]}
         for hint in _HINTS:
             rows, widths = score_cells(
-                network,
-                mine,
-                config["cell_px"],
-                config["thresholds"],
-                hint=hint,
-                draws=judging.draws,
-                seed=judging.seed,
+                maps, mine, config["cell_px"], config["thresholds"], hint=hint, draws=judging.draws, seed=judging.seed
             )
             scores += [{**facts, **row} for row in rows]
         scales.append({**facts, **scale_row(widths, len({each.group_id for each in mine}))})
@@ -136,7 +129,7 @@ def score_laboratories(
 
 
 def score_cells(
-    network: CentreNet,
+    maps: CellMaps,
     pictures: Sequence[LabelledPicture],
     cell_px: float,
     thresholds: dict[str, float],
@@ -148,7 +141,7 @@ def score_cells(
     """Rows of the table for pictures of one laboratory, and the width found on each over the true one.
 
     Args:
-        network: the detector.
+        maps: the detector.
         pictures: at `cell_px`.
         cell_px: width of a red cell in them.
         thresholds: scores from which cells are counted, by class.
@@ -159,7 +152,7 @@ def score_cells(
     """
     detected, widths = [], []
     for picture in pictures:
-        detections, width = _detect(network, picture, cell_px, hint)
+        detections, width = _detect(maps, picture, cell_px, hint)
         detected.append(detections)
         widths.append(width)
     rows = []
@@ -172,14 +165,13 @@ def score_cells(
     return rows, widths
 
 
-@torch.inference_mode()
-def _detect(network: CentreNet, picture: LabelledPicture, cell_px: float, hint: Hint) -> tuple[Detections, float]:
+def _detect(maps: CellMaps, picture: LabelledPicture, cell_px: float, hint: Hint) -> tuple[Detections, float]:
     if hint == "laboratory":
-        return detect_at(network, picture.pixels, 1.0), 1.0
-    width = find_scale(network, picture.pixels, cell_px).cell_px
+        return detect_at(maps, picture.pixels, 1.0), 1.0
+    width = find_scale(maps, picture.pixels, cell_px).cell_px
     if not np.isfinite(width):
         return Detections(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0)), float("nan")
-    return detect_at(network, picture.pixels, cell_px / width), width / cell_px
+    return detect_at(maps, picture.pixels, cell_px / width), width / cell_px
 
 
 def _row(judged: list[JudgedClass], draws: int, seed: int) -> dict[str, object]:
@@ -220,13 +212,12 @@ def scale_row(widths: Sequence[float], groups: int) -> dict[str, object]:
     }
 
 
-def counting_thresholds(network: CentreNet, pictures: Sequence[LabelledPicture]) -> dict[str, float]:
+def counting_thresholds(maps: CellMaps, pictures: Sequence[LabelledPicture]) -> dict[str, float]:
     """Score from which each class is counted: where the errors of counts are least, each laboratory weighing the same.
 
     To be found on groups of the laboratories that the network was trained on, neither learnt from nor judged by.
     """
-    with torch.inference_mode():
-        detections = [detect_at(network, picture.pixels, 1.0) for picture in pictures]
+    detections = [detect_at(maps, picture.pixels, 1.0) for picture in pictures]
     best: dict[str, float] = {}
     for number, label in enumerate(CLASSES):
         judged: dict[str, list[tuple[LabelledPicture, Detections]]] = {}

@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError
-from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
+from blood_kedro.library.core.model_bundle import ModelBundle, built
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import FoundCells, detect_at
 from blood_kedro.library.shipped.cell_options import CLASSES
-from blood_kedro.library.shipped.centre_net import CentreNet
-from blood_kedro.library.shipped.fold import fold_norms
+from blood_kedro.library.shipped.networks import CellMaps, cell_maps
 from blood_kedro.library.shipped.scale import FoundScale, find_scale
 
 
-def network_of(bundle: ModelBundle) -> CentreNet:
+def maps_of(bundle: ModelBundle) -> CellMaps:
     """The network of a bundle, ready to predict.
 
     Raises:
@@ -31,18 +29,16 @@ def network_of(bundle: ModelBundle) -> CentreNet:
             got=str(bundle.config.get("classes")),
             expected=", ".join(CLASSES),
         )
-    network = rebuilt(bundle, _network)
-    fold_norms(network)
-    channels_last: CentreNet = network.to(memory_format=torch.channels_last)  # type: ignore[assignment]
-    return channels_last
+    where = "model cells" if bundle.folder is None else str(bundle.folder.absolute())
+    return cell_maps(bundle.weights, len(CLASSES), built(bundle, _channels), where)
 
 
-def _network(config: dict[str, Any]) -> CentreNet:
+def _channels(config: dict[str, Any]) -> int:
     """Raises what a config raises that lacks what predictions need, too."""
     least = [float(config["thresholds"][name]) for name in CLASSES]
     if not (float(config["cell_px"]) > 0 and np.isfinite(least).all()):
         raise ValueError(f"cell_px {config['cell_px']}, thresholds {least}")
-    return CentreNet(len(CLASSES), int(config["recipe"]["channels"]))
+    return int(config["recipe"]["channels"])
 
 
 class CellDetector:
@@ -54,7 +50,7 @@ class CellDetector:
 
     def __init__(self, bundle: ModelBundle) -> None:
         self.config: Mapping[str, Any] = bundle.config
-        self.network = network_of(bundle)
+        self.maps = maps_of(bundle)
 
     def predict(self, rgb: RgbImage, cell_px: float | None = None, score: float | None = None) -> FoundCells:
         """Cells of a picture.
@@ -77,8 +73,7 @@ class CellDetector:
             return FoundCells(np.zeros((0, 4)), [], np.zeros(0), float("nan"))
         if not 0 < cell_px < np.inf:
             raise ConfigurationError("a cell has a width", where="cell_px", got=str(cell_px), expected="above 0")
-        with torch.inference_mode():
-            detections = detect_at(self.network, rgb, float(self.config["cell_px"]) / cell_px)
+        detections = detect_at(self.maps, rgb, float(self.config["cell_px"]) / cell_px)
         least = np.array([self.config["thresholds"][name] if score is None else score for name in CLASSES])
         sure = detections.scores >= least[detections.labels - 1]
         names = [CLASSES[k - 1] for k in detections.labels[sure]]
@@ -91,8 +86,7 @@ class CellDetector:
             BadInputError: `rgb` is no picture `(H, W, 3) uint8`.
         """
         _check(rgb)
-        with torch.inference_mode():
-            return find_scale(self.network, rgb, float(self.config["cell_px"]))
+        return find_scale(self.maps, rgb, float(self.config["cell_px"]))
 
 
 def _check(rgb: RgbImage) -> None:

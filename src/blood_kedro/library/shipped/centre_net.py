@@ -16,14 +16,10 @@ from timm.utils.model import freeze_batch_norm_2d  # type: ignore[attr-defined] 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from blood_kedro.library.shipped.cell_options import BASE_PX
 from blood_kedro.library.training.packaged_weights import NORMALIZATION, TIMM_NAME, efficientnet_lite0
 
-STRIDE = 4
-# Sides of pictures are padded to a multiple of this.
-MULTIPLE = 32
 _WIDTHS = (24, 40, 112, 320)
-# What a box side is measured in, px: the half width of a usual red cell, so that an untrained network starts there.
-BASE_PX = 16.0
 _PRIOR = -4.6  # logit of 0.01: most places are no middle of a cell
 
 

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
 from blood_kedro.library.core.boxes import Boxes
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
+from blood_kedro.library.core.model_bundle import ModelBundle, built, rebuilt
 from blood_kedro.library.core.taxonomy import UNSURE
+from blood_kedro.library.shipped.networks import TypeLogits, type_logits
 from blood_kedro.library.shipped.stains import in_standard_stain
-from blood_kedro.library.shipped.type_network import network_for
 from blood_kedro.library.shipped.type_options import TypeRecipe, View
-from blood_kedro.library.shipped.type_probabilities import log_probabilities
-from blood_kedro.library.shipped.type_scores import softened
+from blood_kedro.library.shipped.type_probabilities import log_probabilities, softened
 from blood_kedro.library.shipped.views import cut_view
+from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS
 
 RgbImage = npt.NDArray[np.uint8]
 # Stain and ground are measured on so many widths of a red cell around a cell: more than any field learnt from has.
@@ -30,11 +29,11 @@ _FIELD_CELLS = 8
 class TypeClassifier:
     """Types of cells in pictures of any magnification.
 
-    `temperature` and `log_shares` calibrate the probabilities (`type_scores.softened`); a cell whose likeliest type has
+    `temperature` and `log_shares` calibrate the probabilities (`softened`); a cell whose likeliest type has
     less than `threshold` is `other`.
     """
 
-    network: nn.Module
+    logits: TypeLogits
     classes: tuple[str, ...]
     view: View
     views: int
@@ -69,7 +68,7 @@ class TypeClassifier:
             return np.zeros((0, len(self.classes)))
         centres = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)], axis=1)
         crops = [self._crop(rgb, centre, cell_px) for centre in centres]
-        return log_probabilities(self.network, np.stack(crops), self.views)
+        return log_probabilities(self.logits, np.stack(crops), self.views)
 
     def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
         field, centre = _field_around(rgb, centre, cell_px)
@@ -83,12 +82,11 @@ def classifier_of(bundle: ModelBundle) -> TypeClassifier:
     Raises:
         DataContractError: the weights do not fit, or the config lacks what predictions need.
     """
-    network = rebuilt(bundle, lambda config: network_for(_recipe(config), len(config["classes"]), bundle.weights))
-    config, shares = bundle.config, bundle.config.get("log_shares")
+    recipe, config, shares = built(bundle, _recipe), bundle.config, bundle.config.get("log_shares")
     return TypeClassifier(
-        network,
+        _by_torch(bundle) if recipe.model in FOUNDATION_MODELS else _by_onnx(bundle),
         tuple(config["classes"]),
-        _recipe(config).view,
+        recipe.view,
         int(config["views"]),
         float(config["temperature"]),
         float(config["threshold"]),
@@ -97,11 +95,30 @@ def classifier_of(bundle: ModelBundle) -> TypeClassifier:
     )
 
 
+def _by_onnx(bundle: ModelBundle) -> TypeLogits:
+    where = "a classifier of cells" if bundle.folder is None else str(bundle.folder.absolute())
+    return type_logits(bundle.weights, len(bundle.config["classes"]), where)
+
+
+def _by_torch(bundle: ModelBundle) -> TypeLogits:
+    """Of a foundation model, which is none of ours."""
+    import torch
+
+    from blood_kedro.library.shipped.type_network import logits_by_torch, network_for
+
+    weights = {name: torch.as_tensor(values) for name, values in bundle.weights.items()}
+
+    def network(config: dict[str, Any]) -> torch.nn.Module:
+        return network_for(_recipe(config), len(config["classes"]), weights)
+
+    return logits_by_torch(rebuilt(ModelBundle(weights, bundle.config, folder=bundle.folder), network))
+
+
 def _recipe(config: dict[str, Any]) -> TypeRecipe:
     """The recipe of a model; raises what a config raises that lacks what predictions need."""
     shares = config.get("log_shares")
     numbers = [*map(float, (config["views"], config["temperature"], config["threshold"])), *(shares or ())]
-    if not np.isfinite(numbers).all() or (shares is not None and len(shares) != len(config["classes"])):
+    if not np.isfinite(numbers).all() or len(shares or config["classes"]) != len(config["classes"]):
         raise ValueError(f"views, temperature, threshold, log_shares: {numbers}")
     return TypeRecipe(**config["recipe"])
 

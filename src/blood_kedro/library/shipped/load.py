@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from blood_kedro.library.core.errors import ConfigurationError
+from blood_kedro.library.core.weights import read_arrays
 from blood_kedro.library.shipped.bundle import load_shipped
 
 
@@ -37,4 +38,4 @@ def load(name: str, folder: Path | None = None) -> Any:  # noqa: ANN401 - each m
             "there is no shipped model of that name", where="blood_kedro.load", got=name, expected=", ".join(classes)
         )
     model_class, weights = classes[name]
-    return model_class(load_shipped(weights, folder))
+    return model_class(load_shipped(weights, folder, read_arrays))

@@ -14,7 +14,7 @@ import numpy as np
 from blood_kedro.library.core.boxes import area
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import detect_at
-from blood_kedro.library.shipped.centre_net import CentreNet
+from blood_kedro.library.shipped.networks import CellMaps
 
 # Widths that are tried first, px of the picture; neighbours differ by less than what the detector bears.
 _TRIED = tuple(float(14 * 1.7**k) for k in range(6))
@@ -43,34 +43,34 @@ class _Look:
     cells: int
 
 
-def find_scale(network: CentreNet, rgb: RgbImage, native_px: float) -> FoundScale:
+def find_scale(maps: CellMaps, rgb: RgbImage, native_px: float) -> FoundScale:
     """Width of a red cell of a picture `(H, W, 3) uint8`.
 
     Args:
-        network: the cell detector.
+        maps: the cell detector.
         rgb: a field, or a large picture, of which a part is looked at.
         native_px: width of a red cell that the network was trained for.
     """
-    looks = [_look(network, rgb, native_px, width) for width in _TRIED]
+    looks = [_look(maps, rgb, native_px, width) for width in _TRIED]
     best: list[_Look] = []
     for look in sorted(looks, key=lambda each: -each.support)[:_REFINED]:
-        best.append(_settled(network, rgb, native_px, look))
+        best.append(_settled(maps, rgb, native_px, look))
     likeliest = max(best, key=lambda each: each.support)
     if likeliest.cells == 0:
         return FoundScale(float("nan"), 0.0)
     return FoundScale(likeliest.found_px, min(1.0, likeliest.support) * min(1.0, likeliest.cells / _ENOUGH))
 
 
-def _settled(network: CentreNet, rgb: RgbImage, native_px: float, look: _Look) -> _Look:
+def _settled(maps: CellMaps, rgb: RgbImage, native_px: float, look: _Look) -> _Look:
     """Look again at the width that was found until it stands."""
     for _ in range(_ROUNDS):
         if look.cells == 0 or abs(look.found_px / look.tried_px - 1) < _STILL:
             break
-        look = _look(network, rgb, native_px, look.found_px)
+        look = _look(maps, rgb, native_px, look.found_px)
     return look
 
 
-def _look(network: CentreNet, rgb: RgbImage, native_px: float, width_px: float) -> _Look:
+def _look(maps: CellMaps, rgb: RgbImage, native_px: float, width_px: float) -> _Look:
     zoom = native_px / width_px
     part = _middle(rgb, _VIEW_CELLS * width_px)
     size = max(1, round(part.shape[1] * zoom)), max(1, round(part.shape[0] * zoom))
@@ -78,7 +78,7 @@ def _look(network: CentreNet, rgb: RgbImage, native_px: float, width_px: float) 
         return _Look(width_px, width_px, 0.0, 0)
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     view = np.asarray(cv2.resize(part, size, interpolation=how), np.uint8)
-    cells = detect_at(network, view, 1.0)
+    cells = detect_at(maps, view, 1.0)
     inside = (cells.boxes[:, :2] > _EDGE_PX).all(axis=1) & (cells.boxes[:, 2:] < np.array(size) - _EDGE_PX).all(axis=1)
     red = (cells.labels == 1) & (cells.scores > _SURE) & inside
     if not red.any():

@@ -29,10 +29,10 @@ from blood_kedro.library.shipped.type_figures import (
     judged_by_laboratory,
     parents,
 )
-from blood_kedro.library.shipped.type_network import network_for
+from blood_kedro.library.shipped.type_network import logits_by_torch, network_for
 from blood_kedro.library.shipped.type_options import TypeModel, View
-from blood_kedro.library.shipped.type_probabilities import log_probabilities
-from blood_kedro.library.shipped.type_scores import best_temperature, rolled_up, softened, threshold_for
+from blood_kedro.library.shipped.type_probabilities import log_probabilities, softened
+from blood_kedro.library.shipped.type_scores import best_temperature, rolled_up, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types
 from blood_kedro.library.shipped.views import plain_view
 from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
@@ -195,9 +195,9 @@ def judge_by_cell(
 def parts_of(table: pd.DataFrame, options: TypeModel) -> tuple[Rows, Rows, Rows]:
     """Rows to learn from, to calibrate on and to judge by; groups stay whole and classes are spread evenly."""
     labels, groups = _labels_and_groups(table)
-    remaining, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
+    rest, test = split_groups(np.arange(len(table)), labels, groups, options.test_share, options.seed)
     share = options.val_share / (1 - options.test_share)
-    train, val = split_groups(remaining, labels, groups, share, options.seed + 1)
+    train, val = split_groups(rest, labels, groups, share, options.seed + 1)
     return train, val, test
 
 
@@ -207,9 +207,9 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
 
 
 def _answers(trained: TrainedTypes, cells: TypedCrops, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
-    views = plain_view(cells.crops[rows], options.recipe.view)
+    seen = plain_view(cells.crops[rows], options.recipe.view)
     network = trained_network(trained, options).to(device_for(hardware))
-    return log_probabilities(network, views, options.views)
+    return log_probabilities(logits_by_torch(network), seen, options.views)
 
 
 def trained_network(trained: TrainedTypes, options: TypeModel) -> nn.Module:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from blood_kedro.library.shipped.networks import Floats, TypeLogits
 from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS
 
@@ -55,6 +58,25 @@ class CellTypeNet(nn.Module):
         for part in self._frozen:
             part.eval()
         return self
+
+
+def as_images(crops: npt.NDArray[np.uint8], device: torch.device | None = None) -> Tensor:
+    """Crops `(N, S, S, 3) uint8` as `(N, 3, S, S) float32` in 0..1, channels last, on a device (None: the CPU)."""
+    images = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float() / 255
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def logits_by_torch(network: nn.Module) -> TypeLogits:
+    """What a network says where it is, on a GPU, say; it is left in evaluation mode."""
+    network.eval()
+    device = next((each.device for each in network.state_dict().values()), None)
+
+    def logits(images: Floats) -> Floats:
+        with torch.inference_mode():
+            seen = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+            return np.asarray(network(seen).float().cpu().numpy())
+
+    return logits
 
 
 def network_for(recipe: TypeRecipe, classes: int, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -16,24 +16,10 @@ from blood_kedro.library.evaluation.classification import (
     group_intervals,
 )
 from blood_kedro.library.evaluation.resampling import IMAGES
+from blood_kedro.library.shipped.type_probabilities import softened
 
 Floats = npt.NDArray[np.float64]
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
-
-
-def softened(logs: Floats, temperature: float, log_shares: Floats | None = None) -> Floats:
-    """Log-probabilities `(N, C)` at a temperature, rows summing to one again.
-
-    Args:
-        logs: `(N, C)`.
-        temperature: what they are divided by.
-        log_shares: `(C,)`, log of how much commoner each class is than it was drawn in training (logit adjustment,
-            Menon et al., ICLR 2021); None where all are as common as they were drawn.
-    """
-    scaled = logs / temperature
-    if log_shares is not None:
-        scaled = scaled + log_shares
-    return np.asarray(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True), np.float64)
 
 
 def rolled_up(logs: Floats, classes: Sequence[str], view: Sequence[str], parents: dict[str, str]) -> Floats:

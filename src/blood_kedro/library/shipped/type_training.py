@@ -24,9 +24,8 @@ from torch.utils.data import Dataset
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
-from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
+from blood_kedro.library.shipped.type_network import CellTypeNet, as_images, first_network
 from blood_kedro.library.shipped.type_options import TypeRecipe
-from blood_kedro.library.shipped.type_probabilities import as_images
 from blood_kedro.library.shipped.views import plain_view, training_view
 from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone

@@ -37,6 +37,7 @@ def train(
     from blood_kedro.library.core.plain_options import to_plain
     from blood_kedro.library.shipped.bundle import bundle_of
     from blood_kedro.library.shipped.cell_scores import counting_thresholds, parts_of
+    from blood_kedro.library.shipped.networks import cell_maps
     from blood_kedro.library.shipped.pictures import fingerprint_of, learnt_from
     from blood_kedro.library.shipped.train_cells import train_cells
     from blood_kedro.library.training.predict import device_name
@@ -54,6 +55,7 @@ def train(
             lambda step, row: tracking.log_metrics(row, step=step),
             hardware,
         )
+    maps = cell_maps(network.state_dict(), len(CLASSES), recipe.channels, training.name)
     config = {
         "model": "cells",
         "name": training.name,
@@ -64,7 +66,7 @@ def train(
         "pictures": len(parts.train),
         "data_fingerprint": fingerprint_of(parts.train),
         "test_pictures": [each.image_id for each in parts.test],
-        "thresholds": counting_thresholds(network, parts.calibration),
+        "thresholds": counting_thresholds(maps, parts.calibration),
         "cpu_s": history[-1]["cpu_s"],
         "trained_on": device_name(hardware),
         "command": "make train-shipped RAW=<folder of the public sets>",
@@ -77,9 +79,9 @@ def judge_cells(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of the tables: on the laboratories that were left out; of the final model, on groups kept from it."""
     from blood_kedro.library.shipped.cell_scores import score_laboratories
-    from blood_kedro.library.shipped.cells import network_of
+    from blood_kedro.library.shipped.cells import maps_of
 
-    scores, scales = score_laboratories(network_of(model), shipped_pictures, model.config, judging)
+    scores, scales = score_laboratories(maps_of(model), shipped_pictures, model.config, judging)
     with tracking.reopened(run_id):
         tracking.log_metrics(
             {f"{r['laboratory']}_{r['class']}_{r['scale']}_ap_50": r["ap_50"] for r in scores.to_dict("records")}
