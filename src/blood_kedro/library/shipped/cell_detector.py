@@ -103,7 +103,7 @@ def scaled(rgb: RgbImage, size_px: tuple[int, int]) -> npt.NDArray[np.float32]:
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(rgb, 2, 0)]
     if size_px != (rgb.shape[1], rgb.shape[0]):
         planes = [plane.resize(size_px, Image.Resampling.BILINEAR) for plane in planes]
-    return np.stack([np.asarray(plane) for plane in planes]) / np.float32(255)
+    return np.asarray(np.stack([np.asarray(plane) for plane in planes]) / np.float32(255), np.float32)
 
 
 def _padded(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -122,7 +122,7 @@ def _apart(boxes: Boxes, labels: npt.NDArray[np.int64], scores: npt.NDArray[np.f
     if not len(boxes):
         return np.zeros(0, np.int64)
     corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    indices = cv2.dnn.NMSBoxesBatched(corners_and_sides, scores, labels, 0.0, _NMS_IOU)
+    indices = cv2.dnn.NMSBoxesBatched(corners_and_sides, scores, labels, 0.0, _NMS_IOU)  # type: ignore[arg-type]
     return np.asarray(indices, np.int64).reshape(-1)
 
 
