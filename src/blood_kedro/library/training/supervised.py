@@ -163,26 +163,26 @@ def fit_supervised(
         logger.info("training continues from %s", resume)
     history = History(on_epoch)
     best = ModelCheckpoint(work_folder / name, "best", monitor="val_loss", enable_version_counter=False)
-    trainer = L.Trainer(
-        max_epochs=settings.epochs,
-        accelerator=compute.accelerator,
-        devices=1,
-        precision=settings.precision,
-        callbacks=[
-            EpochSeed(seed),
-            history,
-            best,
-            EarlyStopping("val_loss", min_delta=0.0, patience=settings.stop_patience),
-            checkpoint(work_folder, name),
-        ],
-        logger=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        default_root_dir=work_folder,
-    )
     task = SupervisedTask(network, loss, val_loss or loss, settings)
     with without_tips():
+        trainer = L.Trainer(
+            max_epochs=settings.epochs,
+            accelerator=compute.accelerator,
+            devices=1,
+            precision=settings.precision,
+            callbacks=[
+                EpochSeed(seed),
+                history,
+                best,
+                EarlyStopping("val_loss", min_delta=0.0, patience=settings.stop_patience),
+                checkpoint(work_folder, name),
+            ],
+            logger=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            default_root_dir=work_folder,
+        )
         fit_or_stop(trainer, task, _Cells(train, val, settings, compute, seed), resume)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     prefix = "network."
