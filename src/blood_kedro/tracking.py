@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,23 +98,6 @@ def log_figure(figure: Any, name: str) -> None:  # noqa: ANN401 - matplotlib is 
     mlflow.log_figure(figure, name)
 
 
-@contextmanager
-def _no_talk_of_type_hints() -> Iterator[None]:
-    """Without MLflow's warnings that it would rather guess signatures, which are given, from type hints.
-
-    Filters do not do: MLflow puts one of its own before all others while it logs.
-    """
-    with warnings.catch_warnings():
-        shown = warnings.showwarning
-
-        def show(message: Warning | str, *rest: Any, **more: Any) -> None:  # noqa: ANN401 - as warnings.showwarning
-            if "ype hint" not in str(message):
-                shown(message, *rest, **more)
-
-        warnings.showwarning = show
-        yield
-
-
 def log_model(kind: ModelKind, bundle: ModelBundle) -> None:
     """Log a model of RGB images from code plus safetensors, and register it under the name of its run.
 
@@ -128,7 +110,7 @@ def log_model(kind: ModelKind, bundle: ModelBundle) -> None:
     import mlflow
 
     served = SERVED[kind]
-    with tempfile.TemporaryDirectory() as folder, _no_talk_of_type_hints():
+    with tempfile.TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
         mlflow.pyfunc.log_model(
             name="model",

@@ -96,7 +96,7 @@ def small(**changes: Any) -> Classifier:
         "min_cells": 3,
         "resamples": 20,
         "test_share": 0.33,
-        "training": Training(epochs=2, batch_size=8, accelerator="cpu"),
+        "training": Training(epochs=2, batch_size=8),
     }
     return Classifier(**{**usual, **changes})
 
@@ -294,7 +294,7 @@ def test_unet_learns_discs_and_fills_in_masks_that_are_missing(tmp_path: Path) -
         resamples=20,
         val_share=0.2,
         test_share=0.33,
-        training=Training(epochs=10, batch_size=8, lr=2e-3, accelerator="cpu"),
+        training=Training(epochs=10, batch_size=8, lr=2e-3),
     )
     made = train_segmenter(cells, options, tmp_path / "work")
     assert made.metrics["iou"] > 0.8
@@ -313,7 +313,7 @@ def test_unet_learns_discs_and_fills_in_masks_that_are_missing(tmp_path: Path) -
 
 
 def test_variant_is_trained_scored_and_compared(cells: CropSet, tmp_path: Path) -> None:
-    options = small(training=Training(epochs=4, batch_size=8, lr=2e-3, accelerator="cpu"), loss="class_weighted")
+    options = small(training=Training(epochs=4, batch_size=8, lr=2e-3), loss="class_weighted")
     told: list[str] = []
     made = train_variant(cells, None, options, tmp_path / "w", lambda _, facts: told.append(facts["run"]))
     assert told == ["1_1", "1_2"]
@@ -400,7 +400,7 @@ def test_a_foundation_model_is_probed_like_any_other_variant(cells: CropSet, tmp
 def test_training_keeps_the_best_epoch_and_says_when_the_loss_is_no_number(cells: CropSet, tmp_path: Path) -> None:
     data = CropData(cells.crops, np.arange(36), np.repeat(np.arange(3), 12), 0)
     network = build_classifier("mobilenet_v3_small", 3)
-    settings = Training(epochs=3, batch_size=36, accelerator="cpu")
+    settings = Training(epochs=3, batch_size=36)
     done = fit_supervised(
         network, torch.nn.CrossEntropyLoss(), data, data, settings, seed=0, identity="x", work_folder=tmp_path / "w"
     )

@@ -8,14 +8,22 @@ from typing import Any
 import pytest
 
 from blood_kedro.library.core.hashing import fingerprint
+from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.plain_options import to_plain
+from blood_kedro.library.counting.options import KindClassifier, KindRecipe
 from blood_kedro.library.detection import fit as fitting
 from blood_kedro.library.detection import train_pack
 from blood_kedro.library.detection.options import Network, Optimizer, Recipe, Regimen
-from blood_kedro.library.training.options import Compute
+from blood_kedro.library.morphology.options import Classifier, ClassifierRecipe, Segmenter, SegmenterRecipe
+from blood_kedro.library.overlap.options import OverlapClassifier, OverlapRecipe
+from blood_kedro.library.shipped.cell_options import CellCompute, CellRecipe
+from blood_kedro.library.shipped.type_options import TypeCompute, TypeRecipe
+from blood_kedro.library.training.options import Compute, DetectorCompute, Training
+from tests.conftest import PROJECT
 from tests.fixtures.corpora import tiny_corpus, tiny_regimen
 
-ELSEWHERE = Compute(workers=3, accelerator="gpu", devices=2, num_nodes=2, strategy="ddp")
+MODELS = PROJECT / "src" / "blood_kedro" / "models"
+ELSEWHERE = DetectorCompute(workers=3, accelerator="gpu", devices=2, num_nodes=2, strategy="ddp")
 # Another value for every field of the recipe: a new field is to be added here.
 OTHER: dict[str, Any] = {
     "name": "other",
@@ -42,14 +50,14 @@ OTHER: dict[str, Any] = {
 }
 
 
-def name_of(regimen: Regimen) -> str:
+def name_of(regimen: Any) -> str:
     return fingerprint(to_plain(regimen.recipe))
 
 
 def test_every_option_is_of_one_side() -> None:
     ours = set(Recipe.model_fields)
     assert ours == set(OTHER)
-    assert not ours & set(Compute.model_fields)
+    assert not ours & set(DetectorCompute.model_fields)
     assert set(Regimen.model_fields) - ours == {"enabled", "repeats", "compute", "trained_in"}
     assert set(to_plain(Regimen().recipe)) == ours
 
@@ -90,3 +98,38 @@ def test_options_of_both_sides_can_be_set_at_the_command_line() -> None:
     )
     assert (changed.name, changed.compute.workers, changed.compute.devices) == ("x", 8, 2)
     assert (changed.recipe.optimizer.lr, changed.recipe.epochs) == (0.1, 3)
+
+
+OF_CELLS: list[tuple[type[Any], type[Any], dict[str, Any]]] = [
+    (Segmenter, SegmenterRecipe, {"source": "s"}),
+    (Classifier, ClassifierRecipe, {"source": "s"}),
+    (OverlapClassifier, OverlapRecipe, {"crops": "c"}),
+    (KindClassifier, KindRecipe, {"cutouts": ("c",)}),
+]
+
+
+@pytest.mark.parametrize(("options", "recipe", "least"), OF_CELLS)
+def test_networks_of_single_cells_are_named_by_their_recipe_alone(
+    options: type[Any], recipe: type[Any], least: dict[str, Any]
+) -> None:
+    beside = set(options.model_fields) - set(recipe.model_fields)
+    assert {"name", "enabled", "resamples", "compute"} <= beside <= {"name", "enabled", "resamples", "compute", "runs"}
+    usual = name_of(options(**least))
+    elsewhere = options(**least, name="other", enabled=False, resamples=7, compute={"workers": 3, "accelerator": "gpu"})
+    assert name_of(elsewhere) == usual
+    assert isinstance(elsewhere.recipe, recipe)
+    assert name_of(options(**least, seed=5)) != usual
+    assert name_of(options(**least, training={"epochs": 3})) != usual
+
+
+@pytest.mark.parametrize(
+    ("recipe", "compute"), [(Training, Compute), (CellRecipe, CellCompute), (TypeRecipe, TypeCompute)]
+)
+def test_no_option_is_of_recipe_and_compute(recipe: type[Any], compute: type[Any]) -> None:
+    assert not set(recipe.model_fields) & set(compute.model_fields)
+
+
+@pytest.mark.parametrize("shipped", ["cells", "white_cells", "red_cell_shapes"])
+def test_what_a_shipped_model_says_of_its_recipe_holds_nothing_of_the_compute(shipped: str) -> None:
+    said = load_config(MODELS / shipped)["recipe"]
+    assert set(said) <= set((CellRecipe if shipped == "cells" else TypeRecipe).model_fields)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from blood_kedro.library.core.git import commit_of
-from blood_kedro.library.core.logs import at_level
+from blood_kedro.library.core.logs import at_level, without_warning
 from blood_kedro.library.imaging.large import pixels_of
 from blood_kedro.library.imaging.threads import one_thread
 from blood_kedro.library.training.epochs import without_tips
@@ -32,7 +34,7 @@ def test_opencv_has_its_threads_back() -> None:
 
 
 def test_loggers_and_warnings_are_as_they_were() -> None:
-    logger, tips = logging.getLogger("of another"), logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    logger, tips = logging.getLogger("of another"), logging.getLogger("lightning.pytorch")
     before, filters = (logger.level, tips.level), list(warnings.filters)
     with at_level(logger, logging.ERROR), without_tips():
         assert (logger.level, tips.level) == (logging.ERROR, logging.WARNING)
@@ -42,6 +44,58 @@ def test_loggers_and_warnings_are_as_they_were() -> None:
         assert [str(each.message) for each in said] == ["a true one"]
     assert (logger.level, tips.level) == before
     assert list(warnings.filters) == filters
+
+
+TRAINING = """
+import logging, sys
+from pathlib import Path
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="ours %(name)s: %(message)s")
+import numpy as np
+from torch import nn
+from blood_kedro.library.training.crops import CropData
+from blood_kedro.library.training.options import Compute, Training
+from blood_kedro.library.training.supervised import fit_supervised
+
+data = CropData(np.zeros((8, 4, 4, 3), np.uint8), np.arange(8), np.arange(8) % 2, 0)
+network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+
+def dies(row):
+    if row["epoch"] == 2:
+        raise KeyError("power cut")
+
+for stop in (dies, lambda row: None):  # the second one continues
+    try:
+        fit_supervised(
+            network, nn.CrossEntropyLoss(), data, data, Training(epochs=3, batch_size=8), seed=0, identity="quiet",
+            work_folder=Path(sys.argv[1]), compute=Compute(accelerator="cpu"), on_epoch=stop,
+        )
+    except KeyError:
+        pass
+logging.getLogger("lightning.pytorch.utilities.rank_zero").info("heard again")
+print("done")
+"""
+
+
+def test_a_training_says_nothing_of_lightnings_own(tmp_path: Path) -> None:
+    """In a process of its own, since the level is set when Lightning is imported."""
+    asked = [sys.executable, "-W", "error::UserWarning", "-c", TRAINING, str(tmp_path / "work")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if "training continues from" not in line]
+    assert said == ["ours lightning.pytorch.utilities.rank_zero: heard again", "done"]
+    assert "continues from" in done.stdout
+    assert done.stderr == "INFO: heard again\n"  # Lightning's own handler, which nothing of the training reached
+
+
+def test_one_warning_is_not_heard_even_where_a_library_sets_filters() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with without_warning("of no use"), warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("this is of no use", stacklevel=1)
+            warnings.warn("a true one", stacklevel=1)
+        warnings.warn("this is of no use afterwards", stacklevel=1)
+    assert [str(each.message) for each in said] == ["a true one", "this is of no use afterwards"]
 
 
 def test_a_kept_picture_is_of_the_file_not_of_its_path(tmp_path: Path) -> None:

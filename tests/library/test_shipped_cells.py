@@ -19,7 +19,7 @@ from blood_kedro.library.detection.tiled import Detections
 from blood_kedro.library.shipped.bundle import bundle_of, load_shipped
 from blood_kedro.library.shipped.cell_detector import cells_of, detect_at, without_parts
 from blood_kedro.library.shipped.cell_loss import around, cell_loss, goal_of
-from blood_kedro.library.shipped.cell_options import CLASSES, STRIDE, CellJudging, CellRecipe, CellTraining
+from blood_kedro.library.shipped.cell_options import CLASSES, STRIDE, CellCompute, CellJudging, CellRecipe, CellTraining
 from blood_kedro.library.shipped.cell_scores import parts_of, score_laboratories
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.cells import CellDetector
@@ -31,21 +31,14 @@ from blood_kedro.library.shipped.pictures import LabelledPicture, learnt_from
 from blood_kedro.library.shipped.scale import find_scale
 from blood_kedro.library.shipped.train_cells import train_cells
 from blood_kedro.library.training.first_weights import FirstWeights
-from blood_kedro.library.training.options import Hardware
 
 BOXES = np.array([[8.0, 12.0, 40.0, 44.0], [60.0, 20.0, 72.0, 34.0]])
 LABELS = np.array([0, 2])
 NOTHING = np.zeros((0, 4))
 SMALL = CellRecipe(
-    first_weights=FirstWeights(),
-    channels=8,
-    window_px=64,
-    batch=1,
-    steps=4,
-    checkpoint_every=2,
-    warmup=0.25,
-    frozen_stages=0,
+    first_weights=FirstWeights(), channels=8, window_px=64, batch=1, steps=4, warmup=0.25, frozen_stages=0
 )
+OFTEN = CellCompute(checkpoint_every=2)
 
 
 def picture(laboratory: str = "here", *, known: tuple[bool, bool, bool] = (True, True, True)) -> LabelledPicture:
@@ -254,10 +247,10 @@ def test_a_killed_training_ends_as_it_would_have(tmp_path: Path) -> None:
         if step == 2:
             raise KilledError
 
-    whole, history = train_cells([picture()], SMALL, tmp_path / "a.pt")
+    whole, history = train_cells([picture()], SMALL, tmp_path / "a.pt", compute=OFTEN)
     with pytest.raises(KilledError):
-        train_cells([picture()], SMALL, tmp_path / "b.pt", kill)
-    resumed, again = train_cells([picture()], SMALL, tmp_path / "b.pt")
+        train_cells([picture()], SMALL, tmp_path / "b.pt", kill, OFTEN)
+    resumed, again = train_cells([picture()], SMALL, tmp_path / "b.pt", compute=OFTEN)
     assert [row["step"] for row in history] == [row["step"] for row in again] == [2, 4]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -409,7 +402,7 @@ def test_names_and_notes_are_text_on_the_page_of_a_user(tmp_path: Path) -> None:
 
 def test_workers_change_nothing_but_the_time(tmp_path: Path) -> None:
     alone, _ = train_cells([picture()], SMALL, tmp_path / "a.pt")
-    helped, _ = train_cells([picture()], SMALL, tmp_path / "b.pt", hardware=Hardware(accelerator="cpu", workers=2))
+    helped, _ = train_cells([picture()], SMALL, tmp_path / "b.pt", compute=CellCompute(accelerator="cpu", workers=2))
     for name, value in alone.state_dict().items():
         assert torch.equal(value, helped.state_dict()[name]), name
 

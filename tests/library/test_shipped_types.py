@@ -31,7 +31,7 @@ from blood_kedro.library.shipped.train_and_judge_types import judge_left_out, lo
 from blood_kedro.library.shipped.type_cells import TypedCrops
 from blood_kedro.library.shipped.type_figures import whole_types
 from blood_kedro.library.shipped.type_network import CellTypeNet, first_network
-from blood_kedro.library.shipped.type_options import TypeModel, TypeRecipe, View
+from blood_kedro.library.shipped.type_options import TypeCompute, TypeModel, TypeRecipe, View
 from blood_kedro.library.shipped.type_probabilities import softened
 from blood_kedro.library.shipped.type_scores import best_temperature, figures, rolled_up, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, allowed_loss, fit_types, rate, sampling_chances
@@ -165,8 +165,9 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
     lessons = Lessons(
         rng.integers(0, 256, (12, 48, 48, 3), np.uint8), np.eye(3, dtype=bool)[[0, 1, 2] * 4], np.arange(12)
     )
-    recipe = TypeRecipe(view=SMALL, first_weights=FirstWeights(), steps=4, batch=4, checkpoint_every=2)
-    whole = fit_types(lessons, recipe, tmp_path / "whole")
+    recipe = TypeRecipe(view=SMALL, first_weights=FirstWeights(), steps=4, batch=4)
+    often = TypeCompute(checkpoint_every=2)
+    whole = fit_types(lessons, recipe, tmp_path / "whole", compute=often)
 
     class Killed(Exception):  # noqa: N818
         pass
@@ -176,8 +177,8 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
             raise Killed
 
     with pytest.raises(Killed):
-        fit_types(lessons, recipe, tmp_path / "killed", on_step=kill)
-    resumed = fit_types(lessons, recipe, tmp_path / "killed")
+        fit_types(lessons, recipe, tmp_path / "killed", on_step=kill, compute=often)
+    resumed = fit_types(lessons, recipe, tmp_path / "killed", compute=often)
     assert [row["loss"] for row in resumed.history] == pytest.approx([row["loss"] for row in whole.history], rel=1e-5)
     for name, value in whole.weights.items():
         torch.testing.assert_close(resumed.weights[name], value, rtol=1e-3, atol=1e-4)

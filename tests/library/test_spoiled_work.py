@@ -244,7 +244,7 @@ def fit(work: Path, *, dies: bool = False) -> Trained:
         nn.functional.cross_entropy,
         data,
         data,
-        Training(epochs=3, batch_size=8, accelerator="cpu", lr=0.01),
+        Training(epochs=3, batch_size=8, lr=0.01),
         seed=0,
         identity="known",
         work_folder=work,

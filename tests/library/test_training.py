@@ -15,15 +15,17 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.training.crops import CropData, flips, in_order
 from blood_kedro.library.training.epochs import fit_or_stop
 from blood_kedro.library.training.losses import ClassWeighted
-from blood_kedro.library.training.options import Hardware, Training
+from blood_kedro.library.training.options import Compute, Training
 from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.supervised import Trained, fit_supervised, training_seconds
 
+ON_CPU = Compute(accelerator="cpu")
 
-def trained_through(val_losses: list[float], work_folder: Path, **more: Any) -> Trained:
+
+def trained_through(val_losses: list[float], work_folder: Path, compute: Compute = ON_CPU, **more: Any) -> Trained:
     """A training whose validation loss takes these values, one an epoch."""
     changes = {key: more.pop(key) for key in ("stop_patience", "schedule") if key in more}
-    settings = Training(epochs=len(val_losses), batch_size=8, accelerator="cpu", lr=0.1, **changes)
+    settings = Training(epochs=len(val_losses), batch_size=8, lr=0.1, **changes)
     coming = {"losses": list(val_losses)}
     data = CropData(np.zeros((8, 4, 4, 3), np.uint8), np.arange(8), np.arange(8) % 2, 0)
 
@@ -39,6 +41,7 @@ def trained_through(val_losses: list[float], work_folder: Path, **more: Any) -> 
         seed=0,
         identity="known",
         work_folder=work_folder,
+        compute=compute,
         val_loss=val_loss,
         **more,
     )
@@ -75,6 +78,24 @@ def test_resumed_training_keeps_its_schedule(tmp_path: Path, schedule: str) -> N
     assert training_seconds(resumed.history) == sum(row["seconds"] for row in resumed.history)
 
 
+@pytest.mark.parametrize(
+    ("changes", "continues"),
+    [({"compute": Compute(accelerator="cpu", workers=1)}, True), ({"stop_patience": 9}, False)],
+)
+def test_a_training_continues_with_another_compute_and_not_with_another_recipe(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], continues: bool
+) -> None:
+    def dies(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        trained_through([1.0] * 3, tmp_path / "w", on_epoch=dies)
+    with caplog.at_level("INFO"):
+        assert len(trained_through([1.0] * 3, tmp_path / "w", **changes).history) == 3
+    assert ("training continues from" in caplog.text) is continues
+
+
 def test_class_weights_are_per_cell_and_not_divided_by_those_of_the_batch() -> None:
     """Keras' class_weight: sum of weight times loss over the cells of the batch, by hand."""
     logits = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
@@ -104,9 +125,9 @@ def test_augmented_copies_are_added_to_the_originals() -> None:
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert device_for(Hardware(accelerator="auto")).type == "cpu"
+    assert device_for(Compute(accelerator="auto")).type == "cpu"
     with pytest.raises(ConfigurationError, match="there is no GPU"):
-        device_for(Hardware(accelerator="gpu"))
+        device_for(Compute(accelerator="gpu"))
 
 
 def test_a_training_that_sigterm_stopped_is_not_taken_for_a_finished_one() -> None:

@@ -31,7 +31,7 @@ from tests.library.test_morphology import small, toy_cells
 
 PAPER = ("slide_004", "slide_005", "slide_006", "slide_013", "slide_016")
 SHAPES = ("rounded_rbc", "ovalocyte", "teardrop")
-QUICK = Training(epochs=1, batch_size=16, accelerator="cpu")
+QUICK = Training(epochs=1, batch_size=16)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_classic_unet_learns_discs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The same network, narrower, so that it is quick."""
     monkeypatch.setattr("blood_kedro.library.morphology.networks.ClassicUnet", lambda: ClassicUnet(width=8))
     cells = toy_cells(tmp_path / "cells", per_class=36)
-    training = Training(epochs=8, batch_size=8, lr=2e-3, accelerator="cpu")
+    training = Training(epochs=8, batch_size=8, lr=2e-3)
     options = Segmenter(source="toy", encoder="classic", resamples=5, val_share=0.2, test_share=0.33, training=training)
     made = train_segmenter(cells, options, tmp_path / "work")
     assert made.metrics["iou"] > 0.8

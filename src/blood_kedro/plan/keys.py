@@ -84,12 +84,20 @@ def _below(
         here = (*path, str(key))
         inside, name = type_of(kind, here), ".".join(here)
         if inside is None:
-            yield name, _nearest(name, [each for each in fields if each != name], known)
+            yield name, _beside(here) or _nearest(name, [each for each in fields if each != name], known)
         elif isinstance(value, Mapping):
             yield from _below(value, present.get(str(key)), inside, here)
         elif is_group(inside) and value is not None:
             keys = fields_of(inside) or present.get(str(key)) or ["..."]
             yield f"{name} (a group)", f"{name}.<one of {', '.join(map(str, keys))}>"
+
+
+def _beside(path: tuple[str, ...]) -> str:
+    """The same key in the group around or in one beside: `compute.workers` for `training.workers`; else empty."""
+    around, key = path[:-2], path[-1]
+    groups = {around: type_at(around)} if around else {}
+    groups |= {(*around, name): type_at((*around, name)) for name in fields_of(groups.get(around))}
+    return next((".".join((*place, key)) for place, kind in groups.items() if key in fields_of(kind)), "")
 
 
 def _new(overrides: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,8 +11,7 @@ from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.counting.options import CutoutOptions, KindClassifier, SmearInput
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier, RuleOptions
-from blood_kedro.library.shipped.cell_options import CellJudging, CellRecipe, CellTraining, PictureOptions
-from blood_kedro.library.training.options import Hardware
+from blood_kedro.library.shipped.cell_options import CellCompute, CellJudging, CellRecipe, CellTraining, PictureOptions
 
 
 class _CanBeSwitchedOff(Protocol):
@@ -68,6 +67,7 @@ class ShippedCells(_Section):
     """The cell detector that comes with the project; its training on all laboratories is `cells_all`."""
 
     recipe: CellRecipe = CellRecipe()
+    compute: CellCompute = CellCompute()
     trainings: dict[str, CellTraining] = {}
     judging: CellJudging = CellJudging()
 
@@ -75,6 +75,5 @@ class ShippedCells(_Section):
 class Shipped(_Section):
     """Models that come with the project, but for the classifiers of cells."""
 
-    hardware: Hardware = Hardware()
     pictures: PictureOptions = PictureOptions()
     cells: ShippedCells = ShippedCells()

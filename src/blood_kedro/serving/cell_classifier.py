@@ -27,7 +27,12 @@ class ServedCellClassifier(PythonModel):
         self.classes = bundle.config["classes"]
         self.network = load_classifier(bundle)
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        params: Any = None,  # noqa: ANN401, ARG002
+    ) -> pd.DataFrame:
         """Classify crops."""
         from blood_kedro.library.morphology.networks import probabilities
         from blood_kedro.library.training.crops import unlabelled

@@ -21,7 +21,12 @@ class ServedCellSegmenter(PythonModel):
 
         self.network = load_segmenter(load_bundle(Path(context.artifacts["bundle"])))
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> npt.NDArray[np.uint8]:  # noqa: ANN401, ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        params: Any = None,  # noqa: ANN401, ARG002
+    ) -> npt.NDArray[np.uint8]:
         """Find the cell of each crop."""
         from blood_kedro.library.morphology.segment import predict_masks
 

@@ -28,7 +28,12 @@ class ServedDetector(PythonModel):
         self.network = load_detector(bundle)
         self.prepare = preprocessing(bundle.config["regimen"]["augmentation"])
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        params: Any = None,  # noqa: ANN401
+    ) -> pd.DataFrame:
         """Detect cells; a small image is scaled inside the network, a large one comes in tiles."""
         from blood_kedro.library.detection.tiled import TILE_PX, detect_image
 

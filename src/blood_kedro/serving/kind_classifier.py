@@ -25,7 +25,12 @@ class ServedKindClassifier(PythonModel):
         bundle = load_bundle(Path(context.artifacts["bundle"]))
         self.kinds, self.network = bundle.config["kinds"], load_network(bundle)
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        params: Any = None,  # noqa: ANN401, ARG002
+    ) -> pd.DataFrame:
         """Answer for cutouts."""
         from blood_kedro.library.counting.name.cell_types import probabilities
 

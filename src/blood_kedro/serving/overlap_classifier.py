@@ -24,7 +24,12 @@ class ServedOverlapClassifier(PythonModel):
 
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> pd.DataFrame:  # noqa: ANN401, ARG002
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        params: Any = None,  # noqa: ANN401, ARG002
+    ) -> pd.DataFrame:
         """Answer for crops."""
         from blood_kedro.library.overlap.train_classifier import answer
 

@@ -1,4 +1,8 @@
-"""How each kind of model is served: one row for its script, its answer, its input and what it needs installed."""
+"""How each kind of model is served: one row for its script, its answer, its input and what it needs installed.
+
+Scripts annotate their input as bare `np.ndarray`, the one hint for arrays that MLflow knows: it warns of no hint and of
+`Any`, and refuses `NDArray[np.uint8]`. It infers and checks nothing by it; the signature below does that.
+"""
 
 from __future__ import annotations
 

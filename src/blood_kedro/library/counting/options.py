@@ -11,7 +11,7 @@ from blood_kedro.library.counting.segment.filters import FilterOptions
 from blood_kedro.library.counting.segment.sam_options import SamOptions
 from blood_kedro.library.counting.segment.watershed import WatershedOptions
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
-from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.options import Compute, Training, recipe_in
 
 Kind = Literal["rbc", "wbc", "platelet"]
 
@@ -145,8 +145,8 @@ class Search(_Frozen):
     lr: tuple[float, ...] = (1e-4,)
 
 
-class KindClassifier(_Frozen):
-    """The CNN of paper 004, section 3.4, on one or several sets of `cutouts`.
+class KindRecipe(_Frozen):
+    """All that decides what a classifier learns: the CNN of paper 004, section 3.4, on sets of `cutouts`.
 
     `kinds` are what it tells apart: two with one logit, as published, three with one each. `split`: `published` takes
     the folders of the authors' set; `cutout` draws 75:15:10 of cutouts as published; `group` takes the parts of the
@@ -157,8 +157,6 @@ class KindClassifier(_Frozen):
     of another classifier (section 4.3).
     """
 
-    name: str = ""
-    enabled: bool = True
     cutouts: tuple[str, ...]
     kinds: tuple[Kind, ...] = ("rbc", "wbc")
     split: Literal["published", "cutout", "group"] = "group"
@@ -169,11 +167,24 @@ class KindClassifier(_Frozen):
     search: Search = Search()
     training: Training = Training(schedule="cosine", stop_patience=1000)
     first_weights: Annotated[FirstWeights, possible_for("cutout classifier")] = FirstWeights()
-    resamples: int = Field(2000, ge=0)
     seed: int = 0
 
     @model_validator(mode="after")
-    def _kinds_differ(self) -> KindClassifier:
+    def _kinds_differ(self) -> KindRecipe:
         if len(set(self.kinds)) != len(self.kinds) or len(self.kinds) < 2:
             raise ValueError(f"kinds must be two or three different ones, got {self.kinds}")
         return self
+
+
+class KindClassifier(KindRecipe):
+    """A classifier of cutouts as it is configured: its recipe, and what does not decide what it learns."""
+
+    name: str = ""
+    enabled: bool = True
+    resamples: int = Field(2000, ge=0)
+    compute: Compute = Compute()
+
+    @property
+    def recipe(self) -> KindRecipe:
+        """What decides the result."""
+        return recipe_in(self, KindRecipe)

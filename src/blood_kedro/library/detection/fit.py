@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from blood_kedro.library.detection.data import DetectionData
     from blood_kedro.library.detection.options import Recipe, Regimen
-    from blood_kedro.library.training.options import Compute
+    from blood_kedro.library.training.options import DetectorCompute
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _start(
 
 
 def _trainer(
-    recipe: Recipe, compute: Compute, work_folder: Path, identity: str, callbacks: list[L.Callback]
+    recipe: Recipe, compute: DetectorCompute, work_folder: Path, identity: str, callbacks: list[L.Callback]
 ) -> L.Trainer:
     import lightning as L
 
@@ -214,7 +214,7 @@ def _fitted_anchors(train: dict[str, Any], recipe: Recipe) -> list[list[float]] 
 
 
 def _validation(
-    data: DetectionData, coco: dict[str, Any], recipe: Recipe, compute: Compute
+    data: DetectionData, coco: dict[str, Any], recipe: Recipe, compute: DetectorCompute
 ) -> Callable[[FasterRCNN], dict[str, float]]:
     """AP50 of a network on the validation images, for the history."""
 

@@ -10,7 +10,7 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.detection.backbones import DETECTOR_BACKBONES
 from blood_kedro.library.detection.transforms import named
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
-from blood_kedro.library.training.options import Compute
+from blood_kedro.library.training.options import DetectorCompute, recipe_in
 
 
 class _Frozen(BaseModel):
@@ -144,13 +144,13 @@ class Regimen(Recipe):
 
     enabled: bool = True
     repeats: str = Field("", description="the regimen that this one repeats with another seed or value")
-    compute: Compute = Compute()
+    compute: DetectorCompute = DetectorCompute()
     trained_in: str | None = None
 
     @property
     def recipe(self) -> Recipe:
         """What decides the result."""
-        return Recipe.model_construct(**{name: getattr(self, name) for name in Recipe.model_fields})
+        return recipe_in(self, Recipe)
 
     @model_validator(mode="after")
     def _divides(self) -> Regimen:

@@ -23,7 +23,7 @@ from blood_kedro.library.training.sampling import EpochSampler
 
 if TYPE_CHECKING:
     from blood_kedro.library.detection.options import Optimizer, Recipe
-    from blood_kedro.library.training.options import Compute
+    from blood_kedro.library.training.options import DetectorCompute
 
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
@@ -86,7 +86,7 @@ class DetectionLoaders(L.LightningDataModule):
         train: DetectionData,
         val: DetectionData,
         recipe: Recipe,
-        compute: Compute,
+        compute: DetectorCompute,
         repeats: npt.NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ from blood_kedro.library.morphology.networks import load_classifier
 from blood_kedro.library.morphology.segment import complete_masks
 from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.training.crops import CropData
+from blood_kedro.library.training.options import Compute
 
 
 def chosen_cells(predictions: pd.DataFrame, classes: list[str], run: str, count: int = 8) -> pd.DataFrame:
@@ -48,7 +49,8 @@ def attention_maps(
     rows = np.array([row_of[name] for name in chosen["cell_id"]], np.int64)
     crops = normalise(cells.crops, cells.table, options["stain"])
     few = CropSet(cells.table.iloc[rows].reset_index(drop=True), np.asarray(crops[rows]), np.asarray(cells.masks[rows]))
-    shown = complete_masks(segmenter, few, options["masks"]) if options["segmented"] else None
+    compute = Compute.model_validate(options.get("compute", {}))
+    shown = complete_masks(segmenter, few, options["masks"], compute) if options["segmented"] else None
     data = CropData(few.crops, np.arange(len(few)), np.zeros(len(few), np.int64), 0, None, shown)
     images = torch.stack([data[k][0] for k in range(len(data))])
     targets = [ClassifierOutputTarget(classes.index(name)) for name in chosen["found"]]

@@ -23,6 +23,7 @@ from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, save_bundle
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.morphology.classes import in_view
 from blood_kedro.library.morphology.networks import build_classifier, first_weights, parameters_m, probabilities
 from blood_kedro.library.morphology.options import Classifier
@@ -85,10 +86,9 @@ def train_variant(
     """
     table, classes, left_out = in_view(cells.table, options.view, options.min_cells)
     folds = runs(table, options, None if segmenter is None else FirstStage.of(segmenter))
-    shown = complete_masks(segmenter, cells, options.masks) if options.segmented else None
-    settings = options.model_dump(mode="json", exclude={"name", "enabled", "runs", "resamples"})
+    shown = complete_masks(segmenter, cells, options.masks, options.compute) if options.segmented else None
     pixels = [_pixels(cells.crops), "" if shown is None else _pixels(shown)]
-    identity = fingerprint([settings, table_fingerprint(table), pixels, folds[0].test.tolist()])
+    identity = fingerprint([to_plain(options.recipe), table_fingerprint(table), pixels, folds[0].test.tolist()])
     folder = work_folder / identity
     crops = normalise(cells.crops, cells.table, options.stain)
     facts, predictions, histories = [], [], []
@@ -200,9 +200,10 @@ def _train_run(
             seed=seed,
             identity=[folder.name, run.name],
             work_folder=folder / f"{run.name}.work",
+            compute=options.compute,
             val_loss=unweighted,
         )
-    device = device_for(options.training)
+    device = device_for(options.compute)
     network.to(device)
     start = time.perf_counter()
     predicted = probabilities(network, in_order(test, 4 * options.training.batch_size)).numpy()

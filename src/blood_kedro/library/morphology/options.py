@@ -9,21 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from blood_kedro.library.morphology.backbones import CLASSIFIER_BACKBONES
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Method
-from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.options import Compute, Training, recipe_in
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Segmenter(_Frozen):
-    """U-Net (section 4.2); 60/20/20 of the groups, or the groups, slides or images named by `test_groups` to test on.
+class SegmenterRecipe(_Frozen):
+    """All that decides what a U-Net learns (section 4.2).
 
-    `encoder: classic` is the plain U-Net that paper 003 describes; others are those of segmentation-models-pytorch.
+    60/20/20 of the groups, or the groups, slides or images named by `test_groups` to test on. `encoder: classic` is the
+    plain U-Net that paper 003 describes; others are those of segmentation-models-pytorch.
     """
 
-    name: str = ""
-    enabled: bool = True
     source: str
     encoder: str = "resnet18"
     first_weights: Annotated[FirstWeights, possible_for("cell segmenter")] = FirstWeights()
@@ -31,12 +30,25 @@ class Segmenter(_Frozen):
     test_share: float = Field(0.2, gt=0, lt=1)
     test_groups: tuple[str, ...] = ()
     training: Training = Training()
-    resamples: int = Field(2000, ge=0)
     seed: int = 0
 
 
-class Classifier(_Frozen):
-    """One variant of the comparison (sections 4.3 and 5.2): model, loss, input, and how it is cross-validated.
+class Segmenter(SegmenterRecipe):
+    """A U-Net as it is configured: its recipe, and what does not decide what it learns."""
+
+    name: str = ""
+    enabled: bool = True
+    resamples: int = Field(2000, ge=0)
+    compute: Compute = Compute()
+
+    @property
+    def recipe(self) -> SegmenterRecipe:
+        """What decides the result."""
+        return recipe_in(self, SegmenterRecipe)
+
+
+class ClassifierRecipe(_Frozen):
+    """All that decides the runs of one variant: model, loss, input, and how it is cross-validated (4.3 and 5.2).
 
     `view`: `paper_003` are its eight shapes, `nine` those of its published data, `taxonomy` this project's classes.
     `segmented` blackens what is not the cell: by the masks that the source gives, and where it gives none by those that
@@ -45,13 +57,10 @@ class Classifier(_Frozen):
     the originals, or added to them. `split_by`: `group` keeps slides (or images that show the same field) whole, `cell`
     does not, as some published figures do; `scanner` tests on each scanner in turn after training on the others.
     `test_groups` names the groups, slides or images to test on; without it, it is `test_share` of the groups, or what
-    the segmenter of `masks_from` was tested on. `runs` limits how many of the `repeats` x `folds` are trained.
-    `reddino_small` and `dinobloom_s` are foundation models: their features stay as they are, and `probe` says what is
-    fitted to them; `training` and `rotation_deg` do not matter to these.
+    the segmenter of `masks_from` was tested on. `reddino_small` and `dinobloom_s` are foundation models: their features
+    stay as they are, and `probe` says what is fitted to them; `training` and `rotation_deg` do not matter to these.
     """
 
-    name: str = ""
-    enabled: bool = True
     source: str
     view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
     model: str = Field("efficientnet_b0", description="a name of backbones.py")
@@ -69,10 +78,8 @@ class Classifier(_Frozen):
     test_groups: tuple[str, ...] = ()
     repeats: int = Field(5, gt=0)
     folds: int = Field(2, gt=1)
-    runs: int | None = Field(None, gt=0)
     min_cells: int = Field(10, gt=0, description="classes with fewer cells are left out")
     training: Training = Training()
-    resamples: int = Field(2000, ge=0)
     seed: int = 0
 
     @field_validator("model")
@@ -83,7 +90,7 @@ class Classifier(_Frozen):
         return model
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Classifier:
+    def _fits_together(self) -> ClassifierRecipe:
         if self.masks == "predicted" and not (self.segmented and self.masks_from):
             raise ValueError("masks: predicted needs segmented: true, and masks_from to name a segmenter")
         if (self.model in FOUNDATION_MODELS) != (self.first_weights.kind == "foundation"):
@@ -94,3 +101,21 @@ class Classifier(_Frozen):
         if self.split_by == "scanner" and self.test_groups:
             raise ValueError("split_by: scanner tests on each scanner in turn, so test_groups must be empty")
         return self
+
+
+class Classifier(ClassifierRecipe):
+    """A variant of the comparison as it is configured: its recipe, and what does not decide the result of a run.
+
+    `runs` limits how many of the `repeats` x `folds` are trained.
+    """
+
+    name: str = ""
+    enabled: bool = True
+    runs: int | None = Field(None, gt=0)
+    resamples: int = Field(2000, ge=0)
+    compute: Compute = Compute()
+
+    @property
+    def recipe(self) -> ClassifierRecipe:
+        """What decides the result of a run."""
+        return recipe_in(self, ClassifierRecipe)

@@ -20,6 +20,7 @@ from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, load_config
 from blood_kedro.library.core.numbers import none_for_nan
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.evaluation.classification import pixel_measures
 from blood_kedro.library.evaluation.resampling import (
     SLIDES,
@@ -34,6 +35,7 @@ from blood_kedro.library.morphology.networks import build_segmenter, load_segmen
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import FirstStage, Fold, segmentation_split
 from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
+from blood_kedro.library.training.options import USUAL_COMPUTE, Compute
 from blood_kedro.library.training.predict import device_for, outputs
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -89,7 +91,6 @@ def train_segmenter(
     torch.manual_seed(seed)
     network, origin = build_segmenter(options.encoder, options.first_weights)
     start = load_config(Path(str(options.first_weights.path))) if options.first_weights.kind == "checkpoint" else None
-    settings = options.model_dump(mode="json", exclude={"resamples"})
     trained = fit_supervised(
         network,
         _Loss(),
@@ -97,12 +98,13 @@ def train_segmenter(
         val,
         options.training,
         seed=seed,
-        identity=[settings, table_fingerprint(table)],
+        identity=[to_plain(options.recipe), table_fingerprint(table)],
         work_folder=work_folder,
+        compute=options.compute,
         on_epoch=on_epoch,
     )
     test = known[run.test]
-    predicted = predict_masks(network.to(device_for(options.training)), cells.crops, test)
+    predicted = predict_masks(network.to(device_for(options.compute)), cells.crops, test)
     truth = np.asarray(cells.masks[test])
     where = cells.table.iloc[test]
     pixel_intervals = _intervals(truth, predicted, where, options.resamples, options.seed)
@@ -161,7 +163,10 @@ def predict_masks(network: nn.Module, crops: Crops, rows: np.ndarray[Any, np.dty
 
 
 def complete_masks(
-    bundle: ModelBundle | None, cells: CropSet, masks: Literal["given", "predicted"] = "given"
+    bundle: ModelBundle | None,
+    cells: CropSet,
+    masks: Literal["given", "predicted"] = "given",
+    compute: Compute = USUAL_COMPUTE,
 ) -> CropMasks:
     """The given mask of each cell and the U-Net's where none is given, or (`predicted`) the U-Net's for all.
 
@@ -173,8 +178,8 @@ def complete_masks(
         return cells.masks
     shown = np.array(cells.masks)
     if bundle is not None:
-        device = device_for(Segmenter(**bundle.config["segmenter"]).training)
-        shown[unknown] = predict_masks(load_segmenter(bundle).to(device), cells.crops, unknown)
+        network = load_segmenter(bundle).to(device_for(compute))
+        shown[unknown] = predict_masks(network, cells.crops, unknown)
     empty = unknown[~shown[unknown].any(axis=(1, 2))]
     if len(empty):
         logger.warning("%d of %d cells have no outline and are shown whole", len(empty), len(cells))

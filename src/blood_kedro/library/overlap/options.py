@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.options import Compute, Training, recipe_in
 
 RuleName = Literal["otsu_area", "relative_area", "neighbour_iou", "concavity", "peaks", "ellipse"]
 
@@ -69,8 +69,8 @@ class RuleOptions(_Frozen):
     combined: tuple[RuleName, ...] = ("relative_area", "neighbour_iou", "concavity", "peaks", "ellipse")
 
 
-class OverlapClassifier(_Frozen):
-    """One classifier: what it learns from, and how.
+class OverlapRecipe(_Frozen):
+    """All that decides what a classifier learns: from what, and how.
 
     `labels`: a rule, or `combined` (the label model). `network`: `base` and `improved` are paper 002's, `counting` is
     this project's, which tells 1, 2, 3 and 4 or more cells apart. `sample: paper` draws so few crops as the paper had
@@ -78,8 +78,6 @@ class OverlapClassifier(_Frozen):
     the paper does not.
     """
 
-    name: str = ""
-    enabled: bool = True
     crops: str
     labels: RuleName | Literal["combined"] = "combined"
     network: Literal["base", "improved", "counting"] = "counting"
@@ -89,5 +87,18 @@ class OverlapClassifier(_Frozen):
     sample: Literal["all", "paper"] = "all"
     sample_size: tuple[int, int] = (38, 10)
     training: Training = Training()
-    resamples: int = Field(2000, ge=0)
     seed: int = 0
+
+
+class OverlapClassifier(OverlapRecipe):
+    """A classifier as it is configured: its recipe, and what does not decide what it learns."""
+
+    name: str = ""
+    enabled: bool = True
+    resamples: int = Field(2000, ge=0)
+    compute: Compute = Compute()
+
+    @property
+    def recipe(self) -> OverlapRecipe:
+        """What decides the result."""
+        return recipe_in(self, OverlapRecipe)

@@ -16,6 +16,7 @@ from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.overlap.networks import CLASSES, build_network, class_weights, load_network
 from blood_kedro.library.overlap.options import OverlapClassifier
 from blood_kedro.library.overlap.rules import ABSTAIN
@@ -74,8 +75,9 @@ def train_classifier(
         classifier.training,
         seed=seed,
         val_loss=nn.CrossEntropyLoss(),
-        identity=[classifier.model_dump(mode="json", exclude={"resamples"}), data, wanted.tolist()],
+        identity=[to_plain(classifier.recipe), data, wanted.tolist()],
         work_folder=work_folder,
+        compute=classifier.compute,
         on_epoch=on_epoch,
     )
     config = {

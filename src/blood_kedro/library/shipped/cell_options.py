@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from blood_kedro.library.core.taxonomy import COARSE
 from blood_kedro.library.shipped.augment import Jitter
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
+from blood_kedro.library.training.options import Compute
 
 CLASSES = COARSE
 # The network's maps are smaller than its pictures by this; sides of pictures are padded to a multiple of that.
@@ -40,7 +41,7 @@ class PictureOptions(BaseModel):
 
 
 class CellRecipe(BaseModel):
-    """How the cell detector is trained."""
+    """All that decides what the cell detector learns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,7 +64,12 @@ class CellRecipe(BaseModel):
     # How often windows are taken from each laboratory, relative to each other.
     laboratories: dict[str, float] = {"bccd": 1.0, "pbc": 1.0, "raabin": 1.0, "chula": 1.0, "ojaghi": 0.7}
     seed: int = 0
-    checkpoint_every: int = Field(50, ge=1)
+
+
+class CellCompute(Compute):
+    """Where the cell detector is trained, and how often a checkpoint and a row of the history are written."""
+
+    checkpoint_every: int = Field(50, ge=1, description="steps")
 
 
 class CellTraining(BaseModel):

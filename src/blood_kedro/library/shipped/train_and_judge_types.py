@@ -35,7 +35,6 @@ from blood_kedro.library.shipped.type_probabilities import log_probabilities, so
 from blood_kedro.library.shipped.type_scores import best_temperature, rolled_up, threshold_for
 from blood_kedro.library.shipped.type_training import Lessons, TrainedTypes, fit_types
 from blood_kedro.library.shipped.views import plain_view
-from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for, device_name
 from blood_kedro.library.training.splits import split_groups
 
@@ -87,11 +86,7 @@ def meant_classes(types: Sequence[str], classes: Sequence[str]) -> npt.NDArray[n
 
 
 def train_and_judge(
-    cells: TypedCrops,
-    options: TypeModel,
-    work_folder: Path,
-    on_step: OnStep = lambda _: None,
-    hardware: Hardware = ANY_HARDWARE,
+    cells: TypedCrops, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None
 ) -> JudgedTypes:
     """Train on most groups, calibrate on some, judge on the rest.
 
@@ -100,15 +95,14 @@ def train_and_judge(
         options: of the classifier.
         work_folder: for checkpoints.
         on_step: called with rows of the history.
-        hardware: GPU or CPU, and processes that prepare crops.
 
     Raises:
         ConfigurationError: there are too few groups, or labels without a class.
     """
     train, val, test = parts_of(cells.table, options)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
-    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
-    raw = {name: _answers(trained, cells, rows, options, hardware) for name, rows in (("val", val), ("test", test))}
+    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, options.compute)
+    raw = {name: _answers(trained, cells, rows, options) for name, rows in (("val", val), ("test", test))}
     shares = log_shares(meant[train], options)
     temperature = best_temperature(raw["val"], meant[val], shares)
     logs = {name: softened(each, temperature, shares) for name, each in raw.items()}
@@ -126,7 +120,7 @@ def train_and_judge(
     rows = {"val": val, "test": test}
     answers = pd.concat([answer_rows(cells.table.iloc[rows[n]], logs[n], options.classes, n) for n in rows])
     config = bundle_config(cells.table.iloc[train], cells.crops[train[:64]], options, temperature, threshold)
-    config |= {"log_shares": None if shares is None else shares.tolist(), "trained_on": device_name(hardware)}
+    config |= {"log_shares": None if shares is None else shares.tolist(), "trained_on": device_name(options.compute)}
     network = trained_network(trained, options)
     return JudgedTypes(bundle_of(network, {**config, "cpu_s": trained.cpu_s, "figures": report}), answers, report)
 
@@ -143,12 +137,7 @@ def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | Non
 
 
 def judge_left_out(
-    cells: TypedCrops,
-    options: TypeModel,
-    laboratory: str,
-    work_folder: Path,
-    on_step: OnStep = lambda _: None,
-    hardware: Hardware = ANY_HARDWARE,
+    cells: TypedCrops, options: TypeModel, laboratory: str, work_folder: Path, on_step: OnStep = lambda _: None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Figures and answers on a laboratory over the classes that all laboratories name, trained on all others alone.
 
@@ -160,12 +149,12 @@ def judge_left_out(
     named = np.array([taxonomy.roll_up(t, options.five) is not None for t in cells.table["type"]])
     train, val = split_groups(np.flatnonzero(~held_out & named), labels, groups, options.val_share, options.seed)
     meant = meant_classes(cells.table["type"].tolist(), options.classes)
-    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, hardware)
-    raw = _answers(trained, cells, val, options, hardware)
+    trained = fit_types(Lessons(cells.crops, meant, train), options.recipe, work_folder, on_step, options.compute)
+    raw = _answers(trained, cells, val, options)
     shares = log_shares(meant[train], options)
     temperature = best_temperature(raw, meant[val], shares)
     table = cells.table[held_out]
-    logs = softened(_answers(trained, cells, np.flatnonzero(held_out), options, hardware), temperature, shares)
+    logs = softened(_answers(trained, cells, np.flatnonzero(held_out), options), temperature, shares)
     report = {
         "laboratory": laboratory,
         "learnt_from": len(train),
@@ -178,18 +167,14 @@ def judge_left_out(
 
 
 def judge_by_cell(
-    cells: TypedCrops,
-    options: TypeModel,
-    work_folder: Path,
-    on_step: OnStep = lambda _: None,
-    hardware: Hardware = ANY_HARDWARE,
+    cells: TypedCrops, options: TypeModel, work_folder: Path, on_step: OnStep = lambda _: None
 ) -> dict[str, Any]:
     """Report of a training whose parts were dealt by cell, as for the published figures of Chula.
 
     Cells of one picture stand on both sides, so it says less of new pictures. Arguments as of `train_and_judge`.
     """
     alone = TypedCrops(cells.crops, cells.table.assign(group_id=cells.table["cell_id"]))
-    return train_and_judge(alone, options, work_folder, on_step, hardware).report
+    return train_and_judge(alone, options, work_folder, on_step).report
 
 
 def parts_of(table: pd.DataFrame, options: TypeModel) -> tuple[Rows, Rows, Rows]:
@@ -206,9 +191,9 @@ def _labels_and_groups(table: pd.DataFrame) -> tuple[npt.NDArray[np.object_], Ro
     return labels, np.asarray(pd.factorize(table["group_id"])[0], np.int64)
 
 
-def _answers(trained: TrainedTypes, cells: TypedCrops, rows: Rows, options: TypeModel, hardware: Hardware) -> Floats:
+def _answers(trained: TrainedTypes, cells: TypedCrops, rows: Rows, options: TypeModel) -> Floats:
     seen = plain_view(cells.crops[rows], options.recipe.view)
-    network = trained_network(trained, options).to(device_for(hardware))
+    network = trained_network(trained, options).to(device_for(options.compute))
     return log_probabilities(logits_by_torch(network), seen, options.views)
 
 

@@ -18,14 +18,15 @@ from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
 from blood_kedro.library.shipped.cell_loss import Goal, cell_loss
-from blood_kedro.library.shipped.cell_options import CLASSES, CellRecipe
+from blood_kedro.library.shipped.cell_options import CLASSES, CellCompute, CellRecipe
 from blood_kedro.library.shipped.cell_windows import Windows
 from blood_kedro.library.shipped.centre_net import CentreNet, freeze_stages, imagenet_centre_net
 from blood_kedro.library.shipped.pictures import LabelledPicture
 from blood_kedro.library.training.batches import batches_from
-from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.resume import saved_state
+
+USUAL_COMPUTE = CellCompute()
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -35,7 +36,7 @@ def train_cells(
     recipe: CellRecipe,
     checkpoint: Path,
     report: Report | None = None,
-    hardware: Hardware = ANY_HARDWARE,
+    compute: CellCompute = USUAL_COMPUTE,
 ) -> tuple[CentreNet, list[dict[str, float]]]:
     """Train, or go on where a killed training stopped.
 
@@ -44,7 +45,7 @@ def train_cells(
         recipe: settings.
         checkpoint: file that is written every `checkpoint_every` steps and read at the start.
         report: called with the step and its figures as often as a checkpoint is written.
-        hardware: GPU or CPU, and processes that prepare batches; `cpu_s` does not count theirs.
+        compute: GPU or CPU, and processes that prepare batches; `cpu_s` does not count theirs.
 
     Returns:
         The network, on the CPU, with the running mean of its weights, and the history: `step`, `middle`, `box` (means
@@ -57,17 +58,17 @@ def train_cells(
     network = (imagenet_centre_net if recipe.first_weights.kind == "imagenet" else CentreNet)(
         len(CLASSES), recipe.channels
     )
-    device = device_for(hardware)
+    device = device_for(compute)
     network = network.to(memory_format=torch.channels_last).to(device)
     freeze_stages(network, recipe.frozen_stages if recipe.first_weights.kind == "imagenet" else 0)
     learning = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, recipe.lr, weight_decay=recipe.weight_decay)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
     history: list[dict[str, float]] = []
-    made_of = fingerprint([recipe.model_dump(exclude={"checkpoint_every"}), sorted(p.image_id for p in pictures)])
+    made_of = fingerprint([recipe.model_dump(), sorted(p.image_id for p in pictures)])
     first = _resume(checkpoint, made_of, network, optimizer, mean, history)
     before, began = history[-1]["cpu_s"] if history else 0.0, time.process_time()
-    batches, sums = batches_from(first, recipe.steps, Windows(pictures, recipe), hardware.workers), [0.0, 0.0]
+    batches, sums = batches_from(first, recipe.steps, Windows(pictures, recipe), compute.workers), [0.0, 0.0]
     network.train()
     for step, (pixels, goals) in enumerate(batches, start=first):
         for group in optimizer.param_groups:
@@ -76,7 +77,7 @@ def train_cells(
         sums = [total + loss for total, loss in zip(sums, losses, strict=True)]
         _average(mean, network, recipe.ema, step)
         steps = step + 1
-        if steps % recipe.checkpoint_every == 0 or steps == recipe.steps:
+        if steps % compute.checkpoint_every == 0 or steps == recipe.steps:
             n = steps - (history[-1]["step"] if history else 0)
             cpu_s = before + time.process_time() - began
             row = {"step": steps, "middle": sums[0] / n, "box": sums[1] / n, "lr": recipe.lr * _factor(step, recipe)}

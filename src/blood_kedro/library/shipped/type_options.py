@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from blood_kedro.library.shipped.augment import Jitter
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone, Method
+from blood_kedro.library.training.options import Compute
 
 Stain = Literal["as_it_is", "red_cells", "two_stains", "clear_two_stains"]
 
@@ -28,7 +29,7 @@ class View(_Frozen):
 
 
 class TypeRecipe(_Frozen):
-    """How a classifier learns. Crops per step times steps is its budget.
+    """All that decides what a classifier learns. Crops per step times steps is its budget.
 
     A foundation model stays as it is; `probe` says what is fitted to its features of cells as they are, and steps,
     rates and changes of cells do not matter to it.
@@ -57,13 +58,18 @@ class TypeRecipe(_Frozen):
     veil: tuple[float, float] = (0.1, 0.5)
     jitter: Jitter = Jitter()
     seed: int = 0
-    checkpoint_every: int = Field(25, ge=1, description="steps")
 
     @model_validator(mode="after")
     def _needs_a_folder(self) -> TypeRecipe:
         if (self.model in FOUNDATION_MODELS) != (self.model_folder is not None):
             raise ValueError(f"{', '.join(FOUNDATION_MODELS)} and no other model need model_folder")
         return self
+
+
+class TypeCompute(Compute):
+    """Where a classifier is trained, and how often a checkpoint and a row of the history are written."""
+
+    checkpoint_every: int = Field(25, ge=1, description="steps")
 
 
 class TypeModel(_Frozen):
@@ -76,6 +82,7 @@ class TypeModel(_Frozen):
     by_cell: bool = Field(False, description="train once more with parts dealt by cell: published figures are of such")
     five: tuple[str, ...] = Field((), description="classes that all laboratories name, for judging one left out")
     recipe: TypeRecipe = TypeRecipe()
+    compute: TypeCompute = TypeCompute()
     # Rare classes are drawn oftener than they are found (`recipe.balance`): are they as common where cells are named?
     common: Literal["as_drawn", "as_found"] = "as_drawn"
     views: int = Field(4, ge=1, le=8, description="orientations of each cell that are averaged")

@@ -24,16 +24,18 @@ from torch.utils.data import Dataset
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.files import write_atomically
 from blood_kedro.library.core.hashing import fingerprint, seed_for
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.shipped.type_network import CellTypeNet, as_images, first_network
-from blood_kedro.library.shipped.type_options import TypeRecipe
+from blood_kedro.library.shipped.type_options import TypeCompute, TypeRecipe
 from blood_kedro.library.shipped.views import plain_view, training_view
 from blood_kedro.library.training.batches import batches_from
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
-from blood_kedro.library.training.options import ANY_HARDWARE, Hardware
 from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.resume import saved_state
 
 logger = logging.getLogger(__name__)
+
+USUAL_COMPUTE = TypeCompute()
 
 Crops = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -66,7 +68,7 @@ def fit_types(
     recipe: TypeRecipe,
     work_folder: Path,
     on_step: Callable[[dict[str, float]], None] = lambda _: None,
-    hardware: Hardware = ANY_HARDWARE,
+    compute: TypeCompute = USUAL_COMPUTE,
 ) -> TrainedTypes:
     """Train for the steps of the recipe.
 
@@ -77,7 +79,7 @@ def fit_types(
         recipe: how.
         work_folder: keeps the checkpoint; removed at the end.
         on_step: called with each row of the history.
-        hardware: GPU or CPU, and processes that prepare crops; CPU seconds do not count theirs.
+        compute: GPU or CPU, and processes that prepare crops; CPU seconds do not count theirs.
 
     Raises:
         TrainingDivergedError: the loss is no number any more.
@@ -85,14 +87,14 @@ def fit_types(
     """
     if recipe.model in FOUNDATION_MODELS:
         return _probed(lessons, recipe)
-    state = _State.start(lessons, recipe, work_folder, device_for(hardware))
+    state = _State.start(lessons, recipe, work_folder, device_for(compute))
     start = time.process_time()
-    for views, meant in batches_from(state.step, recipe.steps, _Views(lessons, recipe), hardware.workers):
+    for views, meant in batches_from(state.step, recipe.steps, _Views(lessons, recipe), compute.workers):
         loss = _train_step(state, views, meant, recipe)
         state.cpu_s += time.process_time() - start
         start = time.process_time()
         state.step += 1
-        if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
+        if state.step % compute.checkpoint_every == 0 or state.step == recipe.steps:
             row = {"step": float(state.step), "loss": loss, "cpu_s": state.cpu_s}
             state.history.append(row)
             on_step(row)
@@ -154,8 +156,7 @@ class _State:
     @classmethod
     def start(cls, lessons: Lessons, recipe: TypeRecipe, folder: Path, device: torch.device) -> _State:
         torch.manual_seed(seed_for(recipe.seed, "network"))
-        settings = recipe.model_dump(mode="json", exclude={"checkpoint_every"})
-        name = fingerprint([settings, lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
+        name = fingerprint([to_plain(recipe), lessons.rows.tolist(), lessons.meant.shape, int(lessons.meant.sum())])
         network = first_network(lessons.meant.shape[1], recipe).to(device)
         state = cls(network, recipe, folder / f"{name}.pt")
         if (saved := saved_state(state.file, name, _SAVED_KEYS)) is not None:

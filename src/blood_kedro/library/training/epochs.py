@@ -26,12 +26,13 @@ from blood_kedro.library.core.logs import at_level
 def without_tips() -> Iterator[None]:
     """Lightning without its tips and device tables, and without warnings that nobody here can act on.
 
-    Its level is set when it is imported, its warnings come of its own use of torch, and of data that are loaded in the
-    training's own process by choice.
+    A trainer is to be made inside: it says what it finds when it is made. The level of Lightning's logger, which is the
+    documented switch, is set to INFO when it is imported, and it has a handler of its own, so that what it says is said
+    twice. Its warnings come of its own use of torch, of data that are loaded in the training's own process by choice,
+    and of the folder of checkpoints of a training that continues.
     """
-    tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    with at_level(tips, logging.WARNING), warnings.catch_warnings():
-        for message in (".*LeafSpec.*", ".*num_workers.*"):
+    with at_level(logging.getLogger("lightning.pytorch"), logging.WARNING), warnings.catch_warnings():
+        for message in (".*LeafSpec.*", ".*num_workers.*", ".*Checkpoint directory.*exists and is not empty.*"):
             warnings.filterwarnings("ignore", message=message)
         yield
 

@@ -68,11 +68,11 @@ def load_backbone(model: Backbone, folder: Path) -> nn.Module:
             remedy=f"fetch them from {home.hub} and name their folder",
         )
     network = build_backbone()
-    own = network.state_dict()
+    expected = network.state_dict()
     read = read_weights(file, f"take the file of {home.hub} again")
     given = {_plain_name(name): value for name, value in read.items()}
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    missing = sorted(own.keys() - fitting.keys())
+    fitting = {name: value for name, value in given.items() if name in expected and expected[name].shape == value.shape}
+    missing = sorted(expected.keys() - fitting.keys())
     if missing:
         raise ConfigurationError(
             f"the file does not hold {model}",
@@ -105,8 +105,8 @@ class Probe(nn.Module):
             torch.tensor(value, device=images.device).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD)
         )
         large = nn.functional.interpolate(images, (SIDE_PX, SIDE_PX), mode="bicubic", antialias=True)
-        found: Tensor = self.backbone((large - mean) / deviation)
-        return found
+        features: Tensor = self.backbone((large - mean) / deviation)
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

@@ -1,14 +1,27 @@
-"""How a network of single cells is trained: the settings of paper 003, section 4.4, are the defaults."""
+"""How networks are trained, and where: what decides the result, and what does not, never in one block."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 
-class Hardware(BaseModel):
-    """Where a network is trained: on a GPU if there is one, unless `cpu`; `workers` processes prepare what it sees."""
+
+def recipe_in(options: BaseModel, recipe: type[AnyRecipe]) -> AnyRecipe:
+    """What decides the result, of options that inherit from `recipe` and have more beside it.
+
+    Its fingerprint is that of the training: a checkpoint is found again by it.
+    """
+    return recipe.model_construct(**{name: getattr(options, name) for name in recipe.model_fields})
+
+
+class Compute(BaseModel):
+    """Where and how fast a network is trained, and nothing that decides the result.
+
+    On a GPU if there is one, unless `cpu`; `workers` processes prepare what the network sees.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -16,28 +29,29 @@ class Hardware(BaseModel):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
 
 
-ANY_HARDWARE = Hardware()
+USUAL_COMPUTE = Compute()
 
 
-class Compute(Hardware):
-    """Where and how fast a detector is trained, and nothing that decides the result.
-
-    `devices`, `num_nodes` and `strategy` are Lightning's.
-    """
+class DetectorCompute(Compute):
+    """Of a detector, which can be trained by several processes: `devices`, `num_nodes`, `strategy` are Lightning's."""
 
     devices: int = Field(1, gt=0)
     num_nodes: int = Field(1, gt=0)
     strategy: str = "auto"
 
 
-class Training(Hardware):
-    """Adam; after `lr_patience` epochs in which the loss fell by less than `min_delta`, the rate falls tenfold.
+class Training(BaseModel):
+    """How a network of single cells learns; the settings of paper 003, section 4.4, are the defaults.
+
+    Adam; after `lr_patience` epochs in which the loss fell by less than `min_delta`, the rate falls tenfold.
 
     `schedule: cosine` lets it fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017), which makes more of
     a small budget. Training stops after `stop_patience` epochs without any improvement, however small, or after
     `epochs`; the weights of the best epoch are kept. All by the validation loss. `cells_per_epoch` draws so many each
-    epoch; None takes all.
+    epoch; None takes all. `precision` changes sums in their last digits, and so belongs here.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr: float = Field(4e-4, gt=0)
     schedule: Literal["plateau", "cosine"] = "plateau"

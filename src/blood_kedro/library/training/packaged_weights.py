@@ -70,12 +70,12 @@ def _in_order(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors under timm's names: both list the layers from the input to the output."""
     import timm
 
-    own = timm.create_model(TIMM_NAME).state_dict()
-    if [tuple(value.shape) for value in weights.values()] != [tuple(value.shape) for value in own.values()]:
+    expected = timm.create_model(TIMM_NAME).state_dict()
+    if [tuple(value.shape) for value in weights.values()] != [tuple(value.shape) for value in expected.values()]:
         raise UnsafeFileError(
             "layers of the packaged weights are not those of timm's network",
             got=f"{len(weights)} tensors",
-            expected=f"{len(own)} tensors of {TIMM_NAME}",
+            expected=f"{len(expected)} tensors of {TIMM_NAME}",
             remedy="use the version of timm that requirements.lock pins",
         )
-    return dict(zip(own, weights.values(), strict=True))
+    return dict(zip(expected, weights.values(), strict=True))

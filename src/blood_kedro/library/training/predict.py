@@ -9,30 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError
-from blood_kedro.library.training.options import Hardware
+from blood_kedro.library.training.options import Compute
 
 
-def device_for(settings: Hardware) -> torch.device:
-    """A GPU, where there is one and the settings allow it: Lightning takes a network back to the CPU after training.
+def device_for(compute: Compute) -> torch.device:
+    """A GPU, where there is one and it is allowed: Lightning takes a network back to the CPU after training.
 
     Raises:
-        ConfigurationError: the settings ask for a GPU, and there is none.
+        ConfigurationError: a GPU is asked for, and there is none.
     """
-    if settings.accelerator == "gpu" and not torch.cuda.is_available():
+    if compute.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigurationError(
             "there is no GPU",
-            where="accelerator",
+            where="compute.accelerator",
             got="gpu",
             expected="auto or cpu",
-            remedy="set accelerator: auto, or run on a machine with one",
+            remedy="set compute.accelerator: auto, or run on a machine with one",
         )
-    allowed = settings.accelerator != "cpu" and torch.cuda.is_available()
+    allowed = compute.accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if allowed else "cpu")
 
 
-def device_name(settings: Hardware) -> str:
-    """What the settings train on, in words."""
-    device = device_for(settings)
+def device_name(compute: Compute) -> str:
+    """What is trained on, in words."""
+    device = device_for(compute)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 

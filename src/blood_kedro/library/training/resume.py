@@ -74,5 +74,5 @@ def saved_state(path: Path, identity: str, names: Collection[str]) -> dict[str, 
         reason = "it is of another training" if other else f"it lacks {', '.join(absent)}"
         logger.warning("checkpoint %s cannot be used, training begins anew: %s", path, reason)
         return None
-    made: dict[str, Any] = state
-    return made
+    restored: dict[str, Any] = state
+    return restored

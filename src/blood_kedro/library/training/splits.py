@@ -82,10 +82,10 @@ def missing_from_parts(
     held = {name: set(labels[rows][pd.notna(labels[rows])]) for name, rows in parts.items()}
     everything = set().union(*held.values())
     notes = [
-        f"{where}: {name} holds no {what} {', '.join(sorted(map(str, everything - found)))}: "
+        f"{where}: {name} holds no {what} {', '.join(sorted(map(str, everything - present)))}: "
         "give more slides or images of it, a larger share, or fewer folds"
-        for name, found in held.items()
-        if everything - found
+        for name, present in held.items()
+        if everything - present
     ]
     for note in notes:
         logger.warning("%s", note)

@@ -18,9 +18,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from blood_kedro.library.core.hashing import fingerprint
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.training.crops import CropData, in_order
 from blood_kedro.library.training.epochs import EpochSeed, EpochTask, History, fit_or_stop, without_tips
-from blood_kedro.library.training.options import Training
+from blood_kedro.library.training.options import USUAL_COMPUTE, Compute, Training
 from blood_kedro.library.training.resume import checkpoint, resume_point
 from blood_kedro.library.training.sampling import EpochSampler
 
@@ -95,9 +96,9 @@ class SupervisedTask(EpochTask):
 
 
 class _Cells(L.LightningDataModule):
-    def __init__(self, train: CropData, val: CropData, settings: Training, seed: int) -> None:
+    def __init__(self, train: CropData, val: CropData, settings: Training, compute: Compute, seed: int) -> None:
         super().__init__()
-        self.train, self.val, self.settings, self.seed = train, val, settings, seed
+        self.train, self.val, self.settings, self.compute, self.seed = train, val, settings, compute, seed
 
     def train_dataloader(self) -> DataLoader[Any]:
         """In an order of its own each epoch; starts at the epoch that a resumed run is in."""
@@ -110,14 +111,14 @@ class _Cells(L.LightningDataModule):
             self.train,
             self.settings.batch_size,
             sampler=sampler,
-            num_workers=self.settings.workers,
+            num_workers=self.compute.workers,
             generator=torch.Generator(),
             drop_last=drop,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """In order."""
-        return in_order(self.val, 4 * self.settings.batch_size, self.settings.workers)
+        return in_order(self.val, 4 * self.settings.batch_size, self.compute.workers)
 
 
 def fit_supervised(
@@ -130,6 +131,7 @@ def fit_supervised(
     seed: int,
     identity: Any,
     work_folder: Path,
+    compute: Compute = USUAL_COMPUTE,
     val_loss: Loss | None = None,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Trained:
@@ -146,6 +148,7 @@ def fit_supervised(
         seed: decides order and augmentation.
         identity: JSON-like; whatever decides the result besides `settings` and `seed`.
         work_folder: keeps the checkpoints; emptied at the end.
+        compute: where it is trained; another one continues the same training.
         val_loss: what validation is judged by; None takes `loss`.
         on_epoch: called with each history row as soon as the epoch ends.
 
@@ -154,34 +157,33 @@ def fit_supervised(
         KeyboardInterrupt: the user stopped the training.
     """
     torch.manual_seed(seed)
-    kept = settings.model_dump(mode="json", exclude={"workers", "accelerator"})
-    name = fingerprint([identity, kept, seed, train.chosen.tolist(), val.chosen.tolist()])
+    name = fingerprint([identity, to_plain(settings), seed, train.chosen.tolist(), val.chosen.tolist()])
     resume = resume_point(work_folder, name)
     if resume is not None:
         logger.info("training continues from %s", resume)
     history = History(on_epoch)
     best = ModelCheckpoint(work_folder / name, "best", monitor="val_loss", enable_version_counter=False)
-    trainer = L.Trainer(
-        max_epochs=settings.epochs,
-        accelerator=settings.accelerator,
-        devices=1,
-        precision=settings.precision,
-        callbacks=[
-            EpochSeed(seed),
-            history,
-            best,
-            EarlyStopping("val_loss", min_delta=0.0, patience=settings.stop_patience),
-            checkpoint(work_folder, name),
-        ],
-        logger=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        default_root_dir=work_folder,
-    )
     task = SupervisedTask(network, loss, val_loss or loss, settings)
     with without_tips():
-        fit_or_stop(trainer, task, _Cells(train, val, settings, seed), resume)
+        trainer = L.Trainer(
+            max_epochs=settings.epochs,
+            accelerator=compute.accelerator,
+            devices=1,
+            precision=settings.precision,
+            callbacks=[
+                EpochSeed(seed),
+                history,
+                best,
+                EarlyStopping("val_loss", min_delta=0.0, patience=settings.stop_patience),
+                checkpoint(work_folder, name),
+            ],
+            logger=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            default_root_dir=work_folder,
+        )
+        fit_or_stop(trainer, task, _Cells(train, val, settings, compute, seed), resume)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     prefix = "network."
     weights = {n.removeprefix(prefix): v for n, v in state["state_dict"].items() if n.startswith(prefix)}

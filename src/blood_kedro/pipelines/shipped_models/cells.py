@@ -11,9 +11,15 @@ from blood_kedro import tracking
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import Rejects, conform
-from blood_kedro.library.shipped.cell_options import CLASSES, CellJudging, CellRecipe, CellTraining, PictureOptions
+from blood_kedro.library.shipped.cell_options import (
+    CLASSES,
+    CellCompute,
+    CellJudging,
+    CellRecipe,
+    CellTraining,
+    PictureOptions,
+)
 from blood_kedro.library.shipped.pictures import LabelledPicture  # Kedro reads the annotations of nodes
-from blood_kedro.library.training.options import Hardware
 
 
 def gather_pictures(raw_root: Path, pictures: PictureOptions) -> tuple[list[LabelledPicture], pd.DataFrame]:
@@ -31,7 +37,7 @@ def train(
     pictures: PictureOptions,
     judging: CellJudging,
     work_folder: Path,
-    hardware: Hardware,
+    compute: CellCompute,
 ) -> tuple[ModelBundle, pd.DataFrame, str]:
     """Train the detector without some laboratories, in an MLflow child run of its own."""
     from blood_kedro.library.core.plain_options import to_plain
@@ -53,7 +59,7 @@ def train(
             recipe,
             work_folder / "training.pt",
             lambda step, row: tracking.log_metrics(row, step=step),
-            hardware,
+            compute,
         )
     maps = cell_maps(network.state_dict(), len(CLASSES), recipe.channels, training.name)
     config = {
@@ -68,7 +74,7 @@ def train(
         "test_pictures": [each.image_id for each in parts.test],
         "thresholds": counting_thresholds(maps, parts.calibration),
         "cpu_s": history[-1]["cpu_s"],
-        "trained_on": device_name(hardware),
+        "trained_on": device_name(compute),
         "command": "make train-shipped RAW=<folder of the public sets>",
     }
     return bundle_of(network, config), pd.DataFrame(history), run_id

@@ -49,7 +49,7 @@ def _training(name: str) -> Pipeline:
         "params:pictures",
         "params:judging",
         "work_folder",
-        "params:hardware",
+        "params:compute",
     ]
     template = Pipeline(
         [
@@ -71,14 +71,14 @@ def _training(name: str) -> Pipeline:
             "params:training": f"params:shipped.cells.trainings.{name}",
             "params:pictures": "params:shipped.pictures",
             "params:judging": "params:shipped.cells.judging",
-            "params:hardware": "params:shipped.hardware",
+            "params:compute": "params:shipped.cells.compute",
         },
     )
 
 
 def _types(name: str) -> Pipeline:
     """A classifier of cells, without each left-out laboratory and on all. Its nodes have its name behind their own."""
-    learning = ["typed_cells", "params:options", "work_folder", "params:hardware"]
+    learning = ["typed_cells", "params:options", "work_folder"]
     template = Pipeline(
         [
             Node(gather_types, ["raw_root", "params:options"], ["typed_cells", "type_rejects"], name=f"gather_{name}"),
@@ -92,5 +92,5 @@ def _types(name: str) -> Pipeline:
         template,
         inputs={"work_folder": f"{name}.work_folder"},
         outputs={part: f"{name}.{part}" for part in results},
-        parameters={"params:options": f"params:shipped_types.{name}", "params:hardware": "params:shipped.hardware"},
+        parameters={"params:options": f"params:shipped_types.{name}"},
     )

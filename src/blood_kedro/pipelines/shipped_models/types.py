@@ -13,7 +13,6 @@ from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import Rejects, conform
 from blood_kedro.library.shipped.type_cells import TypedCrops  # Kedro reads the annotations of nodes
 from blood_kedro.library.shipped.type_options import TypeModel
-from blood_kedro.library.training.options import Hardware
 
 
 def gather_types(raw_root: Path, options: TypeModel) -> tuple[TypedCrops, pd.DataFrame]:
@@ -25,7 +24,7 @@ def gather_types(raw_root: Path, options: TypeModel) -> tuple[TypedCrops, pd.Dat
 
 
 def train_types(
-    typed_cells: TypedCrops, options: TypeModel, work_folder: Path, hardware: Hardware
+    typed_cells: TypedCrops, options: TypeModel, work_folder: Path
 ) -> tuple[ModelBundle, pd.DataFrame, dict[str, Any]]:
     """Train on all laboratories and judge on groups kept out, in an MLflow child run of its own."""
     from blood_kedro.library.core.hashing import table_fingerprint
@@ -34,16 +33,14 @@ def train_types(
     with tracking.child_run(options.name, "types"):
         tracking.log_parameters(options.model_dump(mode="json"))
         tracking.log_data("typed cells", table_fingerprint(typed_cells.table), "training")
-        judged = train_and_judge(typed_cells, options, work_folder / options.name, _log, hardware)
+        judged = train_and_judge(typed_cells, options, work_folder / options.name, _log)
         tracking.log_metrics(
             {f"{name}_accuracy": float(each["accuracy"]) for name, each in judged.report["test"].items()}
         )
     return judged.bundle, judged.answers, judged.report
 
 
-def leave_out_types(
-    typed_cells: TypedCrops, options: TypeModel, work_folder: Path, hardware: Hardware
-) -> dict[str, Any]:
+def leave_out_types(typed_cells: TypedCrops, options: TypeModel, work_folder: Path) -> dict[str, Any]:
     """Train without each laboratory of the list and judge on it; and, where wanted, with parts dealt by cell."""
     from blood_kedro.library.shipped.train_and_judge_types import judge_by_cell, judge_left_out
 
@@ -52,13 +49,13 @@ def leave_out_types(
         with tracking.child_run(f"{options.name} without {laboratory}", "types"):
             tracking.log_parameters({**options.model_dump(mode="json"), "left_out": laboratory})
             folder = work_folder / f"{options.name}_without_{laboratory}"
-            measures[laboratory], _ = judge_left_out(typed_cells, options, laboratory, folder, _log, hardware)
+            measures[laboratory], _ = judge_left_out(typed_cells, options, laboratory, folder, _log)
             tracking.log_metrics({"accuracy": float(measures[laboratory]["accuracy"])})
     if options.by_cell:
         with tracking.child_run(f"{options.name} by cell", "types"):
             tracking.log_parameters({**options.model_dump(mode="json"), "dealt": "by cell"})
             folder = work_folder / f"{options.name}_by_cell"
-            measures["by_cell"] = judge_by_cell(typed_cells, options, folder, _log, hardware)
+            measures["by_cell"] = judge_by_cell(typed_cells, options, folder, _log)
     return measures
 
 

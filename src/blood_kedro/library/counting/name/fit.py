@@ -77,6 +77,7 @@ def fit_kinds(
         seed=seed,
         identity=[*identity, values],
         work_folder=work_folder,
+        compute=options.compute,
         on_epoch=log,
     )
     counts = np.bincount(train_labels, minlength=len(options.kinds))

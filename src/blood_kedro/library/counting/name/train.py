@@ -19,6 +19,7 @@ from blood_kedro.library.core.groups import all_learnt_from
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.numbers import none_for_nan
+from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.counting.name.cell_types import probabilities
 from blood_kedro.library.counting.name.fit import TrainedKinds, fit_kinds
 from blood_kedro.library.counting.name.splits import missing, splits
@@ -67,7 +68,7 @@ def train_kinds(
     table, pixels = _gathered(cutouts, options)
     labels = _positions(table["label"], options)
     dealt = splits(table, options)
-    identity = [options.model_dump(mode="json", exclude={"search", "training", "resamples"}), table_fingerprint(table)]
+    identity = [to_plain(options.recipe), table_fingerprint(table)]
 
     def train(
         split: RowsByPart, values: dict[str, Any], name: str, log: Callable[[dict[str, float]], None]
