@@ -26,7 +26,7 @@ from blood_kedro.library.evaluation.classification import (
 from blood_kedro.library.morphology import cross_validate
 from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
 from blood_kedro.library.morphology.classes import in_view
-from blood_kedro.library.morphology.cross_validate import class_weights, train_variant
+from blood_kedro.library.morphology.cross_validate import train_variant
 from blood_kedro.library.morphology.networks import (
     build_classifier,
     build_segmenter,
@@ -41,6 +41,7 @@ from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.morphology.summary import compare, score_variant, smear_findings
 from blood_kedro.library.training.crops import CropData, flips
 from blood_kedro.library.training.first_weights import FirstWeights
+from blood_kedro.library.training.losses import class_weights
 from blood_kedro.library.training.options import Training
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -152,7 +153,7 @@ def test_interval_is_over_groups() -> None:
 
 
 def test_weights_of_classes_are_equation_1() -> None:
-    weights = class_weights(np.array([0] * 6 + [1] * 3), 3)
+    weights = class_weights(torch.tensor([6.0, 3.0, 0.0], dtype=torch.float64), 9)
     assert weights.tolist() == [pytest.approx(9 / (6 * 3)), pytest.approx(9 / (3 * 3)), 0.0]
 
 

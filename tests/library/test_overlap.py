@@ -22,12 +22,13 @@ from blood_kedro.library.overlap.by_eye import judged_boxes, true_cells
 from blood_kedro.library.overlap.gather import Located, annotated, cut_red_cells, with_parts
 from blood_kedro.library.overlap.label_model import combine, describe_rules, weak_labels
 from blood_kedro.library.overlap.localizer import SourceImages
-from blood_kedro.library.overlap.networks import build_network, class_weights
+from blood_kedro.library.overlap.networks import build_network
 from blood_kedro.library.overlap.options import Band, CropOptions, OverlapClassifier, RuleOptions
 from blood_kedro.library.overlap.regions import measure_regions, otsu_area, segment_field
 from blood_kedro.library.overlap.rules import ABSTAIN, OVERLAPPING, RULES, SINGLE, area_threshold, count_votes, votes
 from blood_kedro.library.overlap.score import score_overlap_classifier
 from blood_kedro.library.overlap.train_classifier import answer, split, targets, train_classifier
+from blood_kedro.library.training.losses import class_weights
 from blood_kedro.library.training.options import Training
 
 CELL_PX = 40.0
@@ -384,8 +385,8 @@ def test_class_weights_and_networks() -> None:
     import torch
 
     wanted = torch.tensor([[1.0, 0], [1, 0], [1, 0], [0, 1]])
-    assert class_weights(wanted).tolist() == pytest.approx([4 / 6, 2.0])
-    assert class_weights(torch.tensor([[1.0, 0]])).tolist() == [0.5, 0]
+    assert class_weights(wanted.sum(dim=0), 4).tolist() == pytest.approx([4 / 6, 2.0])
+    assert class_weights(torch.tensor([1.0, 0]), 1).tolist() == [0.5, 0]
     constant = torch.full((2, 3, 64, 64), 0.7)  # a constant crop is answered, not divided by zero
     for name, classes in (("base", 2), ("improved", 2), ("counting", 4)):
         found = build_network(name, 64).eval()(constant)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ class ServedCellClassifier(PythonModel):
     def predict(
         self,
         context: PythonModelContext,  # noqa: ARG002
-        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        model_input: np.ndarray,  # table.py says why
         params: Any = None,  # noqa: ANN401, ARG002
     ) -> pd.DataFrame:
         """Classify crops."""

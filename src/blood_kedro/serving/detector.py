@@ -31,7 +31,7 @@ class ServedDetector(PythonModel):
     def predict(
         self,
         context: PythonModelContext,  # noqa: ARG002
-        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        model_input: np.ndarray,  # table.py says why
         params: Any = None,  # noqa: ANN401
     ) -> pd.DataFrame:
         """Detect cells; a small image is scaled inside the network, a large one comes in tiles."""

@@ -28,7 +28,7 @@ class ServedKindClassifier(PythonModel):
     def predict(
         self,
         context: PythonModelContext,  # noqa: ARG002
-        model_input: np.ndarray,  # type: ignore[type-arg] # table.py says why
+        model_input: np.ndarray,  # table.py says why
         params: Any = None,  # noqa: ANN401, ARG002
     ) -> pd.DataFrame:
         """Answer for cutouts."""

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from blood_kedro.library.core.crop_set import CropSet
 from blood_kedro.library.core.errors import BloodKedroError
@@ -33,7 +33,7 @@ from blood_kedro.library.morphology.stain import normalise
 from blood_kedro.library.training.crops import CropData, CropMasks, Crops, flips, in_order
 from blood_kedro.library.training.foundation import fit_probe
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Backbone
-from blood_kedro.library.training.losses import ClassWeighted
+from blood_kedro.library.training.losses import ClassWeighted, class_weights
 from blood_kedro.library.training.predict import device_for
 from blood_kedro.library.training.supervised import Trained, fit_supervised, training_seconds
 
@@ -158,13 +158,6 @@ def distribution(table: pd.DataFrame, classes: list[str]) -> dict[str, dict[str,
     return {name: {scanner: counted[name, scanner] for scanner in scanners} for name in classes}
 
 
-def class_weights(labels: np.ndarray[Any, np.dtype[np.int64]], classes: int) -> Tensor:
-    """Weight of each class: cells / (cells of the class x classes) (paper 003, equation 1); 0 for a class without."""
-    counts = np.bincount(labels, minlength=classes)
-    weights = np.where(counts > 0, len(labels) / (np.maximum(counts, 1) * classes), 0.0)
-    return torch.tensor(weights, dtype=torch.float32)
-
-
 def _train_run(
     run: Fold,
     table: pd.DataFrame,
@@ -187,7 +180,8 @@ def _train_run(
         network, trained, origin = _probe(plain, val, len(classes), options)
     else:
         unweighted = nn.CrossEntropyLoss()
-        weighted = ClassWeighted(class_weights(labels[rows[run.train]], len(classes)))
+        counts = np.bincount(labels[rows[run.train]], minlength=len(classes))
+        weighted = ClassWeighted(class_weights(torch.from_numpy(counts.astype(np.float64)), len(run.train)))
         torch.manual_seed(seed)
         network = build_classifier(options.model, len(classes))
         origin = first_weights(network, options.model, options.first_weights)

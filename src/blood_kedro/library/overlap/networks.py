@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from blood_kedro.library.core.model_bundle import ModelBundle, rebuilt
@@ -65,9 +64,3 @@ def load_network(bundle: ModelBundle) -> nn.Module:
         DataContractError: the config does not describe such a classifier, or the weights are not its own.
     """
     return rebuilt(bundle, lambda config: build_network(config["study"]["network"], int(config["side_px"])))
-
-
-def class_weights(wanted: Tensor) -> Tensor:
-    """Crops over classes times crops of each class, `(C,)`; a class that nobody has weighs nothing."""
-    counts = wanted.sum(dim=0)
-    return torch.where(counts > 0, len(wanted) / (len(counts) * counts.clamp(min=1e-9)), torch.zeros(()))

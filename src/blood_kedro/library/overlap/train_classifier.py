@@ -17,11 +17,11 @@ from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for, table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.plain_options import to_plain
-from blood_kedro.library.overlap.networks import CLASSES, build_network, class_weights, load_network
+from blood_kedro.library.overlap.networks import CLASSES, build_network, load_network
 from blood_kedro.library.overlap.options import OverlapClassifier
 from blood_kedro.library.overlap.rules import ABSTAIN
 from blood_kedro.library.training.crops import CropData, flips, unlabelled
-from blood_kedro.library.training.losses import ClassWeighted
+from blood_kedro.library.training.losses import ClassWeighted, class_weights
 from blood_kedro.library.training.predict import outputs
 from blood_kedro.library.training.splits import RowsByPart
 from blood_kedro.library.training.supervised import fit_supervised
@@ -65,7 +65,8 @@ def train_classifier(
     val = CropData(cells.crops, parts.val, wanted, seed)
     torch.manual_seed(seed)
     network = build_network(classifier.network, cells.side_px)
-    weight = class_weights(torch.from_numpy(wanted[parts.train])) if classifier.class_weighted else None
+    meant = torch.from_numpy(wanted[parts.train])
+    weight = class_weights(meant.sum(dim=0), len(meant)) if classifier.class_weighted else None
     data = table_fingerprint(table)
     trained = fit_supervised(
         network,

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+
+def class_weights(counts: Tensor, cells: int) -> Tensor:
+    """Weight of each class, `(C,) float32`: cells over classes times cells of the class; 0 for a class without.
+
+    Equation 1 of paper 003, and what scikit-learn calls balanced.
+
+    Args:
+        counts: `(C,)`, cells of each class, or sums of their probabilities.
+        cells: all of them.
+    """
+    weights = cells / (len(counts) * counts.clamp(min=1e-9))
+    return torch.where(counts > 0, weights, torch.zeros_like(weights)).float()
 
 
 class ClassWeighted(nn.Module):
