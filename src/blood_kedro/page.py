@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CORRECTIONS = "corrections"
+_WELCOME = (
+    "<p>Drop the pictures of one smear at the left, or take the example, and press Read out: counts, a verdict, the "
+    "differential, shapes, sizes and platelets come here, with every cell to look at and to name anew.</p>"
+)
 # The viewer is made anew for each answer; what somebody saves comes as an event of the component.
 _GLUE = """
 const mount = () => {
@@ -108,7 +112,7 @@ class _Answers:
         from blood_kedro.library.reporting.viewer import script
 
         css = styles()
-        self.first = gr.HTML(elem_id="first", css_template=css)
+        self.first = gr.HTML(_WELCOME, elem_id="first", css_template=css)
         self.viewer = gr.HTML(
             value={},
             html_template='<div class="viewer-root"></div>',
@@ -158,6 +162,9 @@ def build(root: Path, folder: Path) -> gr.Blocks:
         except BloodKedroError as error:
             raise gr.Error(_shown(str(error), None), duration=None, print_exception=False) from error
         return html.escape(said)
+
+    # Gradio looks the name up in this module, which does not import it before it is needed.
+    save.__annotations__["event"] = gr.EventData
 
     with gr.Blocks(
         title="blood-kedro", analytics_enabled=False, delete_cache=(page_folder.KEPT_S, page_folder.KEPT_S)

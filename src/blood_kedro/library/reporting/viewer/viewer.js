@@ -42,6 +42,7 @@ function bloodViewer(root, data, saved) {
   const whole = bar.appendChild(make("button", { type: "button" }, "whole picture"));
   const measure = bar.appendChild(make("button", { type: "button", "aria-pressed": "false" }, "ruler"));
   const said = bar.appendChild(make("span", { class: "said", "aria-live": "polite" }));
+  const choices = root.appendChild(make("div", { class: "choices" }));
   const body = root.appendChild(make("div", { class: "body" }));
   const stage = body.appendChild(document.createElementNS(NS, "svg"));
   stage.setAttribute("class", "stage");
@@ -55,7 +56,6 @@ function bloodViewer(root, data, saved) {
   }
   const gallery = side.appendChild(make("div", { class: "gallery", role: "listbox", "aria-label": "cells" }));
   const pager = side.appendChild(make("div", { class: "pager" }));
-  const choices = root.appendChild(make("div", { class: "choices" }));
   const tally = root.appendChild(make("div", { class: "tally" }));
   const saver = root.appendChild(make("div", { class: "saver" }));
   const save = saver.appendChild(make("button", { type: "button", class: "save" }, data.save));
@@ -232,8 +232,12 @@ function bloodViewer(root, data, saved) {
   // --- choosing a type for a cell
   const drawChoices = () => {
     choices.replaceChildren();
-    choices.hidden = !selected || !data.save;
+    choices.hidden = !data.save;
     if (choices.hidden) return;
+    if (!selected) {
+      choices.append(make("span", { class: "said" }, "Click a cell to name it anew; then arrow keys go on, and keys name it."));
+      return;
+    }
     choices.append(make("b", {}, titleOf(selected)));
     options.forEach((option, k) => {
       const text = option ? words(option.type === option.label ? KINDS[option.label].slice(0, -1) : option.type) : "no cell";
