@@ -107,7 +107,8 @@ def test_columns_by_rule_or_class_are_checked_too(schema: type[Table], column: s
         SmearCounts: {
             **{"smear": "a", "rbc": 1, "wbc": 0, "platelet": 0, "rule": "my_rule", "rbc_by_my_rule": 1, "debris": 0},
             **{"single_cell_area_px2": 1.0, "cell_px": 38.0, "overlap_ratio": 0.0, "fit_for_counting": True},
-            **{"tiles": 1, "failed_tiles": 0, "width_px": 9, "height_px": 9, "seconds": 1.0, "rbc_interval_95": None},
+            **{"tiles": 1, "failed_tiles": 0, "counted_px2": 81, "width_px": 9, "height_px": 9, "seconds": 1.0},
+            "rbc_interval_95": None,
         },
     }
     table = pd.DataFrame([rows[schema]])

@@ -22,7 +22,7 @@ from blood_kedro.plan import build
 from tests.library.test_count_smears import PAIR, SPREAD, VIOLET, save, smear
 
 TABLES = ("tiles", "open_rejects", "segmented", "count_rejects", "mask_kinds", "smear_counts", "counted_cells")
-TABLES += ("cell_masks", "fields")
+TABLES += ("cell_masks", "fields", "field_choice")
 
 
 class Tracked:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from blood_kedro.library.core.reject_log import RejectLog
@@ -85,7 +84,7 @@ def count_pictures(
 
 def totals_of(counts: pd.DataFrame) -> dict[str, Any]:
     """Sums over the smears of a count: cells of each kind, size, and how long their tiles took, one after the other."""
-    megapixels = float((counts["width_px"].astype(np.float64) * counts["height_px"]).sum() / 1e6)
+    megapixels = float(counts["counted_px2"].sum() / 1e6)
     seconds = float(counts["seconds"].sum())
     return {
         "smears": len(counts),

@@ -62,6 +62,20 @@ class SegmentationOptions(_Frozen):
         return self
 
 
+class FieldLimits(_Frozen):
+    """What makes a field of a slide fit for counting.
+
+    The red cells of a monolayer cover a fifth to three fifths of it. `most_overlapping`: share of what is stained that
+    is as dark as two cells on each other. `least_focus`: share of the focus of the slide's sharpest tenth of fields.
+    """
+
+    least_covered: float = Field(0.2, ge=0, le=1)
+    most_covered: float = Field(0.6, ge=0, le=1)
+    most_overlapping: float = Field(0.05, ge=0, le=1)
+    least_focus: float = Field(0.7, ge=0, le=1)
+    most_looked_at: int = Field(400, gt=0, description="fields that are looked at, at most")
+
+
 class SmearInput(SegmentationOptions):
     """What is counted, and how.
 
@@ -75,6 +89,8 @@ class SmearInput(SegmentationOptions):
     segmenter finds the cells. `name_types` names types of white cells and shapes of red ones, too. `count_rule` is a
     name of `assembly/count_rules.py`: `instances` counts joined masks, `kde_peaks` is paper 004's rule, `mode` divides
     areas by that of a single cell.
+    `fields`: `all` are counted, or those that are `fit` for it, `most_fields` at most, by `field_limits`; `auto`
+    chooses on slides of more than `most_fields` tiles.
     `px_per_um` gives diameters and densities; with `volume_ul_per_mm2`, the blood that a square millimetre of the smear
     holds, also counts per microlitre. Nothing is assumed where they are not given. A field is unfit for counting above
     `max_overlap_ratio` overlapping cells for each single one. `cluster`: address of a Dask scheduler that tiles are
@@ -95,6 +111,9 @@ class SmearInput(SegmentationOptions):
     layout: Literal["auto", "grid", "pictures"] = "auto"
     tile_px: int = Field(512, ge=16)
     overlap_px: int = Field(64, ge=0)
+    fields: Literal["auto", "all", "fit"] = "auto"
+    most_fields: int = Field(60, gt=0)
+    field_limits: FieldLimits = FieldLimits()
     count_rule: str = "instances"
     px_per_um: float | None = Field(None, gt=0)
     volume_ul_per_mm2: float | None = Field(None, gt=0)

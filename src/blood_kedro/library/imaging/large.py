@@ -18,6 +18,7 @@ from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.decode import decode, size_of
 from blood_kedro.library.imaging.files import SUFFIXES, check_file, is_litter, reading
 from blood_kedro.library.imaging.pixels import Decoded, RgbImage
+from blood_kedro.library.imaging.slide import SLIDE_SUFFIXES, is_slide
 from blood_kedro.library.imaging.tiff import map_tiff
 from blood_kedro.library.imaging.tiff_layout import is_tiff
 
@@ -28,19 +29,20 @@ _UNPACKED_PIXELS = 40_000_000
 
 
 def image_files(paths: Sequence[Path], rejects: RejectLog) -> list[Path]:
-    """Image files among paths, or in the only path if it is a folder, by suffix and in order of name.
+    """Pictures and slides among paths, or in the only path if it is a folder, by suffix and in order of name.
 
     What else lies there is noted in the rejects, litter of operating systems aside; what is named like a picture and is
     no file of one (a folder, a pipe, a link to itself) is dropped there.
     """
     listed = sorted(paths[0].iterdir()) if len(paths) == 1 and paths[0].is_dir() else paths
+    known = SUFFIXES | SLIDE_SUFFIXES
     files = []
     for path in listed:
-        if is_litter(Path(path.name)):
+        if is_litter(Path(path.name)) or (path.is_dir() and path.with_suffix(".mrxs") in listed):
             continue
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in known:
             reason = (
-                "folders in a folder are not searched" if path.is_dir() else f"no file of {', '.join(sorted(SUFFIXES))}"
+                "folders in a folder are not searched" if path.is_dir() else f"no file of {', '.join(sorted(known))}"
             )
             rejects.add(path, "image", "noted", f"not used: {reason}")
             continue
@@ -73,6 +75,15 @@ def version_of(files: Sequence[Path]) -> str:
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def is_read_as_slide(file: Path) -> bool:
+    """Whether counting reads a file as a slide, tile by tile: `imaging.slide.is_slide`.
+
+    Raises:
+        BadInputError: it cannot be opened.
+    """
+    return is_slide(file, _UNPACKED_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,8 @@ def opened(file: Path, work_folder: Path, rejects: RejectLog) -> Opened | None:
 
 def _opened(file: Path, work_folder: Path) -> tuple[Opened, list[str]]:
     check_file(file)
+    if file.suffix.lower() in SLIDE_SUFFIXES:  # an MRXS would show its thumbnail
+        raise BadInputError("a slide of a scanner is counted (make count), not read whole", where=str(file))
     mapped = _mapped(file)
     if mapped is not None:
         height, width = mapped[0].shape[:2]

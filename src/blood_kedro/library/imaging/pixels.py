@@ -14,7 +14,7 @@ from blood_kedro.library.imaging.levels import find_levels, to_8_bit
 from blood_kedro.library.imaging.orientation import ORIENTATION
 
 RgbImage = npt.NDArray[np.uint8]
-_WHITE = 255
+WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def decode_with_pillow(image: Image.Image, form: str) -> Decoded:
         if clear.getchannel("A").getextrema() == (0, 0):
             converted = (*converted, "transparency is left out: nothing would be seen")
         else:
-            flat = Image.new("RGBA", upright.size, (_WHITE, _WHITE, _WHITE, 255))
+            flat = Image.new("RGBA", upright.size, (WHITE, WHITE, WHITE, 255))
             upright = Image.alpha_composite(flat, clear)
     return Decoded(np.asarray(upright.convert("RGB"), np.uint8), form, converted=converted)
 
@@ -92,6 +92,6 @@ def colour_of(
     if alpha is not None and alpha.min() < alpha.max():
         # What covers fully has the highest alpha, which is 4095 where values have 12 bits.
         share = np.asarray(alpha / (255 if alpha.dtype == np.uint8 else alpha.max()), np.float32)[..., None]
-        blended = colour * (1 if premultiplied else share) + _WHITE * (1 - share)
+        blended = colour * (1 if premultiplied else share) + WHITE * (1 - share)
         colour = np.clip(np.round(blended), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(colour), note

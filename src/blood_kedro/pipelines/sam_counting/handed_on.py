@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def opened(options: SmearInput, tiles: pd.DataFrame) -> tuple[SmearInput, list[Smear]]:
-    """The settings at the width of a red cell that was measured, and the smears."""
+    """The settings at the width of a red cell that was measured, and at the scale of the files; and the smears."""
+    from blood_kedro.library.counting.open.file_scale import at_file_scale
     from blood_kedro.library.counting.open.table import smears_of
 
-    return options.model_copy(update={"cell_px": float(tiles["cell_px"].iloc[0])}), smears_of(tiles)
+    smears = smears_of(tiles)
+    return at_file_scale(options.model_copy(update={"cell_px": float(tiles["cell_px"].iloc[0])}), smears), smears
 
 
 def corner_of(smear: Smear) -> CornerLook:

@@ -34,16 +34,17 @@ def open_smears(
     raw_folder: Path | None = None,
     image_index: pd.DataFrame | None = None,
     image_groups: pd.DataFrame | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame, str]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], pd.DataFrame, str]:
     """Open what is counted, measure the width of its red cells where that is asked for, and begin its MLflow run.
 
     Returns:
-        Tiles, one row each; which smears may judge the count, and why (empty without a reference); rejects; and the id
-        of the run, which the later nodes log to.
+        Tiles, one row each; fields of slides that were looked at, and which of them are counted; which smears may judge
+        the count, and why (empty without a reference); rejects; and the id of the run, which the later nodes log to.
     """
-    from blood_kedro.library.counting.open import smear, table
+    from blood_kedro.assembly.open_input import open_input
+    from blood_kedro.library.counting.draw.fields_map import fields_map
+    from blood_kedro.library.counting.open.table import table_of_tiles
     from blood_kedro.library.counting.score.held_out import held_out
-    from blood_kedro.library.shipped.detect_pictures import at_measured_scale
 
     judges: dict[str, Any] = {}
     if image_index is not None and image_groups is not None:
@@ -53,11 +54,16 @@ def open_smears(
         judges = {"smears": sorted(judging.names), "facts": judging.facts}
     rejects = RejectLog(options.name)
     paths = _paths(options, raw_folder, image_index)
-    smears = smear.open_smears(paths, options.tile_px, options.overlap_px, work_folder, rejects, options.layout)
-    options = at_measured_scale(options, smears)
+    opened_input = open_input(options, paths, work_folder, rejects)
+    options = opened_input.options
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
-    return table.table_of_tiles(smears, options.cell_px), judges, conform(Rejects, rejects.rows), run_id
+        for smear in opened_input.smears:
+            fields = opened_input.choice[opened_input.choice["smear"] == smear.name]
+            if len(fields):
+                tracking.log_figure(fields_map(smear, fields), f"fields_{smear.name}.png")
+    tiles = table_of_tiles(opened_input.smears, options.cell_px)
+    return tiles, opened_input.choice, judges, conform(Rejects, rejects.rows), run_id
 
 
 def segment_tiles(

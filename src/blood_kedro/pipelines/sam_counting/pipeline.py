@@ -107,7 +107,7 @@ def _chain(outer: dict[str, str]) -> list[Node]:
             options
             | {"work_folder": "counting_work"}
             | optional("classifier", "raw_folder", "image_index", "image_groups"),
-            ["tiles", "judges", "open_rejects", "count_run_id"],
+            ["tiles", "field_choice", "judges", "open_rejects", "count_run_id"],
             name="open",
             tags=tags,
         ),

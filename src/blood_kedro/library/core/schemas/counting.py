@@ -19,9 +19,12 @@ class OpenedTiles(Table):
     smear_width_px: Series[int] = column("width of the smear, px", gt=0)
     smear_height_px: Series[int] = column("height of the smear, px", gt=0)
     cell_px: Series[float] = column("width of a red cell, px, at which all are counted", gt=0)
+    um_per_px: Series[float] = column("micrometres for a px, by the file; empty where it says nothing", nullable=True)
+    scale_from: Series[str] = column("where the file says it; else empty")
     tile: Series[str] = column("name of the tile: `<column>_<row>`, or its file's")
     path: Series[str] = column("the whole picture, or the tile's own file")
     is_window: Series[bool] = column("whether the tile is a window of that picture")
+    slide_level: Series[int] = column("level of a slide that is read, 0 is the largest; -1 of no slide", ge=-1)
     left_px: Series[int] = column("left edge of the tile, px", ge=0)
     top_px: Series[int] = column("upper edge, px", ge=0)
     width_px: Series[int] = column("width of the tile, px", gt=0)
@@ -30,6 +33,22 @@ class OpenedTiles(Table):
     core_y_min_px: Series[int] = column("upper edge, px", ge=0)
     core_x_max_px: Series[int] = column("right edge, px, exclusive", ge=0)
     core_y_max_px: Series[int] = column("lower edge, px, exclusive", ge=0)
+
+
+class FieldChoice(Table):
+    """Fields of slides that were looked at, and which are counted; empty where all are. px of the smear."""
+
+    smear: Series[str] = column("name of the smear")
+    tile: Series[str] = column("name of the tile: `<column>_<row>`")
+    x_min_px: Series[int] = column("left edge of the field, px", ge=0)
+    y_min_px: Series[int] = column("upper edge, px", ge=0)
+    x_max_px: Series[int] = column("right edge, px, exclusive", ge=0)
+    y_max_px: Series[int] = column("lower edge, px, exclusive", ge=0)
+    covered_share: Series[float] = column("share of its pixels that are stained, 0 to 1", ge=0, le=1)
+    overlap_share: Series[float] = column("share of stained pixels as dark as two cells, 0 to 1", ge=0, le=1)
+    focus: Series[float] = column("slope of light at rims of cells, contrasts per width of a red cell", ge=0)
+    chosen: Series[bool] = column("whether it is counted")
+    reason: Series[str] = column("why, or why not")
 
 
 class MaskKinds(Table):
@@ -132,6 +151,7 @@ class SmearCounts(Table):
     fit_for_counting: Series[bool] = column("whether few enough overlap")
     tiles: Series[int] = column("tiles", ge=1)
     failed_tiles: Series[int] = column("tiles that could not be read", ge=0)
+    counted_px2: Series[int] = column("area of its tiles, px^2: less than its own where fields were chosen", gt=0)
     width_px: Series[int] = column("of the smear, px", gt=0)
     height_px: Series[int] = column("of the smear, px", gt=0)
     seconds: Series[float] = column("for its masks, s", ge=0)

@@ -86,7 +86,8 @@ def count_smear(
         `counts` holds `smear, rbc, wbc, platelet, rule`, the red cells by each rule (`rbc_instances` and so on),
         `rbc_interval_95` of the rule that counts, over `tiles` (None for a single one), `overlap_ratio`,
         `fit_for_counting`,
-        `debris` (small masks that are no platelets), `tiles, failed_tiles, width_px, height_px, seconds`; with a scale
+        `debris` (small masks that are no platelets), `tiles, failed_tiles, counted_px2` (area of the tiles),
+        `width_px, height_px, seconds`; with a scale
         `rbc_per_mm2`, with a volume `rbc_per_ul`.
     """
     numbers = join_across_borders(grid, masks.pieces)
@@ -132,6 +133,7 @@ def count_smear(
         **overlap(cells, options),
         "tiles": len(grid.places),
         "failed_tiles": int((masks.log["error"] != "").sum()),
+        "counted_px2": sum(area_px2(place.core_xyxy_px) for place in grid.places),
         "width_px": grid.width_px,
         "height_px": grid.height_px,
         "seconds": float(masks.log["seconds"].sum()),
@@ -146,7 +148,7 @@ def count_smear(
         interval = count_interval(counted[options.count_rule], tiles, len(grid.places), options.resamples, options.seed)
         counts["rbc_interval_95"] = interval.limits["count"]
     if options.px_per_um:
-        mm2 = sum(area_px2(place.core_xyxy_px) for place in grid.places) / (options.px_per_um * 1000) ** 2
+        mm2 = counts["counted_px2"] / (options.px_per_um * 1000) ** 2
         counts["rbc_per_mm2"] = counts["rbc"] / mm2
         if options.volume_ul_per_mm2:
             counts["rbc_per_ul"] = counts["rbc_per_mm2"] / options.volume_ul_per_mm2

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats
-from blood_kedro.library.counting.open.tiles import Grid
+from blood_kedro.library.counting.open.tiles import Grid, open_sides
 from blood_kedro.library.counting.pieces import Piece, piece, solidity
 
 
@@ -63,9 +63,13 @@ def table_of_cells(
             "solidity": [solidity(each.mask) for each in joined],
             "label": np.array(CELL_TYPES, object)[p.argmax(axis=1)] if len(joined) else np.array([], object),
             "confidence": p.max(axis=1) if len(joined) else np.array([]),
-            "at_border": (boxes[:, 0] == 0)
-            | (boxes[:, 1] == 0)
-            | (boxes[:, 2] == grid.width_px)
-            | (boxes[:, 3] == grid.height_px),
+            "at_border": np.bincount(numbers, _cut(flat, tile_of, grid), len(joined) + 1)[1:] > 0,
         }
     )
+
+
+def _cut(flat: list[Piece], tile_of: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.bool_]:
+    """Whether a piece touches a side of its tile's core beyond which nothing of the smear is counted."""
+    cores = np.array([place.core_xyxy_px for place in grid.places], np.int64).reshape(-1, 4)
+    boxes = np.array([each.box_xyxy_px for each in flat], np.int64).reshape(-1, 4)
+    return np.asarray(((boxes == cores[tile_of]) & open_sides(grid)[tile_of]).any(axis=1), np.bool_)

@@ -1,4 +1,4 @@
-"""What is counted, opened: an image of any size, a folder of images, or a grid of tiles; read tile by tile."""
+"""What is counted, opened: an image of any size, a slide, a folder of them, or a grid of tiles; read tile by tile."""
 
 from __future__ import annotations
 
@@ -12,15 +12,28 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
+from blood_kedro.library.core.limits import USUAL_RED_CELL_UM
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.tiles import Grid, Place, cut_into_tiles, grids, make_grids
-from blood_kedro.library.imaging.large import image_files, names_of, opened, pixels_of, version_of
+from blood_kedro.library.imaging.large import image_files, is_read_as_slide, names_of, opened, pixels_of, version_of
+from blood_kedro.library.imaging.pixel_size import um_per_px
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
+from blood_kedro.library.imaging.slide import (
+    SLIDE_SUFFIXES,
+    Slide,
+    is_several_files,
+    read_slide,
+    slide_version,
+    window_of,
+)
 
 RgbImage = npt.NDArray[np.uint8]
 
 
 Layout = Literal["auto", "grid", "pictures"]
+# Of a slide, the smallest level is read on which a usual red cell is at least so wide: it comes to the detector, which
+# sees red cells of 48 px, enlarged by no more than 1.6.
+LEAST_CELL_PX = 30
 
 
 class Reader(Protocol):
@@ -32,9 +45,16 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Smear:
-    """One smear: its name, where its tiles lie, how to read one, a hash of its files, and the name of its only file.
+    """One smear.
 
-    A grid of tiles has no such name: `file` is empty.
+    Attributes:
+        name: of the smear.
+        grid: where its tiles lie; of a slide, perhaps those alone that are fit for counting.
+        read: reads one of them.
+        version: a hash of its files.
+        file: name of its only file, empty for a grid of tiles.
+        um_per_px: micrometres for a pixel of it, by its file; NaN where that says nothing.
+        scale_from: where the file says it; empty likewise.
     """
 
     name: str
@@ -77,7 +97,7 @@ def open_smears(
             "no image to count",
             where=", ".join(str(p.absolute()) for p in paths[:3]),
             got="; ".join(filter(None, ["no readable image" if any(map(_is_there, paths)) else "no such path", said])),
-            expected=f"an image, or a folder of images ({', '.join(sorted(SUFFIXES))})",
+            expected=f"an image, or a folder of images ({', '.join(sorted(SUFFIXES | SLIDE_SUFFIXES))})",
             remedy="correct sam_counting.input (or the path of the entry under sam_counting.inputs)",
         )
     return smears
@@ -90,12 +110,44 @@ def _is_there(path: Path) -> bool:
 def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Path, rejects: RejectLog) -> list[Smear]:
     smears = []
     for file, name in zip(files, names_of(files), strict=True):
+        try:
+            if is_read_as_slide(file):
+                smears.append(_of_slide(file, name, tile_px, overlap_px))
+                continue
+        except BadInputError as error:
+            rejects.add(file, "image", "dropped", error.what)
+            continue
         picture = opened(file, work_folder, rejects)
         if picture is None:
             continue
         grid = cut_into_tiles(picture.width_px, picture.height_px, tile_px, overlap_px)
-        smears.append(Smear(name, grid, WindowReader(picture.file), picture.version, file.name))
+        scale = um_per_px(file) or (float("nan"), "")
+        smears.append(Smear(name, grid, WindowReader(picture.file), picture.version, file.name, *scale))
     return smears
+
+
+def _of_slide(file: Path, name: str, tile_px: int, overlap_px: int) -> Smear:
+    slide = read_slide(file)
+    um, place = um_per_px(file) or (float("nan"), "")
+    number = counting_level(slide, um)
+    level = slide.levels[number]
+    version = slide_version(file) if is_several_files(file) else version_of([file])
+    grid = cut_into_tiles(level.width_px, level.height_px, tile_px, overlap_px)
+    return Smear(
+        name, grid, SlideReader(file, number), f"{version}-level-{number}", file.name, um * level.downsample, place
+    )
+
+
+def counting_level(slide: Slide, um_per_largest_px: float) -> int:
+    """The smallest level on which red cells are wide enough to be counted; the largest where their width is not known.
+
+    Args:
+        slide: any.
+        um_per_largest_px: micrometres for a pixel of its largest level, or NaN.
+    """
+    widths = [USUAL_RED_CELL_UM / (um_per_largest_px * level.downsample) for level in slide.levels]
+    enough = [number for number, width in enumerate(widths) if width >= LEAST_CELL_PX]
+    return max(enough, default=0)
 
 
 def _of_tiles(folder: Path, files: list[Path], rejects: RejectLog) -> list[Smear]:
@@ -125,6 +177,19 @@ class WindowReader:
         """Pixels of a tile, copied."""
         window = pixels_of(self.file)[place.top : place.top + place.height, place.left : place.left + place.width]
         return np.ascontiguousarray(window)
+
+
+@dataclass(frozen=True)
+class SlideReader:
+    """Tiles that are windows of one level of a slide, decoded one by one: nothing of it is kept."""
+
+    file: Path
+    level: int
+
+    def __call__(self, place: Place) -> RgbImage:
+        """Pixels of a tile; BadInputError where they cannot be decoded."""
+        box = (place.left, place.top, place.left + place.width, place.top + place.height)
+        return window_of(self.file, self.level, box)
 
 
 @dataclass(frozen=True)

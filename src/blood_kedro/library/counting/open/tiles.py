@@ -59,6 +59,26 @@ class Grid:
     missing: tuple[str, ...] = ()
 
 
+def open_sides(grid: Grid) -> npt.NDArray[np.bool_]:
+    """Of each tile the sides of its core that no other tile's core touches, `(N, 4)`: left, top, right, bottom.
+
+    There the smear ends, or a hole of it begins, or a field that is not counted: cells are cut.
+    """
+    cores = np.array([place.core_xyxy_px for place in grid.places], np.int64).reshape(-1, 4)
+    at: dict[tuple[int, int], list[int]] = {}
+    for number, core in enumerate(cores):
+        for side in range(4):
+            at.setdefault((side, int(core[side])), []).append(number)
+    sides = np.ones(cores.shape, np.bool_)
+    for number, core in enumerate(cores):
+        for side in range(4):
+            along = 1 - side % 2
+            across = cores[at.get(((side + 2) % 4, int(core[side])), [])]
+            meets = (across[:, along] < core[along + 2]) & (across[:, along + 2] > core[along])
+            sides[number, side] = not meets.any()
+    return sides
+
+
 def cut_into_tiles(width_px: int, height_px: int, tile_px: int, overlap_px: int = 0) -> Grid:
     """Tiles of an image, row by row: without overlap and with remainders as in paper 004, section 3.2, or overlapping.
 
