@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from blood_kedro.library.core.errors import DataContractError, UnknownLabelError
+from blood_kedro.library.core.limits import RED_CELL_UM
 from blood_kedro.library.core.taxonomy import PARENT
 from blood_kedro.library.readout.differential import differential
 from blood_kedro.library.readout.grades import THRESHOLDS, grade_of
@@ -23,7 +24,7 @@ from blood_kedro.library.readout.intervals import (
     wilson_limits,
 )
 from blood_kedro.library.readout.platelets import RBC_PER_UL, platelets
-from blood_kedro.library.readout.scale import RED_CELL_UM, Scale, cell_px_at
+from blood_kedro.library.readout.scale import Scale, cell_px_at
 from blood_kedro.library.readout.sizes import sizes
 from tests.fixtures.readout import cells_table, fields_table, many
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro import __version__
 from blood_kedro.assembly.namers import parts_of
-from blood_kedro.assembly.scale import scale_of
+from blood_kedro.assembly.scale import found_scale, scale_of
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.files import replaced_folder
 from blood_kedro.library.core.model_bundle import load_config
@@ -24,6 +25,8 @@ from blood_kedro.library.counting.count.smears import NameTypes, masks_of
 from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
 from blood_kedro.library.counting.draw.masks import write_smears
 from blood_kedro.library.counting.draw.outlines import outlines
+from blood_kedro.library.counting.open.fields_fit import choose_fields, chooses_fields, with_fields
+from blood_kedro.library.counting.open.file_scale import likely_cell_px
 from blood_kedro.library.counting.open.smear import Smear, open_smears
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.segment.tiles import OnTile, folders_of
@@ -55,6 +58,7 @@ class ReadOutOptions(BaseModel):
         workers: processes for large pictures; 0: as many as there are cores.
         cluster: address of a Dask scheduler that their tiles go to.
         tile_px, overlap_px: large pictures are read in tiles.
+        fields: whether all of them are counted, or those that are fit for it; `auto` chooses on large slides alone.
         seed: of the intervals.
     """
 
@@ -68,6 +72,7 @@ class ReadOutOptions(BaseModel):
     cluster: str | None = None
     tile_px: int = Field(512, ge=64)
     overlap_px: int = Field(64, ge=0)
+    fields: Literal["auto", "all", "fit"] = "auto"
     seed: int = 2026
 
 
@@ -84,6 +89,7 @@ class ReadSmears:
         rejects: what could not be read, and why.
         smears: opened.
         scales: of each smear.
+        choices: of slides of which some fields were read, those that were looked at (`open.fields_fit.choose_fields`).
         notes: what has to be said of them.
         folders: of the finished tiles of each smear, which pictures are drawn from; gone with the work folder.
     """
@@ -98,6 +104,7 @@ class ReadSmears:
     folders: Mapping[str, Path]
 
     scales: Mapping[str, Scale]
+    choices: Mapping[str, pd.DataFrame]
     notes: list[str]
 
     def picture(self, name: str) -> OutlinedPicture:
@@ -130,9 +137,18 @@ class ReadSmears:
                 self.notes,
                 self.rejects,
                 types_of_kinds(),
+                [(name, self._write_map(part, name)) for name in self.choices],
                 whole=whole,
             )
         return folder / PAGE
+
+    def _write_map(self, folder: Path, name: str) -> str:
+        """Which fields of a slide were read, as a picture in a folder; its file."""
+        from blood_kedro.library.counting.draw.fields_map import fields_map  # matplotlib, for slides alone
+
+        file = f"fields_{name}.png"
+        fields_map(self.smears[name], self.choices[name]).savefig(folder / file, dpi=100)
+        return file
 
     def lines(self) -> Iterator[str]:
         """A line for each smear, one for all of them, and what was not used."""
@@ -182,21 +198,29 @@ def read_pictures(
     counted: list[Counted] = []
     smears: dict[str, Smear] = {}
     scales: dict[str, Scale] = {}
+    choices: dict[str, pd.DataFrame] = {}
     notes: list[str] = []
     name_types = CountedTypes() if options.name_types else None
-    for number, smear in enumerate(opened):
-        said_by_file = None if math.isnan(smear.um_per_px) else (smear.um_per_px, smear.scale_from)
+    for number, whole in enumerate(opened):
         try:
+            smear, choice = _with_fit_fields(whole, options)
+            said_by_file = None if math.isnan(smear.um_per_px) else (smear.um_per_px, smear.scale_from)
             scale, said = scale_of(smear, options.cell_px, options.um_per_px, said_by_file)
         except BadInputError as error:
             if len(opened) == 1:
                 raise
             reason = "; ".join(filter(None, [error.what, error.got]))
-            rejects.add(smear.file or smear.name, "image", "dropped", reason)
+            rejects.add(whole.file or whole.name, "image", "dropped", reason)
             continue
         on_tile = None if progress is None else partial(progress, smear.name, (number, len(opened)))
         counted.append(_count(smear, scale, options, name_types, work_folder, rejects, on_tile))
         smears[smear.name], scales[smear.name] = smear, scale
+        if choice is not None:
+            choices[smear.name] = choice
+            said = [
+                *said,
+                f"{smear.name}: {choice['chosen'].sum()} of {len(choice)} fields that were looked at are read.",
+            ]
         notes += said
     if not smears:
         raise BadInputError("no picture can be counted", got=rejects.reasons(), remedy="see what is said of each")
@@ -225,6 +249,7 @@ def read_pictures(
         smears,
         folders,
         scales,
+        choices,
         notes,
     )
 
@@ -233,6 +258,19 @@ def _made_with(options: ReadOutOptions) -> MadeWith:
     names = ("cells", "white_cells", "red_cell_shapes") if options.name_types else ("cells",)
     models = {name: shipped_digest(name) for name in names}
     return MadeWith(version=__version__, models=models, options=options.model_dump(mode="json"))
+
+
+def _with_fit_fields(smear: Smear, options: ReadOutOptions) -> tuple[Smear, pd.DataFrame | None]:
+    """A slide with the fields alone that are fit for counting, and the choice; all else as it is.
+
+    Raises:
+        BadInputError: no field shows a cell.
+    """
+    settings = SmearInput(path=smear.file or smear.name, fields=options.fields, workers=options.workers)
+    if not chooses_fields(smear, settings):
+        return smear, None
+    choice = choose_fields(smear, options.cell_px or likely_cell_px(smear) or found_scale(smear).cell_px, settings)
+    return with_fields(smear, choice), choice
 
 
 def _count(

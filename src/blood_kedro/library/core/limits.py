@@ -21,6 +21,6 @@ LEAST_SCALE_CONFIDENCE = 0.3
 LEAST_OVERLAP_SHARE = 0.12
 # What augmentation, or a window, leaves of a labelled box must show this share of it, else it is no cell any more.
 LEFT_SHARE = 0.3
-# Width of a red cell in a smear, um: most are 7.2 to 7.9 wide (Bain, Blood Cells, 5th ed., 2015). It says at which
-# level a slide is read, before anything was measured.
-USUAL_RED_CELL_UM = 7.5
+# Width of a normal red cell on a dried, stained smear, um: mean 7.2 (Price-Jones, Red Blood Cell Diameters, 1933; Bain,
+# Blood Cells, 5th ed., 2015, chapter 2: most 7.2 to 7.9). Cited from memory of both.
+RED_CELL_UM = 7.2

@@ -47,9 +47,9 @@ def um_per_px(file: Path) -> tuple[float, str] | None:
                 places[0] = _of_slide(file)
         else:
             places = [_of_slide(file) if file.suffix.lower() in SLIDE_SUFFIXES else _of_picture(file)]
-    for found in places:
-        if found is not None and _is_believable(found[0], found[1]):
-            return math.sqrt(found[0] * found[1]), found[2]
+    for stated in places:
+        if stated is not None and _is_believable(stated[0], stated[1]):
+            return math.sqrt(stated[0] * stated[1]), stated[2]
     return None
 
 

@@ -6,11 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from blood_kedro.library.core.limits import RED_CELL_UM
 from blood_kedro.library.readout.intervals import Result
-
-# Width of a normal red cell on a dried, stained smear: mean 7.2 um (Price-Jones, Red Blood Cell Diameters, 1933; Bain,
-# Blood Cells, 5th ed., 2015, chapter 2: most 7.2-7.9 um in a smear). Cited from memory of both.
-RED_CELL_UM = 7.2
 
 
 class Scale(Result):

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
+from blood_kedro.library.core.limits import RED_CELL_UM
 from blood_kedro.library.readout.grades import Grade, grade_of
 from blood_kedro.library.readout.intervals import Drawing, Fields, Floats, Number, Result, fields_of, share_of
-from blood_kedro.library.readout.scale import RED_CELL_UM, Scale
+from blood_kedro.library.readout.scale import Scale
 
 Unit = Literal["um", "px", "of_median"]
 # A microcyte is smaller, a macrocyte larger than so many um across (Bain, Blood Cells, 5th ed., 2015, gives 6.0-8.5 um

@@ -18,6 +18,7 @@ from blood_kedro.library.counting.count.smears import masks_of
 from blood_kedro.library.counting.draw.rings import geometry
 from blood_kedro.library.counting.pieces import Piece
 
+_MOST_PIXELS = 1_000_000_000
 _SUFFIXES = ("_labels.tif", "_kinds.tif", ".geojson")
 
 
@@ -59,11 +60,13 @@ def write_masks(
 
     Labels are `int32`, 0 is ground, a cell has the number of its row; kinds are RGB. Both TIFFs are filled on the disk,
     a cell at a time, so that a slide of any size needs no more memory than one cell. The contours are valid polygons in
-    px of the smear, as QuPath and napari read them: their area is that of the mask.
+    px of the smear, as QuPath and napari read them: their area is that of the mask. Of a smear of more than
+    `_MOST_PIXELS` they are all that is written: its label image would take gigabytes.
     """
     height, width = size_hw_px
     labels, kinds, contours = (folder / f"{name}{suffix}" for suffix in _SUFFIXES)
-    for path, shape, dtype in ((labels, (height, width), np.int32), (kinds, (height, width, 3), np.uint8)):
+    images = ((labels, (height, width), np.int32), (kinds, (height, width, 3), np.uint8))
+    for path, shape, dtype in images if height * width <= _MOST_PIXELS else ():
         canvas = tifffile.memmap(path, shape=shape, dtype=dtype, bigtiff=True)
         for mask, number, label in zip(masks, cells["cell"], cells["label"], strict=True):
             canvas[mask.window][mask.mask] = number if path == labels else MASKS[label]

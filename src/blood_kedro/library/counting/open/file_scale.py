@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from blood_kedro.library.core.limits import USUAL_RED_CELL_UM
+from blood_kedro.library.core.limits import RED_CELL_UM
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
@@ -33,7 +33,7 @@ def at_file_scale(options: SmearInput, smears: Sequence[Smear], rejects: RejectL
     reason = ""
     if widths.max() > _ONE_SCALE * widths.min():
         reason = f"pixels are {widths.min():.3g} to {widths.max():.3g} um wide, and all are counted together"
-    elif not 1 / _MOST_UNUSUAL <= cell_um / USUAL_RED_CELL_UM <= _MOST_UNUSUAL:
+    elif not 1 / _MOST_UNUSUAL <= cell_um / RED_CELL_UM <= _MOST_UNUSUAL:
         reason = f"red cells of {options.cell_px:.0f} px would be {cell_um:.1f} um wide"
     if not reason:
         return options.model_copy(update={"px_per_um": 1 / um_per_px})
@@ -44,4 +44,4 @@ def at_file_scale(options: SmearInput, smears: Sequence[Smear], rejects: RejectL
 
 def likely_cell_px(smear: Smear) -> float | None:
     """Width of a usual red cell by the file alone, px; None where it says nothing."""
-    return None if np.isnan(smear.um_per_px) else USUAL_RED_CELL_UM / smear.um_per_px
+    return None if np.isnan(smear.um_per_px) else RED_CELL_UM / smear.um_per_px

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.limits import USUAL_RED_CELL_UM
+from blood_kedro.library.core.limits import RED_CELL_UM
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.tiles import Grid, Place, cut_into_tiles, grids, make_grids
 from blood_kedro.library.imaging.large import image_files, is_read_as_slide, names_of, opened, pixels_of, version_of
@@ -145,7 +145,7 @@ def counting_level(slide: Slide, um_per_largest_px: float) -> int:
         slide: any.
         um_per_largest_px: micrometres for a pixel of its largest level, or NaN.
     """
-    widths = [USUAL_RED_CELL_UM / (um_per_largest_px * level.downsample) for level in slide.levels]
+    widths = [RED_CELL_UM / (um_per_largest_px * level.downsample) for level in slide.levels]
     enough = [number for number, width in enumerate(widths) if width >= LEAST_CELL_PX]
     return max(enough, default=0)
 
