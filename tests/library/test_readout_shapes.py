@@ -7,8 +7,9 @@ import pytest
 
 from blood_kedro.library.core.errors import DataContractError, UnknownLabelError
 from blood_kedro.library.readout.confusion import Mistakes, corrected_shares, mistakes_of, true_shares
-from blood_kedro.library.readout.intervals import Drawing
+from blood_kedro.library.readout.intervals import Drawing, wilson_limits
 from blood_kedro.library.readout.shapes import shapes
+from blood_kedro.library.shipped.type_figures import at_threshold
 from tests.fixtures.readout import cells_table, fields_table, many
 
 DRAWING = Drawing(resamples=200, seed=0)
@@ -48,6 +49,14 @@ def test_an_interval_covers_the_truth_and_is_wider_where_mistakes_are_less_known
     rough = corrected_shares(cells, Mistakes(CLASSES, ANSWERS / 20, np.ones(3), ""), DRAWING, "cells")
     width, rough_width = ((each[1].high or 0) - (each[1].low or 0) for each in (made, rough))
     assert rough_width > 1.2 * width
+
+
+def test_a_shape_that_was_never_answered_may_still_be_there() -> None:
+    cells = np.eye(3)[[0] * 200]
+    never = corrected_shares(cells, MISTAKES, DRAWING, "cells")[1]
+    # Wilson's limit of 0 of 200 is 1.88%; of schistocytes 85% are recognised.
+    assert (never.value, never.low, never.method) == (0, 0, "wilson")
+    assert never.high == pytest.approx(100 * wilson_limits(0, 200)[1] / 0.85)
 
 
 def shaped(normal: int, schistocytes: int, **others: int):
@@ -109,10 +118,15 @@ def test_mistakes_are_read_from_the_config_of_a_classifier() -> None:
     of_all = mistakes_of(test_part)
     assert of_all.answers.tolist() == confusion and of_all.answered.tolist() == [1, 1]
     assert "20 labelled cells of chula" in of_all.basis and "assumed" in of_all.basis
-    answered = {"classes": ["a", "b"], "figures": {"answered": {"confusion": [[6, 1, 3], [0, 9, 1]]}}}
-    of_sure = mistakes_of(answered)
+    truth, answer = np.repeat([0, 1], 10), np.array([0] * 6 + [1] + [0] * 3 + [1] * 10)
+    sureness = np.array([0.9] * 7 + [0.6] * 3 + [0.9] * 9 + [0.6])
+    probabilities = np.where(np.arange(2) == answer[:, None], sureness[:, None], 1 - sureness[:, None])
+    sure = at_threshold(np.log(probabilities), np.arange(2) == truth[:, None], 0.8)
+    assert sure["confusion"] == [[6, 1, 3], [0, 9, 1]]
+    of_sure = mistakes_of({"classes": ["a", "b"], "figures": {"answered_at_threshold": sure}})
     assert of_sure.answers.tolist() == [[6, 1], [0, 9]]
     assert of_sure.answered == pytest.approx([0.7, 0.9])
+    assert of_sure.basis == "20 labelled cells, of which 16 were answered"
     with pytest.raises(DataContractError, match="takes for what"):
         mistakes_of({"classes": ["a"], "figures": {}})
     with pytest.raises(DataContractError, match="does not fit"):

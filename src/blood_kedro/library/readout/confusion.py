@@ -18,15 +18,17 @@ import numpy.typing as npt
 from blood_kedro.library.core.errors import DataContractError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.evaluation.resampling import SHARE, interval, resampled
-from blood_kedro.library.readout.intervals import Drawing, Floats, Number
+from blood_kedro.library.readout.intervals import Drawing, Floats, Number, wilson_limits
 
 _ROUNDS = 200
+# Iterations come near to 0 and never there.
+_NOTHING = 1e-6
 # Cells of a shape that a classifier was judged on, at least: fewer say nothing of its mistakes.
 _LEAST_CELLS = 10
 # Above this condition number, shares of two shapes cannot be told from each other by the answers.
 _MOST_CONDITION = 100.0
 # Draws of a corrected share; each is an iteration of its own.
-_MOST_DRAWS = 1000
+_MOST_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,19 @@ class Mistakes:
 def mistakes_of(config: Mapping[str, Any]) -> Mistakes:
     """The mistakes of a shipped classifier, from its config.
 
-    `figures.answered` holds what was answered above the threshold, with a last column of cells that were not. A config
-    without it has `figures.test.<laboratory>.confusion` of all answers, the unsure ones too; then it is assumed that
-    the sure ones are no better, and that cells of all shapes are left unanswered as often.
+    `figures.answered_at_threshold` has what was answered above the threshold as `confusion`, with a last column of
+    cells that were not answered. A config without it has `figures.test.<laboratory>.confusion` of all answers, the
+    unsure ones too; then it is assumed that the sure ones are no better, and that cells of all shapes are left
+    unanswered as often.
 
     Raises:
         DataContractError: the config has neither.
     """
     classes = tuple(str(name) for name in config["classes"])
     figures = config.get("figures", {})
-    if "answered" in figures:
-        matrix = np.array(figures["answered"]["confusion"], np.float64)
+    sure = figures.get("answered_at_threshold", {})
+    if "confusion" in sure:
+        matrix = np.array(sure["confusion"], np.float64)
         _check(matrix, (len(classes), len(classes) + 1))
         cells = np.maximum(matrix.sum(axis=1), 1)
         basis = f"{matrix.sum():,.0f} labelled cells, of which {matrix[:, :-1].sum():,.0f} were answered"
@@ -87,7 +91,7 @@ def mistakes_of(config: Mapping[str, Any]) -> Mistakes:
     raise DataContractError(
         "a classifier does not say what it takes for what",
         where=str(config.get("model", "config.json")),
-        expected="figures.answered.confusion, or figures.test.<laboratory>.confusion",
+        expected="figures.answered_at_threshold.confusion, or figures.test.<laboratory>.confusion",
         remedy="judge it again: make train-shipped",
     )
 
@@ -107,7 +111,7 @@ def true_shares(answers: Floats, mistakes: Floats, answered: Floats) -> Floats:
         expected = np.matmul(shares[:, None, :], mistakes)[:, 0]
         weights = np.divide(seen, expected, out=np.zeros_like(seen), where=expected > 0)
         shares = shares * np.matmul(mistakes, weights[:, :, None])[:, :, 0]
-    shares = np.where(np.isnan(seen), np.nan, shares) / answered
+    shares = np.where(np.isnan(seen), np.nan, np.where(shares < _NOTHING, 0, shares)) / answered
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float64)
 
 
@@ -136,15 +140,21 @@ def corrected_shares(
     )
     redrawn = true_shares(drawn.draws, again, mistakes.answered)
     without = true_shares(drawn.jackknife, known, mistakes.answered)
-    limits_of_each = [interval(float(point[k]), redrawn[:, k], without[:, k], SHARE) for k in range(len(point))]
-    return [
-        Number(value=100 * float(value), low=_percent(limits[0]), high=_percent(limits[1]), method=unit)
-        for value, (limits, _) in zip(point, limits_of_each, strict=True)
-    ]
+    made = []
+    for k, value in enumerate(point):
+        if drawn.point[k] == 0:
+            made.append(_never_answered(float(drawn.point.sum()), float(known[k, k])))
+            continue
+        limits, _ = interval(float(value), redrawn[:, k], without[:, k], SHARE)
+        low, high = (None if limit is None else 100 * limit for limit in limits)
+        made.append(Number(value=100 * float(value), low=low, high=high, method=unit))
+    return made
 
 
-def _percent(limit: float | None) -> float | None:
-    return None if limit is None else 100 * limit
+def _never_answered(cells: float, sensitivity: float) -> Number:
+    """A shape that no cell was given, nor is in any draw: Wilson's limit, over how often such cells are recognised."""
+    high = wilson_limits(0, cells)[1] / max(sensitivity, 0.01)
+    return Number(value=0.0, low=0.0, high=100 * min(1.0, high), method="wilson")
 
 
 def _check(matrix: npt.NDArray[np.float64], shape: Sequence[int]) -> None:

@@ -68,12 +68,26 @@ def eight_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict
     return figures(truth, eight_logs, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)
 
 
-def at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -> dict[str, float]:
-    """Share of cells that are answered above a threshold, and how many of these answers are right."""
-    answered = np.exp(logs.max(axis=1)) >= threshold
-    right = meant[np.arange(len(meant)), logs.argmax(axis=1)]
+def at_threshold(logs: Floats, meant: npt.NDArray[np.bool_], threshold: float) -> dict[str, Any]:
+    """What is answered above a threshold: share of cells, how many answers are right, and what is taken for what.
+
+    Args:
+        logs: log-probabilities `(N, C)`.
+        meant: `(N, C)`, classes that each label allows.
+        threshold: of the likeliest class.
+
+    Returns:
+        `threshold`, `share_answered`, `accuracy`, and `confusion` of the cells whose label allows a single class: rows
+        are what they are, columns the answers, the last one those that were not answered.
+    """
+    answered, answer, number = np.exp(logs.max(axis=1)) >= threshold, logs.argmax(axis=1), logs.shape[1]
+    right = meant[np.arange(len(meant)), answer]
     accuracy = float(right[answered].mean()) if answered.any() else float("nan")
-    return {"threshold": threshold, "share_answered": float(answered.mean()), "accuracy": accuracy}
+    known = meant.sum(axis=1) == 1
+    confusion = np.zeros((number, number + 1), np.int64)
+    np.add.at(confusion, (meant[known].argmax(axis=1), np.where(answered, answer, number)[known]), 1)
+    share = float(answered.mean())
+    return {"threshold": threshold, "share_answered": share, "accuracy": accuracy, "confusion": confusion.tolist()}
 
 
 def answer_rows(table: pd.DataFrame, logs: Floats, classes: Sequence[str], part: str) -> pd.DataFrame:

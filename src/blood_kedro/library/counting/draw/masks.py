@@ -14,6 +14,7 @@ import tifffile
 
 from blood_kedro.library.core.colours import MASKS
 from blood_kedro.library.core.files import remove, replaced_folder
+from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.counting.count.smears import masks_of
 from blood_kedro.library.counting.draw.rings import geometry
 from blood_kedro.library.counting.pieces import Piece
@@ -78,6 +79,8 @@ def write_masks(
 
 def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
     label = str(row["label"])
+    named = row.get("type")
+    is_named = isinstance(named, str) and named not in (label, NOT_NAMED)
     measurements = {
         "area px^2": int(row["area_px2"]),
         "cells in clump": int(row["cells_in_clump"]),
@@ -89,7 +92,10 @@ def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
         "geometry": geometry(mask.mask, mask.left, mask.top),
         "properties": {
             "objectType": "detection",
-            "classification": {"name": label.upper(), "color": list(MASKS[label])},
+            "classification": {
+                "name": f"{label.upper()}: {named}" if is_named else label.upper(),
+                "color": list(MASKS[label]),
+            },
             "measurements": measurements,
         },
     }
