@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,12 @@ from torch import nn
 from torch.nn.functional import interpolate
 from torchvision.ops import batched_nms
 
-from blood_kedro.library.core.errors import DataContractError
-from blood_kedro.library.shipped.cell_detector import _NMS_IOU, _apart, scaled
+from blood_kedro.library.core.errors import ConfigurationError, DataContractError
+from blood_kedro.library.core.model_bundle import rebuilt
+from blood_kedro.library.shipped.bundle import load_shipped
+from blood_kedro.library.shipped.cell_detector import _NMS_IOU, _apart, detect_at, scaled
 from blood_kedro.library.shipped.centre_net import CentreNet
+from blood_kedro.library.shipped.load import load
 from blood_kedro.library.shipped.networks import cell_maps, threads, type_logits
 from blood_kedro.library.shipped.type_network import CellTypeNet, logits_by_torch
 from blood_kedro.library.shipped.type_probabilities import log_probabilities
@@ -114,13 +118,62 @@ def test_networks_take_the_threads_that_a_process_may_have(monkeypatch: pytest.M
         assert threads() >= 1
 
 
+def field(width_px: int) -> np.ndarray:
+    """Cells of a shape and stain that the shipped models know, a nucleus in the last."""
+    rgb = np.full((300, 400, 3), (228, 224, 226), np.uint8)
+    rng = np.random.default_rng(0)
+    centres = [(70 + 85 * column, 60 + 90 * row) for row in range(3) for column in range(4)]
+    for x, y in centres:
+        shift = rng.integers(-6, 7, 2)
+        middle = int(x + shift[0]), int(y + shift[1])
+        cv2.circle(rgb, middle, width_px // 2, (205, 150, 160), -1, cv2.LINE_AA)
+        cv2.circle(rgb, middle, width_px // 6, (220, 185, 190), -1, cv2.LINE_AA)
+    cv2.circle(rgb, centres[-1], int(width_px * 0.7), (110, 70, 150), -1, cv2.LINE_AA)
+    return cv2.GaussianBlur(rgb, (3, 3), 0)
+
+
+def test_the_shipped_detector_finds_the_same_cells_as_by_torch() -> None:
+    detector = load("cells")
+    network = rebuilt(load_shipped("cells"), lambda config: CentreNet(3, config["recipe"]["channels"]))
+
+    def maps(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            said = network(torch.from_numpy(pictures))
+        return said.middles.numpy(), said.sides.numpy()
+
+    for width_px in (30, 64):
+        zoom = detector.config["cell_px"] / width_px
+        by_torch, found = (detect_at(each, field(width_px), zoom) for each in (maps, detector.maps))
+        assert (found.scores > 0.3).sum() >= 10
+        assert found.labels.tolist() == by_torch.labels.tolist()
+        assert found.scores == pytest.approx(by_torch.scores, abs=1e-3)
+        assert found.boxes == pytest.approx(by_torch.boxes, abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["white_cells", "red_cell_shapes"])
+def test_the_shipped_classifiers_name_cells_as_by_torch(name: str) -> None:
+    classifier = load(name)
+    bundle = load_shipped(name)
+    network = rebuilt(bundle, lambda config: CellTypeNet(len(config["classes"])))
+    boxes = np.array([[x - 32.0, y - 32, x + 32, y + 32] for y in (60, 150, 240) for x in (70, 155, 240, 325)])
+    found = classifier.predict(field(64), boxes, 64)
+    expected = replace(classifier, logits=logits_by_torch(network)).predict(field(64), boxes, 64)
+    assert found["type"].tolist() == expected["type"].tolist()
+    probabilities = [f"p_{each}" for each in classifier.classes]
+    assert found[probabilities].to_numpy() == pytest.approx(expected[probabilities].to_numpy(), abs=1e-3)
+
+
+def test_a_shipped_model_is_read_once_in_a_process() -> None:
+    assert load("cells") is load("cells")
+    with pytest.raises(ConfigurationError, match="no shipped model"):
+        load("cell")
+
+
 def test_a_count_imports_nothing_that_is_slow(tmp_path: Path) -> None:
-    field = np.full((160, 200, 3), 225, np.uint8)
-    for x in (40, 100, 160):
-        cv2.circle(field, (x, 80), 16, (190, 120, 130), -1)
-    assert cv2.imwrite(str(tmp_path / "field.png"), field[..., ::-1])
+    assert cv2.imwrite(str(tmp_path / "field.png"), field(48)[..., ::-1])
     code = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from blood_kedro.assembly.namers import parts_of
 from blood_kedro.library.core.reject_log import RejectLog

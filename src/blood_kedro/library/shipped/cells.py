@@ -100,11 +100,11 @@ class ScaleModel:
     """Width of a red cell, from a picture alone: the cell detector's answers say by how much a zoom is off.
 
     Args:
-        bundle: the shipped model `cells`.
+        cells: the shipped model `cells`.
     """
 
-    def __init__(self, bundle: ModelBundle) -> None:
-        self._cells = CellDetector(bundle)
+    def __init__(self, cells: CellDetector) -> None:
+        self._cells = cells
 
     def predict(self, rgb: RgbImage) -> FoundScale:
         """As `CellDetector.scale`."""
