@@ -125,7 +125,8 @@ def look(root: Path, pictures: Sequence[Path], task: str, settings: dict[str, fl
 def _read(
     _root: Path, pictures: Sequence[Path], _task: str, settings: dict[str, float], folder: Path, work: Path
 ) -> Answer:
-    from blood_kedro.assembly.read_out import ReadOutOptions, read_pictures, types_of_kinds
+    from blood_kedro.assembly.read_out import ReadOutOptions, read_pictures
+    from blood_kedro.assembly.read_smears import types_of_kinds
     from blood_kedro.library.reporting.read_out_page import Html
     from blood_kedro.library.reporting.viewer import viewer_data
 

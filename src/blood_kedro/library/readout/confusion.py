@@ -140,15 +140,15 @@ def corrected_shares(
     )
     redrawn = true_shares(drawn.draws, again, mistakes.answered)
     without = true_shares(drawn.jackknife, known, mistakes.answered)
-    made = []
+    shares = []
     for k, value in enumerate(point):
         if drawn.point[k] == 0:
-            made.append(_never_answered(float(drawn.point.sum()), float(known[k, k])))
+            shares.append(_never_answered(float(drawn.point.sum()), float(known[k, k])))
             continue
         limits, _ = interval(float(value), redrawn[:, k], without[:, k], SHARE)
         low, high = (None if limit is None else 100 * limit for limit in limits)
-        made.append(Number(value=100 * float(value), low=low, high=high, method=unit))
-    return made
+        shares.append(Number(value=100 * float(value), low=low, high=high, method=unit))
+    return shares
 
 
 def _never_answered(cells: float, sensitivity: float) -> Number:

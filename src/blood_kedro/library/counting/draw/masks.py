@@ -80,7 +80,9 @@ def write_masks(
 def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
     label = str(row["label"])
     named = row.get("type")
+    # QuPath takes what follows a colon for a class below the one before it.
     is_named = isinstance(named, str) and named not in (label, NOT_NAMED)
+    name = f"{label.upper()}: {named}" if is_named else label.upper()
     measurements = {
         "area px^2": int(row["area_px2"]),
         "cells in clump": int(row["cells_in_clump"]),
@@ -92,10 +94,7 @@ def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
         "geometry": geometry(mask.mask, mask.left, mask.top),
         "properties": {
             "objectType": "detection",
-            "classification": {
-                "name": f"{label.upper()}: {named}" if is_named else label.upper(),
-                "color": list(MASKS[label]),
-            },
+            "classification": {"name": name, "color": list(MASKS[label])},
             "measurements": measurements,
         },
     }

@@ -1,0 +1,125 @@
+"""What was read of pictures: numbers, tables and masks, and how they are written as a page with files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from blood_kedro.library.core.files import replaced_folder
+from blood_kedro.library.core.model_bundle import load_config
+from blood_kedro.library.core.taxonomy import COARSE
+from blood_kedro.library.counting.count.smears import masks_of
+from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
+from blood_kedro.library.counting.draw.masks import write_smears
+from blood_kedro.library.counting.draw.outlines import outlines
+from blood_kedro.library.counting.open.smear import Smear
+from blood_kedro.library.readout.read_out import Findings, ReadOut
+from blood_kedro.library.readout.scale import Scale
+from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture
+from blood_kedro.library.reporting.read_out_page import MASKS, MOST_OUTLINES, write_page
+from blood_kedro.library.reporting.viewer import OutlinedPicture
+from blood_kedro.library.reporting.words import in_words
+from blood_kedro.library.shipped.bundle import models_folder
+
+
+@dataclass(frozen=True)
+class ReadSmears:
+    """What was read of pictures.
+
+    Attributes:
+        read_out: all numbers, with intervals and verdicts; `read_out.model_dump_json()` is `read_out.json`.
+        counts: one row per smear.
+        cells: one row per cell: `smear, cell, label, type, sureness`, place, size, box; px of its smear.
+        fields: one row per tile.
+        masks: of each row of `cells` (`library.counting.count.smears.masks_of` decodes them).
+        rejects: what could not be read, and why.
+        smears: opened.
+        scales: of each smear.
+        choices: of slides of which some fields were read, those that were looked at (`open.fields_fit.choose_fields`).
+        notes: what has to be said of them.
+        folders: of the finished tiles of each smear, which pictures are drawn from; gone with the work folder.
+    """
+
+    read_out: ReadOut
+    counts: pd.DataFrame
+    cells: pd.DataFrame
+    fields: pd.DataFrame
+    masks: pd.DataFrame
+    rejects: pd.DataFrame
+    smears: Mapping[str, Smear]
+    folders: Mapping[str, Path]
+
+    scales: Mapping[str, Scale]
+    choices: Mapping[str, pd.DataFrame]
+    notes: list[str]
+
+    def picture(self, name: str) -> OutlinedPicture:
+        """A smear made small enough to be shown, with its cells and their outlines."""
+        smear, look = self.smears[name], ReducedLook(MOST_PX)
+        picture = Picture(name, *reduced(smear, self.folders[name], look), smear.file)
+        cells = self.cells[self.cells["smear"] == name]
+        few = len(cells) <= MOST_OUTLINES
+        drawn = outlines(masks_of(self.masks[self.masks["smear"] == name]), picture.scale) if few else []
+        scale = self.scales[name]
+        return OutlinedPicture(picture, cells, drawn, scale.cell_px, scale.um_per_px)
+
+    def write(self, folder: Path, *, whole: bool) -> Path:
+        """Write page, tables, pictures and masks in place of what a folder held; the path of the page.
+
+        Args:
+            folder: see above.
+            whole: whether the page shows differential, shapes, sizes and platelets, too.
+        """
+        with replaced_folder(folder) as part:
+            (part / MASKS).mkdir()
+            write_smears(part / MASKS, self.counts, self.cells, self.masks)
+            figures = self.read_out.model_dump(mode="json")
+            names = [row["name"] for row in figures["pictures"]]
+            write_page(
+                part,
+                figures,
+                map(self.picture, names),
+                self.cells,
+                self.notes,
+                self.rejects,
+                types_of_kinds(),
+                [(name, self._write_map(part, name)) for name in self.choices],
+                whole=whole,
+            )
+        return folder / PAGE
+
+    def _write_map(self, folder: Path, name: str) -> str:
+        """Which fields of a slide were read, as a picture in a folder; its file."""
+        from blood_kedro.library.counting.draw.fields_map import fields_map  # matplotlib, for slides alone
+
+        file = f"fields_{name}.png"
+        fields_map(self.smears[name], self.choices[name]).savefig(folder / file, dpi=100)
+        return file
+
+    def lines(self) -> Iterator[str]:
+        """A line for each smear, one for all of them, and what was not used."""
+        for each in self.read_out.pictures:
+            yield f"{each.name}: {in_words(numbers_of(each))}; {each.verdict.line}"
+        if len(self.read_out.pictures) > 1:
+            fit = f"{self.read_out.fit_smears} of {len(self.read_out.pictures)} fit for counting"
+            yield f"together: {in_words(numbers_of(self.read_out.together))}; {fit}"
+        for row in self.rejects.to_dict("records"):
+            yield f"{Path(str(row['path'])).name}: {row['reason']}"
+
+
+def types_of_kinds() -> dict[str, list[str]]:
+    """Types that the shipped classifiers know, by kind of cell, and the kind itself where there is no other name."""
+    white, red = (list(load_config(models_folder() / name)["classes"]) for name in ("white_cells", "red_cell_shapes"))
+    return {
+        "wbc": [*(name for name in white if name != "platelet"), "wbc"],
+        "rbc": [*red, "rbc"],
+        "platelet": ["platelet"],
+    }
+
+
+def numbers_of(findings: Findings) -> dict[str, float]:
+    """Red cells, white cells and platelets of a smear, or of several."""
+    return {kind: getattr(findings.cells, kind).value for kind in COARSE}
