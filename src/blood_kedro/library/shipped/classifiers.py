@@ -67,9 +67,15 @@ class TypeClassifier:
         """Log-probabilities `(N, C)` before temperature; arguments as of `predict`."""
         if not len(boxes):
             return np.zeros((0, len(self.classes)))
+        return log_probabilities(self.network, self.crops(rgb, boxes, cell_px), self.views)
+
+    def crops(self, rgb: RgbImage, boxes: Boxes, cell_px: float) -> npt.NDArray[np.uint8]:
+        """What the network sees of cells, `(N, S, S, 3)`, `S` the side of its view; arguments as of `predict`."""
+        _check(rgb, boxes, cell_px)
         centres = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)], axis=1)
-        crops = [self._crop(rgb, centre, cell_px) for centre in centres]
-        return log_probabilities(self.network, np.stack(crops), self.views)
+        side = self.view.side_px
+        seen = [self._crop(rgb, centre, cell_px) for centre in centres]
+        return np.stack(seen) if seen else np.zeros((0, side, side, 3), np.uint8)
 
     def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
         field, centre = _field_around(rgb, centre, cell_px)

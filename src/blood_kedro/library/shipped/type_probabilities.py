@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -29,6 +31,27 @@ def log_probabilities(network: nn.Module, crops: Crops, views: int = 1, batch: i
     Returns:
         `(N, C)`, rows whose exponentials sum to one.
     """
+    if not len(crops):
+        return np.zeros((0, 0))
+    logits = torch.from_numpy(outputs_by_view(network, network, crops, views, batch))
+    return np.asarray(logits.log_softmax(2).mean(1).log_softmax(1).double().numpy())
+
+
+def outputs_by_view(
+    network: nn.Module, output: Callable[[Tensor], Tensor], crops: Crops, views: int = 1, batch: int = 128
+) -> npt.NDArray[np.float32]:
+    """What a network, or a part of it, gives for each orientation of each crop.
+
+    Args:
+        network: is put into evaluation mode.
+        output: of the network, of images in 0..1 on its device, `(N, K)`.
+        crops: `(N, S, S, 3) uint8` without margins, at least one.
+        views: 1, 2, 4 or 8 orientations.
+        batch: cells at a time.
+
+    Returns:
+        `(N, views, K)`.
+    """
     network.eval()
     device = next((each.device for each in network.state_dict().values()), None)
     parts = []
@@ -36,8 +59,8 @@ def log_probabilities(network: nn.Module, crops: Crops, views: int = 1, batch: i
         for start in range(0, len(crops), batch):
             images = as_images(crops[start : start + batch], device)
             turned = [_orientation(images, k).contiguous(memory_format=torch.channels_last) for k in range(views)]
-            parts.append(torch.stack([network(each).log_softmax(1) for each in turned]).mean(0).log_softmax(1).cpu())
-    return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros((0, 0))
+            parts.append(torch.stack([output(each) for each in turned], dim=1).cpu())
+    return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
 def _orientation(images: Tensor, k: int) -> Tensor:
