@@ -26,8 +26,8 @@ PIPELINES = (
     "sam_counting", "reporting",
 )  # fmt: skip
 TOPICS = (
-    "cells", "core", "counting", "detection", "download", "evaluation", "imaging", "merging", "morphology", "overlap",
-    "readout", "reporting", "smears", "sources", "standardization", "training",
+    "cells", "core", "corrections", "counting", "detection", "download", "evaluation", "imaging", "merging",
+    "morphology", "overlap", "readout", "reporting", "smears", "sources", "standardization", "training",
 )  # fmt: skip
 ENVIRONMENTS = {"base": "the demo", "laptop": "real data, two cores", "bccd": "BCCD alone", "paper": "as published"}
 MORE = {

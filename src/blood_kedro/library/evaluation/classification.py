@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
-from blood_kedro.library.evaluation.resampling import Floats, Intervals, intervals, numbered, ratio
+from blood_kedro.library.evaluation.resampling import Floats, Intervals, Statistic, intervals, numbered, ratio
 
 Labels = npt.NDArray[np.int64]
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 _BINS = 15
+_MEANS = ("accuracy", "f1")
 
 
 def pixel_measures(truth: npt.NDArray[np.bool_], masks: npt.NDArray[np.bool_]) -> dict[str, float]:
@@ -152,6 +153,36 @@ def group_intervals(runs: Sequence[RunAnswers], classes: int, *, unit: str, resa
         resamples: draws; 0 leaves intervals out.
         seed: of the draws.
     """
+    statistic, count = _means_over_runs(runs, classes)
+    return intervals(statistic, _MEANS, count, unit=unit, resamples=resamples, seed=seed)
+
+
+def paired_intervals(
+    first: RunAnswers, second: RunAnswers, classes: int, *, unit: str, resamples: int, seed: int
+) -> tuple[dict[str, float], Intervals]:
+    """Second minus first in accuracy and macro F1 on the same cells, with 95% intervals over the same draws of groups.
+
+    Args:
+        first: answers of one classifier.
+        second: another one's, on the same cells in the same order.
+        classes: their number.
+        unit: what a group is, in words.
+        resamples: draws; 0 leaves intervals out.
+        seed: of the draws.
+    """
+    (before, count), (after, _) = (_means_over_runs([run], classes) for run in (first, second))
+
+    def statistic(weights: Floats) -> Floats:
+        return after(weights) - before(weights)
+
+    value = statistic(np.ones((1, count)))[0]
+    ranges = dict.fromkeys(_MEANS, (-1.0, 1.0))
+    drawn = intervals(statistic, _MEANS, count, unit=unit, resamples=resamples, seed=seed, within=ranges)
+    return dict(zip(_MEANS, map(float, value), strict=True)), drawn
+
+
+def _means_over_runs(runs: Sequence[RunAnswers], classes: int) -> tuple[Statistic, int]:
+    """Weights of groups to `_MEANS` of runs, and the number of groups; see `group_intervals`."""
     numbers, count = numbered(np.concatenate([run.groups for run in runs]))
     parts = np.split(numbers, np.cumsum([len(run.groups) for run in runs])[:-1])
     tables = [_by_group(run, groups, count, classes) for run, groups in zip(runs, parts, strict=True)]
@@ -166,7 +197,7 @@ def group_intervals(runs: Sequence[RunAnswers], classes: int, *, unit: str, resa
             means.append(np.stack([filled[:, 0], known.mean(axis=1)], axis=1))
         return np.asarray(np.mean(means, axis=0), np.float64)
 
-    return intervals(statistic, ("accuracy", "f1"), count, unit=unit, resamples=resamples, seed=seed)
+    return statistic, count
 
 
 def _by_group(run: RunAnswers, numbers: Labels, count: int, classes: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,12 @@ RgbImage = npt.NDArray[np.uint8]
 _FIELD_CELLS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TypeClassifier:
     """Types of cells in pictures of any magnification.
 
     `temperature` and `log_shares` calibrate the probabilities (`softened`); a cell whose likeliest type has
-    less than `threshold` is `other`.
+    less than `threshold` is `other`. `weights` are those of the network behind `logits`.
     """
 
     logits: TypeLogits
@@ -41,6 +42,7 @@ class TypeClassifier:
     threshold: float
     log_shares: npt.NDArray[np.float64] | None
     config: dict[str, Any]
+    weights: Mapping[str, Any]
 
     def predict(self, rgb: RgbImage, boxes: Boxes, cell_px: float) -> pd.DataFrame:
         """One row per box: `type`, `sureness` (probability of the likeliest type, 0..1), and `p_<class>` of each class.
@@ -66,9 +68,15 @@ class TypeClassifier:
         """Log-probabilities `(N, C)` before temperature; arguments as of `predict`."""
         if not len(boxes):
             return np.zeros((0, len(self.classes)))
+        return log_probabilities(self.logits, self.crops(rgb, boxes, cell_px), self.views)
+
+    def crops(self, rgb: RgbImage, boxes: Boxes, cell_px: float) -> npt.NDArray[np.uint8]:
+        """What the network sees of cells, `(N, S, S, 3)`, `S` the side of its view; arguments as of `predict`."""
+        _check(rgb, boxes, cell_px)
         centres = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)], axis=1)
+        side = self.view.side_px
         crops = [self._crop(rgb, centre, cell_px) for centre in centres]
-        return log_probabilities(self.logits, np.stack(crops), self.views)
+        return np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8)
 
     def _crop(self, rgb: RgbImage, centre: npt.NDArray[np.float64], cell_px: float) -> RgbImage:
         field, centre = _field_around(rgb, centre, cell_px)
@@ -92,6 +100,7 @@ def classifier_of(bundle: ModelBundle) -> TypeClassifier:
         float(config["threshold"]),
         None if shares is None else np.array(shares),
         config,
+        bundle.weights,
     )
 
 

@@ -21,7 +21,7 @@ from blood_kedro.library.detection.detect_pictures import DetectedPictures, Seen
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import FoundCells
 from blood_kedro.library.shipped.classifiers import TypeClassifier
-from blood_kedro.library.shipped.load import load
+from blood_kedro.library.shipped.load import classifiers, load
 
 # So many tiles tell the scale of a folder.
 MOST_TILES = 9
@@ -78,10 +78,15 @@ def types_of(rgb: RgbImage, cells: FoundCells, white: TypeClassifier, red: TypeC
 
 
 class CountedTypes:
-    """Types and shapes of counted cells (`NameTypes` of counting), by the models that come with the project."""
+    """Types and shapes of counted cells (`NameTypes` of counting), by the models that come with the project.
 
-    def __init__(self) -> None:
-        self.white, self.red = load("white_cells"), load("red_cell_shapes")
+    Args:
+        models: folder of retrained ones to use instead, see `load.classifiers`.
+    """
+
+    def __init__(self, models: Path | None = None) -> None:
+        named = classifiers(models)
+        self.white, self.red = named.white_cells, named.red_cell_shapes
 
     def __call__(self, rgb: RgbImage, cells: pd.DataFrame, cell_px: float, shapes: bool) -> pd.DataFrame:
         """`type` and `sureness` of the cells of a tile; red cells are `not named` where no shapes are wanted."""

@@ -195,9 +195,19 @@ def _white_crop(rgb: RgbImage, centre: tuple[float, float], cell_px: float, view
 
 
 def field_groups(folder: Path, images: Sequence[RawImage]) -> list[str]:
-    """The group of each picture: all that show the same field, or have the same pixels, share one."""
-    paths = [folder / image.path for image in images]
-    sizes = [(rgb.shape[1], rgb.shape[0]) for rgb in map(read_rgb, paths)]
+    """`groups_of` the pictures of a source."""
     names = [image.path.with_suffix("").as_posix() for image in images]
+    return groups_of(names, [folder / image.path for image in images])
+
+
+def groups_of(names: list[str], paths: Sequence[Path], known: list[str | None] | None = None) -> list[str]:
+    """The group of each picture: all that show the same field, or have the same pixels, share one.
+
+    Args:
+        names: of the pictures, each once.
+        paths: of their files.
+        known: what they are of (smear, patient), which shares a group, too; None where nobody knows.
+    """
+    sizes = [(rgb.shape[1], rgb.shape[0]) for rgb in map(read_rgb, paths)]
     pairs = find_duplicates(names, ["one"] * len(names), make_thumbnails(paths, sizes), DuplicateOptions())
-    return duplicate_groups(names, pairs, [None] * len(names))
+    return duplicate_groups(names, pairs, known or [None] * len(names))

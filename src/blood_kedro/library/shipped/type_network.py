@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +38,19 @@ class CellTypeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
-        (mean, *_), (deviation, *_) = packaged_weights.NORMALIZATION  # the same in all channels
-        logits: Tensor = self.body((images - mean) / deviation)
+        logits: Tensor = self.body(_standardized(images))
         return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer sees of images as of `forward`: `(N, F)`."""
+        seen = self.body.forward_features(_standardized(images))  # type: ignore[operator]
+        features: Tensor = self.body.forward_head(seen, pre_logits=True)  # type: ignore[operator]
+        return features
+
+    @property
+    def head(self) -> nn.Linear:
+        """The last layer, from features to logits."""
+        return cast("nn.Linear", self.body.classifier)
 
     def freeze(self, stages: int) -> None:
         """Leave the stem and the first stages as they are, statistics of batch norm included; 0 freezes nothing."""
@@ -79,6 +89,11 @@ def logits_by_torch(network: nn.Module) -> TypeLogits:
     return logits
 
 
+def _standardized(images: Tensor) -> Tensor:
+    (mean, *_), (deviation, *_) = packaged_weights.NORMALIZATION  # the same in all channels
+    return (images - mean) / deviation
+
+
 def network_for(recipe: TypeRecipe, classes: int, weights: Mapping[str, Tensor]) -> nn.Module:
     """A network with random weights that trained ones can be loaded into."""
     from blood_kedro.library.training.foundation import build_probe
@@ -101,6 +116,6 @@ def first_network(classes: int, recipe: TypeRecipe) -> CellTypeNet:
         network.body.load_state_dict(pretrained, strict=False)
         network.freeze(recipe.frozen_stages)
     # A head of usual size starts at a loss far above that of guessing, and its first steps spoil the body.
-    nn.init.zeros_(network.body.classifier.weight)  # type: ignore[union-attr, arg-type]
-    nn.init.zeros_(network.body.classifier.bias)  # type: ignore[union-attr, arg-type]
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
     return network.to(memory_format=torch.channels_last)

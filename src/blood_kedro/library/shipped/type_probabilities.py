@@ -26,8 +26,8 @@ def log_probabilities(logits: TypeLogits, crops: Crops, views: int = 1, batch: i
     """
     parts = []
     for start in range(0, len(crops), batch):
-        images = _images(crops[start : start + batch])
-        turned = (np.ascontiguousarray(_orientation(images, k)) for k in range(views))
+        images = images_of(crops[start : start + batch])
+        turned = (np.ascontiguousarray(orientation(images, k)) for k in range(views))
         logs = [softened(logits(each).astype(np.float64), 1.0) for each in turned]
         parts.append(softened(np.mean(logs, axis=0), 1.0))
     return np.concatenate(parts) if parts else np.zeros((0, 0))
@@ -48,12 +48,12 @@ def softened(logs: Logs, temperature: float, log_shares: Logs | None = None) -> 
     return np.asarray(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True), np.float64)
 
 
-def _images(crops: Crops) -> Floats:
+def images_of(crops: Crops) -> Floats:
     """`(N, S, S, 3) uint8` as `(N, 3, S, S) float32` in 0..1."""
     return np.ascontiguousarray(np.moveaxis(crops, 3, 1)).astype(np.float32) / np.float32(255)
 
 
-def _orientation(images: Floats, k: int) -> Floats:
+def orientation(images: Floats, k: int) -> Floats:
     """One of the eight orientations of a square: mirrored if odd, and turned by a right angle for every two."""
     mirrored = images[..., ::-1] if k % 2 else images
     return np.rot90(mirrored, (0, 2, 1, 3)[k // 2], (2, 3))
