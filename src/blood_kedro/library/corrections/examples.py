@@ -61,7 +61,8 @@ def example_features(table: pd.DataFrame, classifier: TypeClassifier) -> Feature
     """
     parts, places = [], []
     for (file, cell_px), rows in table.groupby(["file", "cell_px"], sort=False):
-        crops = classifier.crops(read_rgb(Path(file)), rows[BOX_COLUMNS].to_numpy(np.float64), cell_px)
+        boxes = rows[BOX_COLUMNS].to_numpy(np.float64)
+        crops = classifier.crops(read_rgb(Path(str(file))), boxes, float(str(cell_px)))
         parts.append(features_of(classifier, crops))
         places.append(rows.index.to_numpy())
     return np.concatenate(parts)[np.argsort(np.concatenate(places))]

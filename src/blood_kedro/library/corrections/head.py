@@ -116,10 +116,10 @@ def fit_head(
         logits = nn.functional.linear(seen, weight, bias) / calibration.temperature + shares
         moved = sum(((now - then) ** 2).sum() for now, then in zip((weight, bias), before, strict=True))
         total: Tensor = len(features) * allowed_loss(logits, allowed, 0.0) + hold / 2 * moved
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
-    optimizer.step(objective)  # type: ignore[no-untyped-call]
+    optimizer.step(objective)
     return Head(weight.detach().numpy(), bias.detach().numpy())
 
 

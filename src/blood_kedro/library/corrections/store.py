@@ -96,7 +96,14 @@ class Corrections:
         picture = digest[:_NAME_DIGITS]
         file = f"{IMAGES}/{picture}{suffix}"
         (name, smear), (width, height) = name_and_smear, size_px
-        row = {"picture": picture, "file": file, "name": name, "smear": smear, "width_px": width, "height_px": height}
+        row: dict[str, object] = {
+            "picture": picture,
+            "file": file,
+            "name": name,
+            "smear": smear,
+            "width_px": width,
+            "height_px": height,
+        }
         with self._turn():
             known = self.pictures()
             if picture not in set(known["picture"]):
