@@ -14,7 +14,7 @@ from blood_kedro.library.smears.kinds import draw
 from blood_kedro.library.smears.styles import slide_style
 
 # A red cell of 7.4 um, the usual size on Chula (docs/facts/data.md#chula-scale), is the scale.
-_RED_CELL_UM = 7.4
+_CHULA_CELL_UM = 7.4
 
 
 def simulated_patches(classes: Sequence[str], per_class: int, px_per_um: float, seed: int) -> list[CellPatch]:
@@ -34,7 +34,7 @@ def simulated_patches(classes: Sequence[str], per_class: int, px_per_um: float, 
             absorbance = cell.layers @ style.stains.matrix()
             blurred = np.asarray(cv2.GaussianBlur(absorbance, (0, 0), max(style.blur_px, 0.5)), np.float32)
             red, green, blue = (float(v) * _usual_amount(usual) for v in style.stains.haemoglobin)
-            cell_px = _RED_CELL_UM * style.size * px_per_um
+            cell_px = _CHULA_CELL_UM * style.size * px_per_um
             patches.append(CellPatch(label, blurred, cell.mask, cell_px, (red, green, blue), "simulated"))
     return patches
 
