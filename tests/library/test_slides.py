@@ -215,6 +215,20 @@ def test_the_width_of_a_pixel_by_the_file(name: str, write, um: float | None, pl
         assert place in found[1]
 
 
+def test_a_scale_that_cannot_be_understood_is_none(rgb: np.ndarray, tmp_path: Path, monkeypatch) -> None:
+    Image.fromarray(rgb).save(tmp_path / "a.png", dpi=(101600, 101600))
+    (found,), _ = opened(tmp_path / "a.png", tmp_path)
+    assert found.um_per_px == pytest.approx(0.25)
+
+    def broken(file: Path) -> None:
+        raise BadInputError("image cannot be decoded: odd EXIF", where=str(file))
+
+    monkeypatch.setattr("blood_kedro.library.counting.open.smear.um_per_px", broken)
+    (found,), rejects = opened(tmp_path / "a.png", tmp_path)
+    assert np.isnan(found.um_per_px)
+    assert not rejects.rows
+
+
 def test_a_slide_says_what_it_holds(rgb: np.ndarray, tmp_path: Path) -> None:
     slide = read_slide(write_svs(tmp_path / "a.svs", rgb))
     assert slide.scanner == "aperio"
