@@ -13,6 +13,7 @@ from blood_kedro.assembly.open_input import open_input
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.schemas import FieldChoice
+from blood_kedro.library.counting.draw.fields_map import fields_map
 from blood_kedro.library.counting.open.field_look import look_at_field
 from blood_kedro.library.counting.open.fields_fit import choose_fields, chooses_fields, with_fields
 from blood_kedro.library.counting.open.smear import Smear, open_smears
@@ -82,6 +83,15 @@ def test_fields_of_the_monolayer_are_chosen_and_others_say_why_not(slide: Path) 
         "blurred": {"out of focus"},
         "empty": {"too few cells"},
     }
+
+
+def test_the_choice_is_shown_on_a_map(slide: Path) -> None:
+    smear = opened(slide, settings())
+    figure = fields_map(smear, choose_fields(smear, CELL_PX, settings()))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["4 counted", "2 fit, not needed", "6 too crowded", "6 out of focus", "6 too few cells"]
+    assert [len(each.get_paths()) for each in figure.axes[0].collections] == [4, 2, 18]
+    assert len(figure.axes[0].images) == 1  # the small level of the slide lies behind
 
 
 def test_few_fields_are_looked_at_and_then_the_neighbours_of_the_fit_ones(slide: Path) -> None:

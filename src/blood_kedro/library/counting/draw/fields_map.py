@@ -35,13 +35,13 @@ def fields_map(smear: Smear, choice: pd.DataFrame) -> Figure:
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal", facecolor=PALE, xlabel="px", ylabel="px")
     counted, fit = choice["chosen"], choice["reason"].eq(NOT_NEEDED)
     kinds = ((TRUTH, "counted", counted), (POINTED_AT, "fit, not needed", fit), (GREY, "", ~counted & ~fit))
-    legend = []
+    legend: list[Patch] = []
     for colour, name, rows in kinds:
         boxes = choice.loc[rows, ["x_min_px", "y_min_px", "x_max_px", "y_max_px"]].to_numpy(int)
         fields = [Rectangle((x0, y0), x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
         axis.add_collection(PatchCollection(fields, facecolor=colour, edgecolor=colour, alpha=0.45))
-        reasons = choice.loc[rows, "reason"].value_counts().items() if not name else [(name, int(rows.sum()))]
-        legend += [Patch(color=colour, alpha=0.6, label=f"{number} {reason}") for reason, number in reasons]
+        reasons = choice.loc[rows, "reason"].value_counts().to_dict() if not name else {name: int(rows.sum())}
+        legend += [Patch(color=colour, alpha=0.6, label=f"{number} {reason}") for reason, number in reasons.items()]
     figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False)
     axis.set_title(f"{smear.name}: {int(counted.sum())} of {len(choice)} fields that were looked at are counted")
     return figure

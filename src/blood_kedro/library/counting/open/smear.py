@@ -121,21 +121,28 @@ def _of_images(files: list[Path], tile_px: int, overlap_px: int, work_folder: Pa
         if picture is None:
             continue
         grid = cut_into_tiles(picture.width_px, picture.height_px, tile_px, overlap_px)
-        scale = um_per_px(file) or (float("nan"), "")
-        smears.append(Smear(name, grid, WindowReader(picture.file), picture.version, file.name, *scale))
+        smears.append(Smear(name, grid, WindowReader(picture.file), picture.version, file.name, *_scale_of(file)))
     return smears
 
 
 def _of_slide(file: Path, name: str, tile_px: int, overlap_px: int) -> Smear:
     slide = read_slide(file)
-    um, place = um_per_px(file) or (float("nan"), "")
+    um, place = _scale_of(file)
     number = counting_level(slide, um)
     level = slide.levels[number]
     version = slide_version(file) if is_several_files(file) else version_of([file])
     grid = cut_into_tiles(level.width_px, level.height_px, tile_px, overlap_px)
-    return Smear(
-        name, grid, SlideReader(file, number), f"{version}-level-{number}", file.name, um * level.downsample, place
-    )
+    version = f"{version}-level-{number}"
+    return Smear(name, grid, SlideReader(file, number), version, file.name, um * level.downsample, place)
+
+
+def _scale_of(file: Path) -> tuple[float, str]:
+    """Micrometres for a pixel, and where that stands; what cannot be understood says nothing, and is no reject."""
+    unknown = float("nan"), ""
+    try:
+        return um_per_px(file) or unknown
+    except BadInputError:
+        return unknown
 
 
 def counting_level(slide: Slide, um_per_largest_px: float) -> int:
