@@ -24,7 +24,8 @@ from blood_kedro.library.core.schemas.table import Table, column, conform, empty
 from blood_kedro.library.corrections.journal import NAMED, Correction, CorrectionTable, rows_of, standing
 from blood_kedro.library.imaging.read import RgbImage, inspect_image
 
-JOURNAL, PICTURES, COCO, IMAGES = "corrections.csv", "pictures.csv", "_annotations.coco.json", "images"
+JOURNAL, PICTURES, COCO = "corrections.csv", "pictures.csv", "_annotations.coco.json"
+_PICTURE_FOLDER = "images"
 _LOCK = "corrections.lock"
 _PATIENCE_S = 60.0
 _NAME_DIGITS = 16
@@ -94,7 +95,7 @@ class Corrections:
         write: Callable[[Path], object],
     ) -> str:
         picture = digest[:_NAME_DIGITS]
-        file = f"{IMAGES}/{picture}{suffix}"
+        file = f"{_PICTURE_FOLDER}/{picture}{suffix}"
         (name, smear), (width, height) = name_and_smear, size_px
         row = {"picture": picture, "file": file, "name": name, "smear": smear, "width_px": width, "height_px": height}
         with self._turn():
