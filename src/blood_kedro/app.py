@@ -31,6 +31,7 @@ from blood_kedro.library.detection.options import OwnImages
 from blood_kedro.library.shipped.bundle import describe_shipped
 
 if TYPE_CHECKING:
+    from blood_kedro.assembly.own_corrections import LookedAt
     from blood_kedro.library.reporting.viewer import OutlinedPicture
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Answer:
         files: to download.
         used: which models were used; then what of the files was not used, and how their values were read.
         looked_at: what corrections are kept with.
+        made_with: digests of the models that named the cells.
     """
 
     first: str
@@ -57,16 +59,7 @@ class Answer:
     files: list[str]
     used: list[str]
     looked_at: list[LookedAt]
-
-
-@dataclass(frozen=True)
-class LookedAt:
-    """A picture of an answer: its name and file, its cells, one row each, and the width of a red cell, px."""
-
-    name: str
-    file: Path
-    cells: pd.DataFrame
-    cell_px: float
+    made_with: dict[str, str]
 
 
 def parameters(root: Path) -> dict[str, Any]:
@@ -125,6 +118,7 @@ def look(root: Path, pictures: Sequence[Path], task: str, settings: dict[str, fl
 def _read(
     _root: Path, pictures: Sequence[Path], _task: str, settings: dict[str, float], folder: Path, work: Path
 ) -> Answer:
+    from blood_kedro.assembly.own_corrections import LookedAt
     from blood_kedro.assembly.read_out import ReadOutOptions, read_pictures
     from blood_kedro.assembly.read_smears import types_of_kinds
     from blood_kedro.library.reporting.read_out_page import Html
@@ -175,7 +169,7 @@ def _detected(
         f"<p><b>{escape(str(row['image']))}</b>: {in_words(row)}</p>" for row in detected.counts.to_dict("records")
     )
     data = viewer_data([_embedded(each) for each in outlined], {}, "")
-    return Answer(first, data, "", _files(report, folder), [*used, *_rejected(table)], [])
+    return Answer(first, data, "", _files(report, folder), [*used, *_rejected(table)], [], {})
 
 
 def _embedded(each: OutlinedPicture) -> dict[str, Any]:
@@ -208,35 +202,6 @@ def _model(root: Path, name: str) -> ModelBundle:
             remedy=f"run `kedro run --env={environment}` first, or start the page with another ENV",
         )
     return load_bundle(folder)
-
-
-def save_corrections(folder: Path, looked_at: Sequence[LookedAt], rows: Sequence[dict[str, Any]], by: str) -> str:
-    """Keep what somebody corrected of an answer; a sentence on what was kept, and where.
-
-    Args:
-        folder: of corrections (`library.corrections.store`).
-        looked_at: pictures of the answer.
-        rows: of the viewer: `picture`, `cell`, and `after` with a `type`, or None for what is no cell.
-        by: who corrected.
-
-    Raises:
-        BadInputError: a row is of no cell of these pictures.
-    """
-    from blood_kedro.library.corrections.journal import corrections_of
-    from blood_kedro.library.corrections.store import Corrections
-    from blood_kedro.library.shipped.bundle import shipped_digest
-
-    store, number = Corrections(folder), 0
-    models = ", ".join(f"{name} {shipped_digest(name)[:12]}" for name in ("cells", "white_cells", "red_cell_shapes"))
-    for picture in looked_at:
-        after = {int(row["cell"]): row["after"] for row in rows if row["picture"] == picture.name}
-        if not after:
-            continue
-        changed = {cell: None if each is None else str(each["type"]) for cell, each in after.items()}
-        corrections = corrections_of(picture.cells, picture.cell_px, changed=changed)
-        store.save(store.add_picture(picture.file), corrections, by=by or "nobody named", models=models)
-        number += len(changed)
-    return f"{number} corrections saved in {folder}; then: blood-kedro retrain {folder}"
 
 
 def main() -> None:

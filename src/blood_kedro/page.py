@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro import page_folder, page_limits, ports
-from blood_kedro.app import READ_OUT, LookedAt, detectors, look, models, save_corrections
+from blood_kedro.app import READ_OUT, Answer, detectors, look, models
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.page_example import EXAMPLE, example_field
 from blood_kedro.page_lanes import Lane, PageError
@@ -152,13 +153,18 @@ def build(root: Path, folder: Path) -> gr.Blocks:
             answered.parts,
             answered.files,
             _markdown(answered.used),
-            answered.looked_at,
+            replace(answered, viewer={}),
             "",
         )
 
-    def save(looked_at: list[LookedAt] | None, by: str, event: gr.EventData) -> str:
+    def save(last: Answer | None, by: str, event: gr.EventData) -> str:
+        from blood_kedro.assembly.own_corrections import keep_corrections
+
         try:
-            said = save_corrections(root / CORRECTIONS, looked_at or [], event.corrections, by.strip())
+            if last is None:
+                raise PageError("nothing was read out yet")
+            rows, folder = event.corrections, root / CORRECTIONS
+            said = keep_corrections(folder, last.looked_at, rows, by.strip(), last.made_with)
         except BloodKedroError as error:
             raise gr.Error(_shown(str(error), None), duration=None, print_exception=False) from error
         return html.escape(said)
@@ -170,7 +176,7 @@ def build(root: Path, folder: Path) -> gr.Blocks:
         title="blood-kedro", analytics_enabled=False, delete_cache=(page_folder.KEPT_S, page_folder.KEPT_S)
     ) as page:
         gr.Markdown("# Blood smear\nFor research. Not a medical device: no diagnosis may rest on these numbers.")
-        looked_at = gr.State()
+        last = gr.State()
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 asked = _Questions(root)
@@ -180,11 +186,11 @@ def build(root: Path, folder: Path) -> gr.Blocks:
         asked.look.click(
             answer,
             [asked.files, asked.task, *asked.settings.values()],
-            [shown.first, shown.viewer, shown.parts, asked.archive, shown.used, looked_at, shown.saved],
+            [shown.first, shown.viewer, shown.parts, asked.archive, shown.used, last, shown.saved],
             concurrency_limit=3 * MOST_WAITING,
         )
         asked.example.click(lambda: [str(example_field(folder.parent / EXAMPLE))], None, asked.files)
-        shown.viewer.submit(save, [looked_at, asked.by], shown.saved)
+        shown.viewer.submit(save, [last, asked.by], shown.saved)
     blocks: gr.Blocks = page
     return blocks
 

@@ -83,11 +83,9 @@ def test_the_app_takes_models_of_its_environment_alone(project: Path, monkeypatc
         place(model, is_model=True), Record("regimen_2.model", "n", "base", "2026-11-25T10:00:00", None, trained_on)
     )
     monkeypatch.setenv("KEDRO_ENV", "laptop")
-    values = app.parameters(project)
-    assert app.detectors(project, values) == ["shipped"]
-    shipped, others = app.models(project, values)
+    assert app.detectors(project) == []
+    (shipped,) = app.models(project, [])
     assert "comes with the project" in shipped
-    assert "No other model has been trained in environment laptop yet" in others
     monkeypatch.delenv("KEDRO_ENV")
-    assert app.detectors(project, values) == ["shipped", "regimen_2"]
-    assert "on generated smears only (75 pictures). This is the demo" in app.models(project, values)[1]
+    assert app.detectors(project) == ["regimen_2"]
+    assert "on generated smears only (75 pictures). This is the demo" in app.models(project, ["regimen_2"])[1]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 
 def make(tmp_path: Path, *arguments: str, **variables: str) -> str:
     """What programs of the virtual environment are told; each is a stand-in that prints it."""
-    for name in ("kedro", "python", "mlflow"):
+    for name in ("kedro", "python", "mlflow", "blood-kedro"):
         (tmp_path / name).write_text(SPY)
         (tmp_path / name).chmod(0o755)
     stamp = tmp_path / "installed"
@@ -43,11 +43,18 @@ def make(tmp_path: Path, *arguments: str, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("target", ["count", "detect"])
+@pytest.mark.parametrize("target", ["count", "read-out", "detect"])
 def test_images_may_lie_anywhere(tmp_path: Path, target: str) -> None:
-    assert f"images={ODD}\n" in make(tmp_path, target, f"IMAGES={ODD}")
-    assert f"images={ODD}\n" in make(tmp_path, target, IMAGES=ODD)
+    assert make(tmp_path, target, f"IMAGES={ODD}").endswith(f"--\n{ODD}\n")
+    assert make(tmp_path, target, IMAGES=ODD).endswith(f"--\n{ODD}\n")
     assert f"say which: make {target} IMAGES=" in make(tmp_path, target)
+
+
+def test_a_trained_regimen_detects_by_the_pipeline(tmp_path: Path) -> None:
+    said = make(tmp_path, "detect", f"IMAGES={ODD}", "REGIMEN=regimen_2", "ENV=laptop")
+    assert f"images={ODD}\n" in said
+    assert "--env=laptop\n" in said
+    assert "--params=detection.regimen=regimen_2\n" in said
 
 
 @pytest.mark.parametrize("target", ["real", "data", "bench", "simulator", "transfer", "train-shipped", "judge-shipped"])
@@ -59,7 +66,7 @@ def test_raw_data_may_lie_anywhere(tmp_path: Path, target: str) -> None:
 
 def test_the_width_of_a_red_cell_is_handed_on(tmp_path: Path) -> None:
     said = make(tmp_path, "count", "IMAGES=a", "CELL_PX=36")
-    assert "--params=sam_counting.inputs.own.measure_scale=false,sam_counting.inputs.own.cell_px=36\n" in said
+    assert "--cell-px=36\n" in said
 
 
 @pytest.mark.parametrize(("target", "usual"), [("viz", "4141"), ("mlflow", "5000")])

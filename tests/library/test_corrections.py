@@ -12,17 +12,21 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError, DataContractError, SourceNotFoundError
+from blood_kedro.library.core.taxonomy import PARENT
 from blood_kedro.library.corrections.journal import Box, Correction, corrections_of
 from blood_kedro.library.corrections.order import uncertain_first
 from blood_kedro.library.corrections.store import COCO, JOURNAL, Corrections, fingerprint_of
 from blood_kedro.library.sources.ingest import SourceTables, ingest
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import adapter
+from tests.conftest import PROJECT
 
-ENTRY = SourceOptions.model_validate({"name": "corrections", "adapter": "coco", "labels": "taxonomy", "labelled": []})
+_ENTRIES = yaml.safe_load((PROJECT / "conf/base/parameters_ingestion.yml").read_text(encoding="utf-8"))["sources"]
+ENTRY = SourceOptions.model_validate({**_ENTRIES["corrections"], "name": "corrections"})
 BOX: Box = (10, 10, 30, 31.5)
 
 
@@ -74,6 +78,7 @@ def test_corrections_are_a_source_with_the_boxes_and_types_that_were_said(tmp_pa
     assert len(tables.rejects) == 0
     assert tables.index["width_px"].tolist() == [100]
     assert ENTRY.labelled_classes() == ()
+    assert ENTRY.labels == {name: name for name in PARENT}
 
 
 def test_the_journal_says_what_was_before_and_after_and_who_said_it(tmp_path: Path) -> None:

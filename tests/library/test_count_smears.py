@@ -18,6 +18,8 @@ import tifffile
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.counting.count import smears
+from blood_kedro.library.counting.count.clumps import overlapping
 from blood_kedro.library.counting.count.rules import count_interval
 from blood_kedro.library.counting.draw.looks import CornerLook, ReducedLook, corner, reduced
 from blood_kedro.library.counting.name.looks import PixelsLook
@@ -104,8 +106,9 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
             for each in found
         ]
 
-    def name_types(rgb: np.ndarray, cells: pd.DataFrame, cell_px: float, shapes: bool) -> pd.DataFrame:
-        assert (cell_px, shapes) == (36, True)
+    def name_types(rgb: np.ndarray, cells: pd.DataFrame, cell_px: float) -> pd.DataFrame:
+        assert cell_px == 36
+        assert cells["asked"].all()
         middle = (cells[["x_min_px", "y_min_px"]].to_numpy() + cells[["x_max_px", "y_max_px"]].to_numpy()) // 2
         dark = [rgb[y, x].sum() < 350 for x, y in np.minimum(middle, np.array(rgb.shape[1::-1]) - 1)]
         return pd.DataFrame({"type": np.where(dark, "dark", "light"), "sureness": 0.5})
@@ -117,6 +120,38 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
     assert made["sureness"].eq(0.5).all()
     dark = made[made["type"] == "dark"]
     assert sorted(dark["x_px"].round(-1)) == sorted(round(x, -1) for x, _, _ in VIOLET)
+
+
+def test_of_many_red_cells_some_drawn_at_random_get_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smears, "MOST_SHAPES", 3)
+    image = save(
+        tmp_path / "field.png", smear(400, 300, [(60 + 60 * k, 60 + 60 * row) for k in range(5) for row in (0, 2)])
+    )
+
+    def name_types(_rgb: np.ndarray, cells: pd.DataFrame, _cell_px: float) -> pd.DataFrame:
+        return pd.DataFrame({"type": np.where(cells["asked"], "asked", "not"), "sureness": 0.5})
+
+    settings = SmearInput(name="t", path=str(image), workers=1, tile_px=256)
+    cells = [
+        count(image, tmp_path / str(seed), Watershed(settings), name_types=name_types, tile_px=256, seed=seed).cells
+        for seed in (1, 1, 2)
+    ]
+    chosen = [tuple(table.loc[table["type"] == "asked", "cell"]) for table in cells]
+    assert len(cells[0]) == 10
+    assert [len(each) for each in chosen] == [3, 3, 3]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_cells_that_touch_lie_apart_and_those_that_overlap_together() -> None:
+    boxes = [(0, 0, 40, 40), (29, 29, 69, 69), (200, 0, 240, 40), (220, 0, 260, 40), (210, 5, 230, 25)]
+    cells = pd.DataFrame(boxes, columns=["x_min_px", "y_min_px", "x_max_px", "y_max_px"], dtype=float)
+    cells["label"] = ["rbc"] * 4 + [
+        "platelet"
+    ]  # circles that touch at 45 degrees; two that overlap; a platelet on them
+    groups = overlapping(cells)
+    assert groups[2] == groups[3]
+    assert len(set(groups)) == 4
+    assert len(overlapping(cells.iloc[:0])) == 0
 
 
 def test_every_detection_is_one_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,9 +546,9 @@ def test_photos_named_by_date_and_time_are_smears_of_their_own(tmp_path: Path) -
     tiles = tmp_path / "tiles"
     for name in ("0_0", "1_0"):
         save(tiles / f"{name}.png", smear(300, 300, SPREAD[:3]))
-    for layout, smears in (("auto", 1), ("grid", 1), ("pictures", 2)):
+    for layout, number in (("auto", 1), ("grid", 1), ("pictures", 2)):
         made = open_smears([tiles], 512, 0, tmp_path / "work", RejectLog("t"), layout)  # type: ignore[arg-type]
-        assert len(made) == smears, layout
+        assert len(made) == number, layout
 
 
 def test_each_tile_is_read_once_whatever_is_named_compared_and_drawn(

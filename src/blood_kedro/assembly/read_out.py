@@ -17,7 +17,7 @@ from blood_kedro.assembly.namers import parts_of
 from blood_kedro.assembly.read_smears import ReadSmears
 from blood_kedro.assembly.scale import found_scale, scale_of
 from blood_kedro.library.core.errors import BadInputError
-from blood_kedro.library.core.model_bundle import load_config
+from blood_kedro.library.core.model_bundle import CONFIG, DIGEST, load_config
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Counted, count_pictures
 from blood_kedro.library.counting.count.smears import NameTypes
@@ -36,6 +36,7 @@ from blood_kedro.library.readout.stain import stain_likeness
 from blood_kedro.library.reporting.picture_pages import MOST_PX
 from blood_kedro.library.shipped.bundle import models_folder, shipped_digest
 from blood_kedro.library.shipped.detect_pictures import CountedTypes
+from blood_kedro.library.shipped.load import CLASSIFIERS
 
 # Name of a picture; how many pictures, then how many of its tiles, are done, of how many.
 Progress = Callable[[str, tuple[int, int], tuple[int, int]], None]
@@ -51,6 +52,7 @@ class ReadOutOptions(BaseModel):
         rbc_per_ul: red cells per microlitre of blood, from a counter; None assumes a usual number for platelets.
         workers: processes for large pictures; 0: as many as there are cores.
         cluster: address of a Dask scheduler that their tiles go to.
+        models: folder of retrained classifiers to use in place of those that ship (`shipped.load.classifiers`).
         tile_px, overlap_px: large pictures are read in tiles.
         fields: whether all of them are counted, or those that are fit for it; `auto` chooses on large slides alone.
         seed: of the intervals.
@@ -64,6 +66,7 @@ class ReadOutOptions(BaseModel):
     rbc_per_ul: float | None = Field(None, gt=0)
     workers: int = Field(0, ge=0)
     cluster: str | None = None
+    models: Path | None = None
     tile_px: int = Field(512, ge=64)
     overlap_px: int = Field(64, ge=0)
     fields: Literal["auto", "all", "fit"] = "auto"
@@ -94,7 +97,7 @@ def read_pictures(
     scales: dict[str, Scale] = {}
     choices: dict[str, pd.DataFrame] = {}
     notes: list[str] = []
-    name_types = CountedTypes() if options.name_types else None
+    name_types = CountedTypes(options.models) if options.name_types else None
     for number, whole in enumerate(opened):
         try:
             smear, choice = _with_fit_fields(whole, options)
@@ -128,7 +131,7 @@ def read_pictures(
         scales=scales,
         files={name: smear.file for name, smear in smears.items() if smear.file},
         stains={name: stain_likeness(reduced(smear, folders[name], look)[0]) for name, smear in smears.items()},
-        mistakes=mistakes_of(load_config(models_folder() / "red_cell_shapes")) if options.name_types else None,
+        mistakes=None if name_types is None else mistakes_of(name_types.red.config),
         rbc_per_ul=options.rbc_per_ul,
         drawing=Drawing(seed=options.seed),
     )
@@ -149,8 +152,11 @@ def read_pictures(
 
 
 def _made_with(options: ReadOutOptions) -> MadeWith:
-    names = ("cells", "white_cells", "red_cell_shapes") if options.name_types else ("cells",)
-    models = {name: shipped_digest(name) for name in names}
+    models = {"cells": shipped_digest("cells")}
+    for name in CLASSIFIERS if options.name_types else ():
+        folder = models_folder() if options.models is None else options.models
+        is_shipped = not (folder / name / CONFIG).is_file()
+        models[name] = shipped_digest(name) if is_shipped else str(load_config(folder / name)[DIGEST])
     return MadeWith(version=__version__, models=models, options=options.model_dump(mode="json"))
 
 

@@ -17,6 +17,7 @@ from blood_kedro import __version__
 if TYPE_CHECKING:
     from blood_kedro.assembly.read_out import Progress
 
+_USE = "use it: blood-kedro read-out <pictures>"
 _RESEARCH = "For research. Not a medical device: no diagnosis may rest on these numbers."
 
 
@@ -76,6 +77,9 @@ def _scaled(command: Callable[..., None]) -> Callable[..., None]:
             help="micrometres per pixel [default: what the file says]",
         ),
         click.option("--workers", type=click.IntRange(0), default=0, help="processes for large pictures; 0: all cores"),
+        click.option(
+            "--models", type=click.Path(path_type=Path, file_okay=False), help="retrained classifiers to use instead"
+        ),
         click.option("--cluster", help="address of a Dask scheduler that the tiles of large pictures go to"),
         click.option("--quiet", is_flag=True, help="print the path of the page alone"),
     )
@@ -119,6 +123,43 @@ def detect(pictures: tuple[Path, ...], out: Path | None, cell_px: float | None, 
     for row in rejected.to_dict("records"):
         click.echo(f"{Path(str(row['path'])).name}: {row['reason']}", err=True)
     click.echo(page)
+
+
+@main.command("correct")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--read-out", "folder", required=True, type=click.Path(path_type=Path), help="of the page it was saved on"
+)
+@click.option(
+    "--pictures", required=True, type=click.Path(path_type=Path), help="folder of the pictures, or the picture"
+)
+@click.option(
+    "--into", default=Path("corrections"), type=click.Path(path_type=Path), help="corrections [./corrections]"
+)
+@click.option("--by", default="nobody named", help="who corrected")
+def correct(file: Path, folder: Path, pictures: Path, into: Path, by: str) -> None:
+    """Keep the corrections of a page of a read-out (corrections.json), with its pictures."""
+    from blood_kedro.assembly.own_corrections import keep_page
+
+    click.echo(keep_page(file, folder, pictures, into, by))
+
+
+@main.command("retrain")
+@click.argument("corrections", type=click.Path(path_type=Path))
+@click.option(
+    "--model", type=click.Choice(["white_cells", "red_cell_shapes"]), default="white_cells", show_default=True
+)
+@click.option(
+    "--out", default=Path("retrained"), type=click.Path(path_type=Path), help="folder of models [./retrained]"
+)
+@click.option("--raw", type=click.Path(path_type=Path), help="folder of the public sets, to see what is forgotten")
+def retrain(corrections: Path, model: Any, out: Path, raw: Path | None) -> None:  # noqa: ANN401 - click's choice
+    """Let a classifier learn from corrections, and compare it with the one before on cells that it did not see."""
+    from blood_kedro.library.corrections.retrain import retrain as learn
+
+    command = f"blood-kedro retrain {corrections} --model={model} --out={out}"
+    click.echo(learn(corrections, model, out, raw_root=raw, command=command).text())
+    click.echo(f"{_USE} --models={out}")
 
 
 @main.command("app")

@@ -87,7 +87,7 @@ def _below(
             yield name, _beside(here) or _nearest(name, [each for each in fields if each != name], known)
         elif isinstance(value, Mapping):
             yield from _below(value, present.get(str(key)), inside, here)
-        elif is_group(inside) and value is not None and not isinstance(present.get(str(key)), str):
+        elif is_group(inside) and value is not None:
             keys = fields_of(inside) or present.get(str(key)) or ["..."]
             yield f"{name} (a group)", f"{name}.<one of {', '.join(map(str, keys))}>"
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.evaluation.classification import RunAnswers, paired_intervals
-from blood_kedro.library.evaluation.resampling import PICTURE_FOLDER, Limits, excludes_zero, with_limits
+from blood_kedro.library.evaluation.resampling import IMAGES, Limits, excludes_zero, with_limits
 from blood_kedro.library.shipped.type_figures import parents, whole_types
 from blood_kedro.library.shipped.type_scores import figures, rolled_up
 
@@ -88,7 +88,7 @@ def compare(
     logs = [rolled_up(each, classes, view, parents(classes)) for each in (before, after)]
     judged = [figures(truth, each, named, view, resamples=resamples, seed=seed) for each in logs]
     first, second = (RunAnswers(truth, each.argmax(axis=1), named) for each in logs)
-    value, paired = paired_intervals(first, second, len(view), unit=PICTURE_FOLDER, resamples=resamples, seed=seed)
+    value, paired = paired_intervals(first, second, len(view), unit=IMAGES, resamples=resamples, seed=seed)
     return BeforeAfter(
         cells=len(types),
         groups=len(set(groups)),

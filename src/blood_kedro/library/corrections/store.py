@@ -24,7 +24,8 @@ from blood_kedro.library.core.schemas.table import Table, column, conform, empty
 from blood_kedro.library.corrections.journal import NAMED, Correction, CorrectionTable, rows_of, standing
 from blood_kedro.library.imaging.read import RgbImage, inspect_image
 
-JOURNAL, PICTURES, COCO, PICTURE_FOLDER = "corrections.csv", "pictures.csv", "_annotations.coco.json", "images"
+JOURNAL, PICTURES, COCO = "corrections.csv", "pictures.csv", "_annotations.coco.json"
+_PICTURE_FOLDER = "images"
 _LOCK = "corrections.lock"
 _PATIENCE_S = 60.0
 _NAME_DIGITS = 16
@@ -46,7 +47,7 @@ class Corrections:
 
     `images/` holds the pictures, named by their content; `corrections.csv` is the journal, to which rows are only
     added; `pictures.csv` says what the pictures are; `_annotations.coco.json` is what stands of the journal, made anew
-    with each save, so that an entry with `adapter: coco` and `labels: taxonomy` reads the folder as a source. Cells
+    with each save, so that an entry with `adapter: coco` reads the folder as a source. Cells
     that nobody looked at are ignore regions there (`iscrowd`): neither asked for nor wrong.
 
     Several processes may save at once: each waits for its turn.
@@ -94,7 +95,7 @@ class Corrections:
         write: Callable[[Path], object],
     ) -> str:
         picture = digest[:_NAME_DIGITS]
-        file = f"{PICTURE_FOLDER}/{picture}{suffix}"
+        file = f"{_PICTURE_FOLDER}/{picture}{suffix}"
         (name, smear), (width, height) = name_and_smear, size_px
         row: dict[str, object] = {
             "picture": picture,

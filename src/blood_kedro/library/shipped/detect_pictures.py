@@ -88,9 +88,9 @@ class CountedTypes:
         named = classifiers(models)
         self.white, self.red = named.white_cells, named.red_cell_shapes
 
-    def __call__(self, rgb: RgbImage, cells: pd.DataFrame, cell_px: float, shapes: bool) -> pd.DataFrame:
-        """`type` and `sureness` of the cells of a tile; red cells are `not named` where no shapes are wanted."""
-        labels = [label if shapes or label != "rbc" else NOT_NAMED for label in cells["label"]]
+    def __call__(self, rgb: RgbImage, cells: pd.DataFrame, cell_px: float) -> pd.DataFrame:
+        """`type` and `sureness` of the cells of a tile; `not named` where they are not `asked` for."""
+        labels = cells["label"].where(cells["asked"], NOT_NAMED).tolist()
         boxes = cells[list(BOX_COLUMNS)].to_numpy(np.float64)
         detected = FoundCells(boxes, labels, np.ones(len(cells)), cell_px)
         return pd.DataFrame(types_of(rgb, detected, self.white, self.red))

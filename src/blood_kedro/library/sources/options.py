@@ -13,8 +13,7 @@ class SourceOptions(BaseModel):
     """A source and how it is read.
 
     `adapter` names a published source, or a format: `coco`, `voc`, `yolo`, `folders` (of single cells). For a format,
-    `labels` maps the set's own labels (names, or numbers where it has no names) to classes of the taxonomy (the word
-    `taxonomy`: it uses the names of this project), and
+    `labels` maps the set's own labels (names, or numbers where it has no names) to classes of the taxonomy, and
     `labelled` says which classes the set labels wherever they show (default: those that it has labels of); what it does
     not label counts for nothing where a regimen is `source_aware`. `annotations` and `images` are paths below the
     source's folder, for sets that do not keep to the usual names. `limit` reads only the first images. `merge_twins`:
@@ -43,12 +42,8 @@ class SourceOptions(BaseModel):
 
     @field_validator("labels", mode="before")
     @classmethod
-    def _names(cls, labels: dict[Any, str] | str) -> dict[str, str]:
+    def _names(cls, labels: dict[Any, str]) -> dict[str, str]:
         """YAML reads `0: rbc` with a number for a key."""
-        if labels == "taxonomy":
-            return {name: name for name in PARENT}
-        if isinstance(labels, str):
-            raise ValueError(f"labels is {labels!r}; expected a map, or the word taxonomy")
         return {str(name): label for name, label in (labels or {}).items()}
 
     @field_validator("labels", "labelled")

@@ -21,11 +21,12 @@ from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.tiles import folders_of, read_tiles
 
 RgbImage = npt.NDArray[np.uint8]
-# Shapes of more red cells than these take minutes; nobody reads them one by one.
+# Shapes of so many red cells are named, drawn at random where a smear has more: naming all of a slide takes minutes,
+# and percents do not gain by it.
 MOST_SHAPES = 2000
-# Pixels and cells `x_min_px ... y_max_px, label` of a tile, the width of a red cell, and whether shapes are wanted, to
-# `type` and `sureness` of each cell.
-NameTypes = Callable[[RgbImage, pd.DataFrame, float, bool], pd.DataFrame]
+# Pixels and cells `x_min_px ... y_max_px, label, asked` of a tile, and the width of a red cell, to `type` and `sureness`
+# of each cell; cells that are not `asked` for are not named.
+NameTypes = Callable[[RgbImage, pd.DataFrame, float], pd.DataFrame]
 _MASK_COLUMNS = ["smear", "cell", "left_px", "top_px", "width_px", "height_px", "counts"]
 
 
@@ -105,14 +106,17 @@ def _masks(smear: str, counted: CountedSmear) -> pd.DataFrame:
 
 
 def _with_types(smear: Smear, counted: CountedSmear, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
-    """The cells of a smear with `type` and `sureness`, looked at tile by tile; shapes where there are not too many."""
+    """The cells of a smear with `type` and `sureness`, looked at tile by tile."""
     boxes = list(BOX_COLUMNS)
-    shapes = bool((counted.cells["label"] == "rbc").sum() <= MOST_SHAPES)
+    red = np.flatnonzero(counted.cells["label"] == "rbc")
+    left_out = np.random.default_rng(options.seed).permutation(red)[MOST_SHAPES:]
+    asked = ~np.isin(np.arange(len(counted.cells)), left_out)
     parts = []
     for place in smear.grid.places:
         mine = counted.cells[counted.cells["tile"] == place.name]
         if len(mine):
             moved = mine.assign(**{name: mine[name] - (place.left, place.top)[k % 2] for k, name in enumerate(boxes)})
-            parts.append(name_types(smear.read(place), moved, options.cell_px, shapes).set_index(mine.index))
+            moved["asked"] = asked[mine.index]
+            parts.append(name_types(smear.read(place), moved, options.cell_px).set_index(mine.index))
     types = pd.concat(parts) if parts else pd.DataFrame({"type": [], "sureness": []})
     return counted.cells.join(types)

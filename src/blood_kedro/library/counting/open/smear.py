@@ -32,7 +32,7 @@ RgbImage = npt.NDArray[np.uint8]
 
 Layout = Literal["auto", "grid", "pictures"]
 # Of a slide, the smallest level is read on which a usual red cell is at least so wide: it comes to the detector, which
-# sees red cells of 48 px, enlarged by no more than 1.7. At 0.25 um for a px, as 40x objectives give, they are 29 px wide.
+# sees red cells of 48 px, enlarged by no more than 1.7. At 0.25 um for a px (40x objectives) they are 29 px wide.
 LEAST_CELL_PX = 28
 
 
