@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from blood_kedro.library.core.boxes import area, intersection, iou, overlapping_pairs
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, UnsafeFileError
+from blood_kedro.library.core.limits import SAME_CELL_IOU
 from blood_kedro.library.core.model_bundle import WEIGHTS, ModelBundle, save_bundle
 from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.detection.tiled import Detections
@@ -140,6 +142,27 @@ def test_a_lobe_is_no_cell_of_its_own() -> None:
     boxes = np.array([[0.0, 0, 100, 100], [10, 10, 40, 40], [95, 95, 130, 130], [2, 2, 98, 98]])
     kept = without_parts(Detections(boxes, np.array([2, 1, 1, 1]), np.array([0.9, 0.8, 0.7, 0.6])))
     assert kept.boxes.tolist() == boxes[[0, 2]].tolist()
+
+
+def test_of_many_cells_the_same_lose_as_when_each_is_compared_with_each() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 600, (700, 2))
+    boxes = np.concatenate([corners, corners + rng.choice([8.0, 30.0, 34.0, 80.0], (700, 1))], axis=1)
+    boxes[0] = [0, 0, 600, 600]
+    found = Detections(boxes, rng.integers(1, 4, 700), np.linspace(0.9, 0.1, 700))
+    stays: list[int] = []
+    for k in range(700):
+        overlaps = iou(boxes[[k]], boxes)[0]
+        inside = intersection(boxes[[k]], boxes)[0] / area(boxes[[k]])
+        others = [j for j in stays if found.labels[j] != found.labels[k]]
+        if not any(overlaps[j] > SAME_CELL_IOU or (inside[j] > 0.7 and found.labels[j] == 2) for j in others):
+            stays.append(k)
+    assert 100 < len(stays) < 690
+    assert without_parts(found).boxes.tolist() == boxes[stays].tolist()
+    rows, columns = overlapping_pairs(boxes)
+    touching = np.argwhere((intersection(boxes, boxes) > 0) & ~np.eye(700, dtype=bool))
+    assert {tuple(pair) for pair in touching.tolist()} <= set(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert len(overlapping_pairs(boxes[:0])[0]) == 0
 
 
 def test_average_precision_and_counts_of_known_answers() -> None:

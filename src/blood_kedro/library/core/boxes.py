@@ -24,6 +24,23 @@ def intersection(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     return np.asarray(np.prod(np.clip(high - low, 0, None), axis=2), np.float64)
 
 
+def overlapping_pairs(boxes: Boxes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Numbers of the two boxes of each pair that may overlap, every pair in both orders.
+
+    Memory and time grow with the number of neighbours, not with the square of the number of boxes.
+    """
+    from scipy.spatial import cKDTree
+
+    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    # From its middle, a box reaches every smaller one that touches it within its own longer side.
+    near = cKDTree(centres).query_ball_point(centres, sides, p=np.inf)
+    larger = np.repeat(np.arange(len(boxes)), [len(each) for each in near])
+    other = np.concatenate([np.asarray(each, np.int64) for each in near]) if len(near) else larger
+    pairs = np.concatenate([np.stack([larger, other], axis=1), np.stack([other, larger], axis=1)])
+    pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
 def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     """Pairwise intersection over union, `(len(a), len(b))`; 0 where both boxes are empty."""
     inter = intersection(a, b)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from blood_kedro.library.core.boxes import BOX_COLUMNS, Boxes, area, intersection
+from blood_kedro.library.core.boxes import BOX_COLUMNS, Boxes, area, overlapping_pairs
 from blood_kedro.library.core.limits import SAME_CELL_IOU
 from blood_kedro.library.detection.tiled import Detections, find_in_tiles
 from blood_kedro.library.imaging.read import RgbImage
@@ -132,14 +132,15 @@ def without_parts(detections: Detections) -> Detections:
         return detections
     order = np.argsort(-detections.scores, kind="stable")
     boxes, labels, scores = detections.boxes[order], detections.labels[order], detections.scores[order]
-    shared = intersection(boxes, boxes)
-    inside = shared / np.maximum(area(boxes), 1e-9)[:, None]  # share of the row's cell in the column's
-    either = np.minimum(area(boxes)[:, None], area(boxes)[None])
-    same = shared / np.maximum(area(boxes)[:, None] + area(boxes)[None] - shared, 1e-9) > SAME_CELL_IOU
-    white = CLASSES.index("wbc") + 1
-    part = (inside > _PART_SHARE) & (labels[None] == white) & (either > 0)
-    loses = np.tril((part | same) & (labels[:, None] != labels[None]), k=-1)
+    weaker, surer = overlapping_pairs(boxes)
+    asked = (weaker > surer) & (labels[weaker] != labels[surer])
+    weaker, surer = weaker[asked], surer[asked]
+    low, high = np.maximum(boxes[weaker, :2], boxes[surer, :2]), np.minimum(boxes[weaker, 2:], boxes[surer, 2:])
+    shared, areas = np.clip(high - low, 0, None).prod(axis=1), area(boxes)
+    same = shared / np.maximum(areas[weaker] + areas[surer] - shared, 1e-9) > SAME_CELL_IOU
+    part = (shared / np.maximum(areas[weaker], 1e-9) > _PART_SHARE) & (labels[surer] == CLASSES.index("wbc") + 1)
+    loses = part | same
     stays = np.ones(len(scores), np.bool_)
-    for k in range(len(scores)):
-        stays[k] = not (loses[k] & stays).any()
+    for one, other in zip(weaker[loses], surer[loses], strict=True):  # in order of `weaker`: the surer is decided
+        stays[one] &= not stays[other]
     return Detections(boxes[stays], labels[stays], scores[stays])

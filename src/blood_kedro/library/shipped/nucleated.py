@@ -65,4 +65,7 @@ def _absorbed(rgb: RgbImage, box: Boxes) -> npt.NDArray[np.float64]:
     left, right = int((x0 + x1) / 2 - reach_x), int((x0 + x1) / 2 + reach_x) + 1
     top, bottom = int((y0 + y1) / 2 - reach_y), int((y0 + y1) / 2 + reach_y) + 1
     inner = np.ascontiguousarray(rgb[max(0, top) : bottom, max(0, left) : right])
-    return np.asarray(np.median(absorbance(inner).reshape(-1, 3), axis=0), np.float64)
+    values = inner.reshape(-1, 3)
+    middle = [(len(values) - 1) // 2, len(values) // 2]
+    # Less light is more absorbance: the median byte has the median absorbance, and few of them are looked up.
+    return np.asarray(absorbance(np.partition(values, middle, axis=0)[None, middle])[0].mean(axis=0), np.float64)
