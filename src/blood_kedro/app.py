@@ -143,6 +143,7 @@ def _read(
         _files(report, folder),
         [describe_shipped(), *_rejected(read.rejects)],
         looked_at,
+        read.read_out.made_with.models,
     )
 
 

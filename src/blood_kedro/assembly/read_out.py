@@ -67,8 +67,8 @@ class ReadOutOptions(BaseModel):
     workers: int = Field(0, ge=0)
     cluster: str | None = None
     models: Path | None = None
-    tile_px: int = Field(512, ge=64)
-    overlap_px: int = Field(64, ge=0)
+    tile_px: int = Field(1024, ge=64)
+    overlap_px: int = Field(128, ge=0)
     fields: Literal["auto", "all", "fit"] = "auto"
     seed: int = 2026
 

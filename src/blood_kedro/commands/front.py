@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blood_kedro import __version__
+from blood_kedro.library.shipped.load import CLASSIFIERS
 
 if TYPE_CHECKING:
     from blood_kedro.assembly.read_out import Progress
 
+_PATH, _FILE = click.Path(path_type=Path), click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 _USE = "use it: blood-kedro read-out <pictures>"
 _RESEARCH = "For research. Not a medical device: no diagnosis may rest on these numbers."
 
@@ -126,16 +129,12 @@ def detect(pictures: tuple[Path, ...], out: Path | None, cell_px: float | None, 
 
 
 @main.command("correct")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=_FILE)
+@click.option("--read-out", "folder", required=True, type=_FOLDER, help="folder of the read-out whose page saved it")
 @click.option(
-    "--read-out", "folder", required=True, type=click.Path(path_type=Path), help="of the page it was saved on"
+    "--pictures", required=True, type=_PATH, help="folder of the pictures that were read out, or the only one"
 )
-@click.option(
-    "--pictures", required=True, type=click.Path(path_type=Path), help="folder of the pictures, or the picture"
-)
-@click.option(
-    "--into", default=Path("corrections"), type=click.Path(path_type=Path), help="corrections [./corrections]"
-)
+@click.option("--into", default=Path("corrections"), type=_FOLDER, help="where corrections are kept [./corrections]")
 @click.option("--by", default="nobody named", help="who corrected")
 def correct(file: Path, folder: Path, pictures: Path, into: Path, by: str) -> None:
     """Keep the corrections of a page of a read-out (corrections.json), with its pictures."""
@@ -145,14 +144,10 @@ def correct(file: Path, folder: Path, pictures: Path, into: Path, by: str) -> No
 
 
 @main.command("retrain")
-@click.argument("corrections", type=click.Path(path_type=Path))
-@click.option(
-    "--model", type=click.Choice(["white_cells", "red_cell_shapes"]), default="white_cells", show_default=True
-)
-@click.option(
-    "--out", default=Path("retrained"), type=click.Path(path_type=Path), help="folder of models [./retrained]"
-)
-@click.option("--raw", type=click.Path(path_type=Path), help="folder of the public sets, to see what is forgotten")
+@click.argument("corrections", type=_FOLDER)
+@click.option("--model", type=click.Choice(CLASSIFIERS), default=CLASSIFIERS[0], show_default=True)
+@click.option("--out", default=Path("retrained"), type=_FOLDER, help="folder of models that takes it [./retrained]")
+@click.option("--raw", type=_FOLDER, help="folder of the public sets, to see what is forgotten")
 def retrain(corrections: Path, model: Any, out: Path, raw: Path | None) -> None:  # noqa: ANN401 - click's choice
     """Let a classifier learn from corrections, and compare it with the one before on cells that it did not see."""
     from blood_kedro.library.corrections.retrain import retrain as learn
