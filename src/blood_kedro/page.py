@@ -94,13 +94,12 @@ class _Questions:
             self.task = gr.Dropdown([READ_OUT, *trained], value=READ_OUT, label="models", elem_id="task")
             self.by = gr.Textbox(label="your name or initials, kept with corrections")
         self.archive = gr.Files(label="results", elem_id="files")
-        with gr.Accordion("Models and limits", open=False):
-            gr.Markdown("\n".join(f"- {html.escape(line)}" for line in models(root, trained)), elem_id="models")
-            gr.Markdown(
-                f"{LIMITS} Uploads and results are deleted after an hour, and when the page is stopped; corrections "
-                f"are kept in the folder {CORRECTIONS}.",
-                elem_id="limits",
-            )
+        gr.Markdown("\n".join(f"- {html.escape(line)}" for line in models(root, trained)), elem_id="models")
+        gr.Markdown(
+            f"{LIMITS} Uploads and results are deleted after an hour, and when the page is stopped; corrections are "
+            f"kept in the folder {CORRECTIONS}.",
+            elem_id="limits",
+        )
 
 
 class _Answers:
@@ -157,14 +156,14 @@ def build(root: Path, folder: Path) -> gr.Blocks:
             "",
         )
 
-    def save(last: Answer | None, by: str, event: gr.EventData) -> str:
+    def save(last: Answer | None, by: str | None, event: gr.EventData) -> str:
         from blood_kedro.assembly.own_corrections import keep_corrections
 
         try:
             if last is None:
                 raise PageError("nothing was read out yet")
             rows, folder = event.corrections, root / CORRECTIONS
-            said = keep_corrections(folder, last.looked_at, rows, by.strip(), last.made_with)
+            said = keep_corrections(folder, last.looked_at, rows, (by or "").strip(), last.made_with)
         except BloodKedroError as error:
             raise gr.Error(_shown(str(error), None), duration=None, print_exception=False) from error
         return html.escape(said)

@@ -8,10 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+import blood_kedro
+from blood_kedro.commands.front import main
 from tests.conftest import PROJECT, copy_project
 from tests.pipelines.browser import browser_page, free_port, serving
 from tests.pipelines.runs import environment, kedro_run, runs_of
@@ -129,21 +133,71 @@ def test_a_smear_is_dropped_into_the_app(demo: Path, app_folder: Path) -> None:
         seen.page.wait_for_selector("#look")
         seen.page.get_by_text("Model regimen_2, trained in environment base").first.wait_for()
         (app_folder / "nonsense.png").write_text("nonsense")
-        seen.page.set_input_files("input[type=file]", app_folder / "nonsense.png")
+        seen.page.set_input_files("#pictures input[type=file]", app_folder / "nonsense.png")
         seen.page.get_by_text("nonsense").first.wait_for()
         seen.page.click("#look")
         seen.page.get_by_text("no image to count").first.wait_for(timeout=120_000)
         seen.page.get_by_label("Remove").or_(seen.page.get_by_label("Clear")).first.click()
-        seen.page.set_input_files("input[type=file]", field)
+        seen.page.set_input_files("#pictures input[type=file]", field)
         seen.page.get_by_text(field.stem[:6]).first.wait_for()
         seen.page.click("#look")
-        seen.page.wait_for_selector("#overlay img", timeout=120_000)
-        seen.page.get_by_text("fit_for_counting").first.wait_for()
+        seen.page.wait_for_selector("#viewer .thumb", timeout=120_000)
+        seen.page.locator("#first .three").wait_for()
         seen.page.locator("#used").get_by_text("comes with the project").wait_for()
-        seen.page.get_by_label("find and classify cells").check()
+        shown = seen.page.locator("#viewer label.rbc").inner_text()
+        correct_two_cells(seen.page)
+        assert seen.page.locator("#viewer label.rbc").inner_text() != shown  # counts follow at once
+        seen.page.click("#viewer .save")
+        seen.page.get_by_text("2 corrections saved in").wait_for(timeout=60_000)
+        journal = pd.read_csv(app_folder / "corrections/corrections.csv")
+        assert journal["action"].value_counts().drop("unseen").to_dict() == {"changed": 1, "not_a_cell": 1}
+        seen.page.get_by_text("Settings").click()
+        seen.page.locator("#task").get_by_role("listbox").click()
+        seen.page.get_by_role("option", name="regimen_2").click()
         seen.page.click("#look")
-        seen.page.get_by_text("width_px").first.wait_for(timeout=120_000)
+        seen.page.locator("#used").get_by_text("Model regimen_2").wait_for(timeout=120_000)
         assert [error for error in seen.errors if "queue/data" not in error] == []
+
+
+def correct_two_cells(page: Any) -> None:
+    """The first cell of the gallery gets another name by its key; the one after it is called no cell."""
+    page.locator("#viewer .thumb").first.click()
+    assert page.locator("#viewer path.selected").count() == 1
+    page.keyboard.press("1")
+    page.keyboard.press("Delete")
+    page.get_by_text("2 corrections, not saved yet").wait_for()
+
+
+def test_a_page_of_a_read_out_is_corrected_and_kept(shared_data: Path, tmp_path: Path) -> None:
+    """From the command to its page, its file of corrections, and the folder that a classifier learns from."""
+    picture = shared_data / "chula/Dataset/100.jpg"
+    blood_kedro.read_out(picture, out=tmp_path / "out")
+    with browser_page() as seen:
+        seen.page.goto((tmp_path / "out/index.html").as_uri())
+        correct_two_cells(seen.page)
+        with seen.page.expect_download() as download:
+            seen.page.click("#viewer .save")
+        download.value.save_as(tmp_path / "corrections.json")
+        seen.page.get_by_role("button", name="ruler").click()
+        stage = seen.page.locator("#viewer svg.stage").bounding_box()
+        seen.page.mouse.move(stage["x"] + 20, stage["y"] + 20)
+        seen.page.mouse.down()
+        seen.page.mouse.move(stage["x"] + 80, stage["y"] + 20)
+        seen.page.mouse.up()
+        seen.page.get_by_text("a red cell was taken to be").wait_for()
+        assert seen.errors == []
+    arguments = [tmp_path / "corrections.json", "--read-out", tmp_path / "out", "--pictures", picture]
+    done = CliRunner().invoke(main, ["correct", *map(str, arguments), "--into", str(tmp_path / "kept"), "--by", "me"])
+    assert done.exit_code == 0, done.output
+    assert "2 corrections saved" in done.output
+    journal = pd.read_csv(tmp_path / "kept/corrections.csv")
+    assert set(journal["by"]) == {"me"}
+    assert journal["action"].value_counts().drop("unseen").to_dict() == {"changed": 1, "not_a_cell": 1}
+    for width in (390, 1400):
+        with browser_page(width) as seen:
+            seen.page.goto((tmp_path / "out/index.html").as_uri())
+            seen.page.locator("#viewer .thumb").first.wait_for()
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_folder_of_ones_own_is_looked_at_by_a_detector(demo: Path, app_folder: Path, tmp_path: Path) -> None:

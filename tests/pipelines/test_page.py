@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image
 
 from blood_kedro import page_limits
 from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.page_example import example_field
 from blood_kedro.page_lanes import Lane, PageError
 from tests.conftest import copy_project
 from tests.pipelines.browser import browser_page, free_port, wait_for
@@ -140,26 +142,25 @@ def test_names_are_text_failures_are_said_and_nothing_stays(page: Any, tmp_path:
     bad = tmp_path / "<img src=x onerror=alert(1)>'\".png"
     bad.write_text("nonsense")
     good = tmp_path / "<img src=x onerror=alert(1)>.png"
-    Image.new("RGB", (320, 240), (225, 220, 222)).save(good)
+    shutil.copy(example_field(tmp_path / "example"), good)
     with browser_page() as seen:
         said: list[str] = []
         seen.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
         seen.page.goto(url)
         seen.page.wait_for_selector("#look")
-        seen.page.get_by_text("Limits of this page").first.wait_for(timeout=90_000)
+        seen.page.get_by_text("Limits of this page").first.wait_for(state="attached", timeout=90_000)
         seen.page.click("#look")
-        seen.page.get_by_text("choose an image first").first.wait_for(timeout=60_000)
-        seen.page.set_input_files("input[type=file]", bad)
+        seen.page.get_by_text("choose a picture first").first.wait_for(timeout=60_000)
+        seen.page.set_input_files("#pictures input[type=file]", bad)
         seen.page.get_by_label("Remove").or_(seen.page.get_by_label("Clear")).first.wait_for()
         seen.page.click("#look")
         seen.page.get_by_text("no image to count").first.wait_for(timeout=240_000)
         assert str(temporary) not in seen.page.inner_text("body")
         seen.page.get_by_label("Remove").or_(seen.page.get_by_label("Clear")).first.click()
-        seen.page.set_input_files("input[type=file]", good)
+        seen.page.set_input_files("#pictures input[type=file]", good)
         seen.page.get_by_label("Remove").or_(seen.page.get_by_label("Clear")).first.wait_for()
-        seen.page.get_by_label("find and classify cells").check()
         seen.page.click("#look")
-        seen.page.wait_for_selector("#overlay img", timeout=240_000)
+        seen.page.wait_for_selector("#viewer .thumb", timeout=240_000)
         assert seen.page.locator("img[src=x]").count() == 0
         assert said == []
     assert list(temporary.rglob("*.png"))

@@ -62,7 +62,8 @@ def keep_corrections(
         said = ", ".join(f"{name} {digest[:12]}" for name, digest in models.items())
         store.save(store.add_picture(picture.file), corrections, by=by or NOBODY, models=said)
         number += len(changed)
-    return f"{number} corrections saved in {folder}; learn from them: blood-kedro retrain {folder}"
+    noun = "correction" if number == 1 else "corrections"
+    return f"{number} {noun} saved in {folder}; learn from them: blood-kedro retrain {folder}"
 
 
 def keep_page(file: Path, read_out: Path, pictures: Path, folder: Path, by: str) -> str:

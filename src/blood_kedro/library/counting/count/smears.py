@@ -24,8 +24,8 @@ RgbImage = npt.NDArray[np.uint8]
 # Shapes of so many red cells are named, drawn at random where a smear has more: naming all of a slide takes minutes,
 # and percents do not gain by it.
 MOST_SHAPES = 2000
-# Pixels and cells `x_min_px ... y_max_px, label, asked` of a tile, and the width of a red cell, to `type` and `sureness`;
-# cells that are not `asked` for are not named.
+# Pixels and cells `x_min_px ... y_max_px, label, asked` of a tile, and the width of a red cell, to `type` and
+# `sureness`; cells that are not `asked` for are not named.
 NameTypes = Callable[[RgbImage, pd.DataFrame, float], pd.DataFrame]
 _MASK_COLUMNS = ["smear", "cell", "left_px", "top_px", "width_px", "height_px", "counts"]
 

@@ -259,6 +259,7 @@ function bloodViewer(root, data, saved) {
       setView((x0 + x1 - width) / 2, (y0 + y1 - height) / 2, width, height);
     }
     drawChoices();
+    root.focus({ preventScroll: true });  // what had the focus may be gone: the gallery is drawn anew
   };
   const correct = (option) => {
     if (!selected || !data.save) return;
