@@ -39,6 +39,7 @@ class ResultRecords:
         self._environment, self._root = "", Path()
         self._commit: str | None = None
         self._made: dict[str, Record] = {}
+        self._in_memory: dict[str, Record] = {}
         self._catalog: DataCatalog | None = None
 
     @hook_impl
@@ -55,7 +56,7 @@ class ResultRecords:
         records, missing = [], []
         for name in inputs:
             file = self._place(catalog, name)
-            record = None if file is None else read_record(file)
+            record = self._in_memory.get(name) if file is None else read_record(file)
             if record is not None:
                 records.append(record)
             elif file is not None and catalog.exists(name):
@@ -69,7 +70,9 @@ class ResultRecords:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         unknown = sorted({*unknown, *missing})
         self._catalog = catalog
-        self._made[node.name] = Record("", node.name, self._environment, now, self._commit, data, unknown)
+        result = Record("", node.name, self._environment, now, self._commit, data, unknown)
+        self._made[node.name] = result
+        self._in_memory |= {name: result for name in outputs if self._place(catalog, name) is None}
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
@@ -14,24 +15,29 @@ from blood_kedro.library.reporting.results import collect
 from blood_kedro.library.reporting.summary import build_summary
 
 
+def gather(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any result
+    """What the report takes of one namespace, by argument name (`_results` in pipeline.py)."""
+    return parts
+
+
 def draw_losses(
     run_record: dict[str, Any],
     result_records: dict[str, Record],
-    **histories: Any,  # noqa: ANN401 - one table per regimen, see pipeline.py
+    **regimens: Any,  # noqa: ANN401 - what is gathered of each
 ) -> Figure:
     """Training and validation loss over epochs (paper 000, Fig. 1)."""
-    return loss_figure(collect(histories, result_records, run_record["env"]).regimens)
+    return loss_figure(collect(_histories(regimens), result_records, run_record["env"]).regimens)
 
 
 def draw_loss_chart(
     run_record: dict[str, Any],
     result_records: dict[str, Record],
-    **histories: Any,  # noqa: ANN401
+    **regimens: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401 - a plotly figure; plotly is imported lazily
     """The same as a chart that answers to the mouse, for lineage and notebooks."""
     from blood_kedro.library.reporting.interactive import loss_curves
 
-    return loss_curves(collect(histories, result_records, run_record["env"]).regimens)
+    return loss_curves(collect(_histories(regimens), result_records, run_record["env"]).regimens)
 
 
 def summarize(
@@ -41,7 +47,7 @@ def summarize(
 ) -> dict[str, Any]:
     """summary.json, for machines."""
     finished = {key: value for key, value in run_record.items() if key != "started"}
-    shown = collect(results, result_records, run_record["env"])
+    shown = collect(_spread(results), result_records, run_record["env"])
     return build_summary({**finished, "seconds": time.time() - run_record["started"]}, shown)
 
 
@@ -53,4 +59,18 @@ def write_report(
     **results: Any,  # noqa: ANN401
 ) -> str:
     """report.html, for people."""
-    return render_report(summary, collect(results, result_records, summary["run"]["env"]), loss_figure, parameters)
+    return render_report(
+        summary, collect(_spread(results), result_records, summary["run"]["env"]), loss_figure, parameters
+    )
+
+
+def _spread(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Results by argument name, those that were gathered among the others."""
+    spread: dict[str, Any] = {}
+    for name, value in results.items():
+        spread |= {name: value} if "__" in name else value
+    return spread
+
+
+def _histories(regimens: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in _spread(regimens).items() if name.endswith("__history")}

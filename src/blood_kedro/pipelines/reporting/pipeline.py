@@ -7,27 +7,40 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from blood_kedro.pipelines.reporting.nodes import draw_loss_chart, draw_losses, summarize, write_report
+from blood_kedro.pipelines.reporting.nodes import draw_loss_chart, draw_losses, gather, summarize, write_report
 from blood_kedro.plan import Plan
 from blood_kedro.plan.sections import enabled
 
 _PER_SOURCE = ("ingestion_summary", "boxes_summary", "rejects", "standardization_rejects")
 _PER_REGIMEN = ("metrics", "history", "predictions_figure", "failures_figure", "curves_figure")
 _PER_CLASSIFIER = ("metrics", "variant_figure", "attention_figure", "smear_findings")
+# Dataset of a namespace that holds what the report takes of it.
+_GATHERED = "{}.report_parts"
 _UNIFIED = ("unified_summary", "composition_table", "class_table", "merging_rejects")
 
 
 def create_pipeline(plan: Plan) -> Pipeline:
-    """Loss figure, summary.json and report.html."""
+    """Loss figure, summary.json and report.html.
+
+    What the report takes of a namespace is gathered in it: lineage then shows one dataset of each, not all of them.
+    """
     results = _results(plan)
-    every = {argument: argument for argument in results}
-    histories = {argument: argument for argument in results if argument.endswith("__history")}
+    # Cells of a source are cut outside its namespace (pipelines/rbc_morphology), which must not be entered again.
+    apart = tuple(f"cells__{name}__" for name in enabled(plan.morphology.cells))
+    of_all = {name: dataset for name, dataset in results.items() if "." not in dataset or name.startswith(apart)}
+    namespaces: dict[str, dict[str, str]] = {}
+    for argument, dataset in results.items():
+        if argument not in of_all:
+            namespace, _, part = dataset.partition(".")
+            namespaces.setdefault(namespace, {})[argument] = part
+    gathered = {name: _GATHERED.format(name) for name in namespaces}
     known = {"run_record": "run_record", "result_records": "result_records"}
-    return Pipeline(
+    histories = {name: gathered[name] for name in plan.enabled_regimens}
+    report = Pipeline(
         [
             Node(draw_losses, {**known, **histories}, "loss_figure", name="draw_losses"),
             Node(draw_loss_chart, {**known, **histories}, "loss_chart", name="draw_loss_chart"),
-            Node(summarize, {**known, **every}, "summary", name="summarize"),
+            Node(summarize, {**known, **of_all, **gathered}, "summary", name="summarize"),
             Node(
                 write_report,
                 {
@@ -35,14 +48,21 @@ def create_pipeline(plan: Plan) -> Pipeline:
                     "loss_figure": "loss_figure",
                     "parameters": "parameters",
                     "result_records": "result_records",
-                    **every,
+                    **of_all,
+                    **gathered,
                 },
                 "report",
                 name="write_report",
             ),
-        ],
-        inputs=results,
+        ]
     )
+    return sum((_gathering(name, parts) for name, parts in namespaces.items()), report)
+
+
+def _gathering(namespace: str, parts: dict[str, str]) -> Pipeline:
+    """What the report takes of a namespace: its datasets, by argument name."""
+    node = Node(gather, parts, "report_parts", name="gather")
+    return Pipeline([node], namespace=namespace)
 
 
 def _results(plan: Plan) -> dict[str, str]:
