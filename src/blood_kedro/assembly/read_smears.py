@@ -16,7 +16,7 @@ from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
 from blood_kedro.library.counting.draw.masks import write_smears
 from blood_kedro.library.counting.draw.outlines import outlines
 from blood_kedro.library.counting.open.smear import Smear
-from blood_kedro.library.readout.read_out import Findings, ReadOut
+from blood_kedro.library.readout.read_out import RESEARCH_USE, Findings, ReadOut
 from blood_kedro.library.readout.scale import Scale
 from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture
 from blood_kedro.library.reporting.read_out_page import MASKS, MOST_OUTLINES, write_page
@@ -37,10 +37,10 @@ class ReadSmears:
         masks: of each row of `cells` (`library.counting.count.smears.masks_of` decodes them).
         rejects: what could not be read, and why.
         smears: opened.
+        folders: of the finished tiles of each smear, which pictures are drawn from; gone with the work folder.
         scales: of each smear.
         choices: of slides of which some fields were read, those that were looked at (`open.fields_fit.choose_fields`).
         notes: what has to be said of them.
-        folders: of the finished tiles of each smear, which pictures are drawn from; gone with the work folder.
     """
 
     read_out: ReadOut
@@ -51,7 +51,6 @@ class ReadSmears:
     rejects: pd.DataFrame
     smears: Mapping[str, Smear]
     folders: Mapping[str, Path]
-
     scales: Mapping[str, Scale]
     choices: Mapping[str, pd.DataFrame]
     notes: list[str]
@@ -78,12 +77,13 @@ class ReadSmears:
             write_smears(part / MASKS, self.counts, self.cells, self.masks)
             figures = self.read_out.model_dump(mode="json")
             names = [row["name"] for row in figures["pictures"]]
+            notes = [*(note for note in self.read_out.notes if note != RESEARCH_USE), *self.notes]
             write_page(
                 part,
                 figures,
                 map(self.picture, names),
                 self.cells,
-                self.notes,
+                notes,
                 self.rejects,
                 types_of_kinds(),
                 [(name, self._write_map(part, name)) for name in self.choices],
@@ -100,14 +100,12 @@ class ReadSmears:
         return file
 
     def lines(self) -> Iterator[str]:
-        """A line for each smear, one for all of them, and what was not used."""
+        """A line for each smear, and one for all of them."""
         for each in self.read_out.pictures:
             yield f"{each.name}: {in_words(numbers_of(each))}; {each.verdict.line}"
         if len(self.read_out.pictures) > 1:
             fit = f"{self.read_out.fit_smears} of {len(self.read_out.pictures)} fit for counting"
             yield f"together: {in_words(numbers_of(self.read_out.together))}; {fit}"
-        for row in self.rejects.to_dict("records"):
-            yield f"{Path(str(row['path'])).name}: {row['reason']}"
 
 
 def types_of_kinds() -> dict[str, list[str]]:

@@ -123,8 +123,7 @@ def detect(pictures: tuple[Path, ...], out: Path | None, cell_px: float | None, 
         detected, rejected, page = detect_into(folder, list(pictures), work, cell_px=cell_px, score=score)
     for row in detected.counts.to_dict("records"):
         click.echo(f"{row['image']}: {in_words(row)}; red cells {row['cell_px']:.0f} px wide")
-    for row in rejected.to_dict("records"):
-        click.echo(f"{Path(str(row['path'])).name}: {row['reason']}", err=True)
+    _say_rejects(rejected.to_dict("records"))
     click.echo(page)
 
 
@@ -180,7 +179,14 @@ def _read(pictures: Sequence[Path], out: Path, command: str, quiet: bool, **how:
         for line in read.lines():
             click.echo(line)
         click.echo(f"{time.perf_counter() - begin:.1f} s. {_RESEARCH}")
+    _say_rejects(read.rejects.to_dict("records"))
     click.echo(page)
+
+
+def _say_rejects(rows: Sequence[dict[Any, Any]]) -> None:
+    """What was not used, and why, where errors go."""
+    for row in rows:
+        click.echo(f"{Path(str(row['path'])).name}: {row['reason']}", err=True)
 
 
 @contextmanager
