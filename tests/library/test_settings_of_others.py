@@ -38,6 +38,7 @@ def test_loggers_and_warnings_are_as_they_were() -> None:
     before, filters = (logger.level, tips.level), list(warnings.filters)
     with at_level(logger, logging.ERROR), without_tips():
         assert (logger.level, tips.level) == (logging.ERROR, logging.WARNING)
+        assert logging.getLogger("pytorch_lightning").level == logging.WARNING  # the same package by its other name
         with warnings.catch_warnings(record=True) as said:
             warnings.warn("the dataloader has few num_workers", stacklevel=1)
             warnings.warn("a true one", stacklevel=1)

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning as L
@@ -21,6 +21,9 @@ from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import seed_for
 from blood_kedro.library.core.logs import at_level
 
+# Where Lightning logs: of its two packages, which are the same, one or the other speaks, by what was imported before.
+_LOGGERS = ("lightning.pytorch", "pytorch_lightning")
+
 
 @contextmanager
 def without_tips() -> Iterator[None]:
@@ -31,7 +34,10 @@ def without_tips() -> Iterator[None]:
     twice. Its warnings come of its own use of torch, of data that are loaded in the training's own process by choice,
     and of the folder of checkpoints of a training that continues.
     """
-    with at_level(logging.getLogger("lightning.pytorch"), logging.WARNING), warnings.catch_warnings():
+    with ExitStack() as quiet:
+        for name in _LOGGERS:
+            quiet.enter_context(at_level(logging.getLogger(name), logging.WARNING))
+        quiet.enter_context(warnings.catch_warnings())
         for message in (".*LeafSpec.*", ".*num_workers.*", ".*Checkpoint directory.*exists and is not empty.*"):
             warnings.filterwarnings("ignore", message=message)
         yield
