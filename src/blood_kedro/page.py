@@ -33,7 +33,11 @@ _GLUE = """
 const mount = () => {
   const data = props.value;
   const root = element.querySelector(".viewer-root");
-  if (root && data && data.pictures) bloodViewer(root, data, (corrections) => trigger("submit", { corrections }));
+  if (!root || !data || !data.pictures) return;
+  bloodViewer(root, data, (corrections) => {
+    trigger("submit", { corrections });
+    root.wasSaved(`${corrections.length} sent; what was saved is said below`);
+  });
 };
 watch("value", mount);
 mount();
