@@ -22,9 +22,11 @@ from blood_kedro.records import ResultRecords
 # Kedro reads this file before all else, and no library of this project does: what it sets holds for a run.
 # Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
 warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
-# kedro-mlflow has a class of models without type hints, and MLflow warns of it when it is imported, which every command
-# does. No filter holds: MLflow puts one of its own before all others. So it is imported here, and this alone unheard.
-with without_warning("Add type hints to the `predict` method"):
+# kedro-mlflow and MLflow have classes without type hints, and MLflow warns of them when they are imported, which every
+# command does. No filter holds: MLflow puts one of its own before all others. So they are imported here, and this alone
+# is not heard, whatever -W says: nobody here can act on it.
+with without_warning("type hint"):
+    warnings.simplefilter("default")
     import kedro_mlflow.mlflow  # noqa: F401
 # Kedro says so of names that it makes itself, wherever a namespace reads a dataset of another one. That none is written
 # by hand is held by tests/architecture/test_pipelines.py.
