@@ -152,7 +152,7 @@ def test_a_smear_is_dropped_into_the_app(demo: Path, app_folder: Path) -> None:
         journal = pd.read_csv(app_folder / "corrections/corrections.csv")
         assert journal["action"].value_counts().drop("unseen").to_dict() == {"changed": 1, "not_a_cell": 1}
         seen.page.get_by_text("Settings").click()
-        seen.page.locator("#task").get_by_role("listbox").click()
+        seen.page.locator("#task input").click()
         seen.page.get_by_role("option", name="regimen_2").click()
         seen.page.click("#look")
         seen.page.locator("#used").get_by_text("Model regimen_2").wait_for(timeout=120_000)
