@@ -20,7 +20,8 @@ OTHERS = sorted(
 def paths(project: Path, environment: str | None) -> dict[str, str]:
     """Where every dataset of results is."""
     catalog = config_loader(project, environment)["catalog"]
-    found = {name: str(entry["filepath"]) for name, entry in catalog.items() if not name.startswith("_")}
+    stored = {name: entry for name, entry in catalog.items() if entry["type"] != "kedro.io.MemoryDataset"}
+    found = {name: str(entry["filepath"]) for name, entry in stored.items() if not name.startswith("_")}
     return {
         name: path
         for name, path in found.items()
