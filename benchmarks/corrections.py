@@ -92,17 +92,8 @@ def corrected(
         after[test] = log_probabilities_by(head, features[test], calibration)
         mixes.append(table["type"].iloc[chosen].value_counts())
     mix = pd.concat(mixes, axis=1).fillna(0).mean(axis=1).round(1).to_dict()
-    judged = compare(
-        table["type"].tolist(),
-        table["group_id"].tolist(),
-        before,
-        after,
-        classifier.classes,
-        classifier.threshold,
-        resamples=2000,
-        seed=0,
-    )
-    return judged, mix
+    types, groups = table["type"].tolist(), table["group_id"].tolist()
+    return compare(types, groups, before, after, classifier, RetrainOptions()), mix
 
 
 if __name__ == "__main__":

@@ -150,6 +150,7 @@ def _read(
 def _detected(
     root: Path, pictures: Sequence[Path], regimen: str, settings: dict[str, float], folder: Path, work: Path
 ) -> Answer:
+    from blood_kedro.assembly.read_smears import ranks_of
     from blood_kedro.library.detection.detect_pictures import detect_images
     from blood_kedro.library.imaging.large import pixels_of
     from blood_kedro.library.reporting.picture_pages import shown, write_own_report
@@ -165,7 +166,10 @@ def _detected(
     cells = detected.cells.assign(
         type=detected.cells["label"], label=detected.cells["label"].map(coarse), sureness=detected.cells["score"]
     )
-    outlined = [OutlinedPicture(image, cells[cells["image"] == image.name], [], None, None) for image in images]
+    by_name = {image.name: cells[cells["image"] == image.name] for image in images}
+    outlined = [
+        OutlinedPicture(image, by_name[image.name], [], ranks_of(by_name[image.name]), None, None) for image in images
+    ]
     first = "".join(
         f"<p><b>{escape(str(row['image']))}</b>: {in_words(row)}</p>" for row in detected.counts.to_dict("records")
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -203,12 +205,17 @@ def test_a_label_that_allows_two_classes_moves_nothing_between_them() -> None:
     assert head.bias[0] > 0.1
 
 
+def of(classes: tuple[str, ...], threshold: float) -> Any:
+    """What a comparison wants to know of a classifier."""
+    return SimpleNamespace(classes=classes, threshold=threshold)
+
+
 def test_a_comparison_of_known_answers() -> None:
     types = ["lymphocyte", "monocyte", "eosinophil", "monocyte"] * 3
     groups = [f"g{k // 2}" for k in range(12)]
     sure = np.log(np.full((12, 3), 0.05) + 0.85 * np.eye(3)[[CLASSES.index(each) for each in types]])
     always_first = np.log(np.tile([0.6, 0.2, 0.2], (12, 1)))
-    made = compare(types, groups, always_first, sure, CLASSES, 0.7, resamples=200, seed=0)
+    made = compare(types, groups, always_first, sure, of(CLASSES, 0.7), RetrainOptions(resamples=200))
     assert (made.cells, made.groups) == (12, 6)
     assert made.before["accuracy"] == pytest.approx(0.25)
     assert made.after["accuracy"] == 1
@@ -216,15 +223,18 @@ def test_a_comparison_of_known_answers() -> None:
     assert made.before["f1"] == pytest.approx(0.4 / 3)  # precision 1/4, recall 1; nothing of the others
     assert made.verdict() == "better"
     assert (made.answered_before["share"], made.answered_after) == (0, {"share": 1.0, "accuracy": 1.0})
-    back = compare(types, groups, sure, always_first, CLASSES, 0.7, resamples=200, seed=0)
+    back = compare(types, groups, sure, always_first, of(CLASSES, 0.7), RetrainOptions(resamples=200))
     assert back.verdict() == "worse"
-    assert compare(types, groups, sure, sure, CLASSES, 0.7, resamples=200, seed=0).verdict() == "cannot be told apart"
+    assert (
+        compare(types, groups, sure, sure, of(CLASSES, 0.7), RetrainOptions(resamples=200)).verdict()
+        == "cannot be told apart"
+    )
 
 
 def test_kinds_are_judged_as_the_whole() -> None:
     classes = ("band_neutrophil", "segmented_neutrophil", "monocyte")
     logs = np.log([[0.3, 0.3, 0.4], [0.1, 0.1, 0.8]])
-    made = compare(["neutrophil", "monocyte"], ["a", "b"], logs, logs, classes, 0.5, resamples=0, seed=0)
+    made = compare(["neutrophil", "monocyte"], ["a", "b"], logs, logs, of(classes, 0.5), RetrainOptions(resamples=0))
     assert made.before["accuracy"] == 1  # .6 of it is a neutrophil of either kind
 
 

@@ -83,6 +83,15 @@ def test_all_parts_of_a_read_out_give_one_number(read_out: tuple[Result, Path]) 
     assert f"<b>{together['rbc']['value']:,.0f}</b>" in page
 
 
+def test_cells_are_ranked_by_how_sure_their_types_are(read_out: tuple[Result, Path]) -> None:
+    page = (read_out[1] / "index.html").read_text()
+    for picture in json.loads(re.search('id="cells">(.*?)</script>', page)[1])["pictures"]:
+        by_rank = sorted(picture["cells"], key=lambda cell: cell["rank"])
+        assert [cell["rank"] for cell in by_rank] == list(range(len(by_rank)))
+        named = [cell["sureness"] for cell in by_rank if cell["label"] == "rbc" and cell["type"] == "other"]
+        assert named == sorted(named)
+
+
 def test_a_count_shows_no_more_than_counts(fields: Path, tmp_path: Path) -> None:
     done = invoke("count", fields / "second.jpg", "--out", tmp_path / "count", "--no-types", "--quiet")
     assert done.output.splitlines() == [str(tmp_path / "count/index.html")]
@@ -103,6 +112,16 @@ def test_a_wrong_width_is_refused_with_both_numbers(fields: Path, tmp_path: Path
     assert done.exit_code == 1 and "Traceback" not in done.output
     assert "90 px wide" in done.output and "look 3" in done.output and "what to do" in done.output
     assert not (tmp_path / "count").exists()
+
+
+def test_a_wrong_width_is_a_reject_of_that_picture_where_there_are_others(fields: Path, tmp_path: Path) -> None:
+    done = invoke("detect", fields, "--out", tmp_path / "found", "--cell-px", "41")
+    assert done.exit_code == 0, done.output
+    assert "second.jpg: the scale that was given is not that of the picture; a red cell is said to be 41" in done.output
+    assert set(pd.read_csv(tmp_path / "found/cells.csv")["image"]) == {"a, b"}
+    alone = invoke("detect", fields / "second.jpg", "--out", tmp_path / "none", "--cell-px", "41")
+    assert alone.exit_code == 1
+    assert "is said to be 41 px wide; red cells look 1" in alone.output
 
 
 def test_a_right_width_is_taken(fields: Path, tmp_path: Path) -> None:
@@ -155,7 +174,13 @@ def test_the_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis/chapter.tex").read_text() == "years"
     for name in ("index.html", "cells.csv"):
         (tmp_path / "thesis" / name).write_text("")
-    assert checked_folder(tmp_path / "thesis") == tmp_path / "thesis"  # an earlier run's, whatever was put beside
+    with pytest.raises(OutputError, match=r"chapter\.tex"):  # also beside what an earlier run has left
+        checked_folder(tmp_path / "thesis")
+
+
+def test_what_a_run_leaves_is_replaced_by_the_next(read_out: tuple[Result, Path]) -> None:
+    assert checked_folder(read_out[1]) == read_out[1]
+    assert {"index.html", "cells.csv", "masks"} <= {path.name for path in read_out[1].iterdir()}
 
 
 def test_work_is_kept_by_an_error_and_removed_at_the_end(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from blood_kedro.library.core.reject_log import RejectLog
-from blood_kedro.library.core.schemas import FieldChoice, empty
 from blood_kedro.library.counting.open.fields_fit import choose_fields, chooses_fields, with_fields
 from blood_kedro.library.counting.open.file_scale import at_file_scale, likely_cell_px
 from blood_kedro.library.counting.open.smear import Smear, open_smears
@@ -56,9 +55,14 @@ def open_input(options: SmearInput, paths: Sequence[Path], work_folder: Path, re
     if choices and others:
         smears, choices = _chosen(whole, dict.fromkeys(widths, options.cell_px), options)
         options = at_measured_scale(options, smears)
-    choice = pd.concat(choices, ignore_index=True) if choices else empty(FieldChoice)
+    if choices:
+        choice = pd.concat(choices, ignore_index=True)
+    else:
+        from blood_kedro.library.core.schemas import FieldChoice, empty  # the front door starts without pandera
+
+        choice = empty(FieldChoice)
     for name, fields in choice.groupby("smear", sort=False):
-        rejects.add(str(name), "image", "noted", _said(fields))
+        rejects.add(str(name), "image", "noted", said_of(fields))
     return OpenedInput(at_file_scale(options, smears, rejects), smears, choice)
 
 
@@ -71,21 +75,32 @@ def _differ(width_px: float, other_px: float) -> bool:
     return max(width_px, other_px) > _OTHER_SCALE * min(width_px, other_px)
 
 
+def with_chosen_fields(smear: Smear, width_px: float, options: SmearInput) -> tuple[Smear, pd.DataFrame | None]:
+    """A slide with the fields alone that are to be counted, and the choice; any other smear as it is, and None.
+
+    Args:
+        smear: opened.
+        width_px: of its red cells.
+        options: whether fields are chosen, and how.
+
+    Raises:
+        BadInputError: no field shows a cell.
+    """
+    if not chooses_fields(smear, options):
+        return smear, None
+    choice = choose_fields(smear, width_px, options)
+    return with_fields(smear, choice), choice
+
+
 def _chosen(
     whole: Sequence[Smear], widths: dict[str, float], options: SmearInput
 ) -> tuple[list[Smear], list[pd.DataFrame]]:
-    smears, choices = [], []
-    for smear in whole:
-        if not chooses_fields(smear, options):
-            smears.append(smear)
-            continue
-        choice = choose_fields(smear, widths[smear.name], options)
-        smears.append(with_fields(smear, choice))
-        choices.append(choice)
-    return smears, choices
+    pairs = [with_chosen_fields(smear, widths[smear.name], options) for smear in whole]
+    return [smear for smear, _ in pairs], [choice for _, choice in pairs if choice is not None]
 
 
-def _said(fields: pd.DataFrame) -> str:
+def said_of(fields: pd.DataFrame) -> str:
+    """A sentence on a choice of fields."""
     left_out = fields.loc[~fields["chosen"], "reason"].value_counts()
     reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     return f"{fields['chosen'].sum()} of {len(fields)} fields that were looked at are counted; not: {reasons or 'none'}"

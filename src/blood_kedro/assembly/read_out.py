@@ -14,15 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro import __version__
 from blood_kedro.assembly.namers import parts_of
+from blood_kedro.assembly.open_input import said_of, with_chosen_fields
 from blood_kedro.assembly.read_smears import ReadSmears
-from blood_kedro.assembly.scale import found_scale, scale_of
+from blood_kedro.assembly.scale import found_scale, no_width, scale_of
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.model_bundle import CONFIG, DIGEST, load_config
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.chain import Counted, count_pictures
 from blood_kedro.library.counting.count.smears import NameTypes
 from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
-from blood_kedro.library.counting.open.fields_fit import choose_fields, chooses_fields, with_fields
+from blood_kedro.library.counting.open.fields_fit import chooses_fields
 from blood_kedro.library.counting.open.file_scale import likely_cell_px
 from blood_kedro.library.counting.open.smear import Smear, open_smears
 from blood_kedro.library.counting.options import SmearInput
@@ -34,7 +35,7 @@ from blood_kedro.library.readout.scale import Scale
 from blood_kedro.library.readout.settled import settled
 from blood_kedro.library.readout.stain import stain_likeness
 from blood_kedro.library.reporting.picture_pages import MOST_PX
-from blood_kedro.library.shipped.bundle import models_folder, shipped_digest
+from blood_kedro.library.shipped.bundle import shipped_digest
 from blood_kedro.library.shipped.detect_pictures import CountedTypes
 from blood_kedro.library.shipped.load import CLASSIFIERS
 
@@ -114,10 +115,7 @@ def read_pictures(
         smears[smear.name], scales[smear.name] = smear, scale
         if choice is not None:
             choices[smear.name] = choice
-            said = [
-                *said,
-                f"{smear.name}: {choice['chosen'].sum()} of {len(choice)} fields that were looked at are read.",
-            ]
+            said = [*said, f"{smear.name}: {said_of(choice)}."]
         notes += said
     if not smears:
         raise BadInputError("no picture can be counted", got=rejects.reasons(), remedy="see what is said of each")
@@ -152,25 +150,26 @@ def read_pictures(
 
 
 def _made_with(options: ReadOutOptions) -> MadeWith:
-    models = {"cells": shipped_digest("cells")}
-    for name in CLASSIFIERS if options.name_types else ():
-        folder = models_folder() if options.models is None else options.models
-        is_shipped = not (folder / name / CONFIG).is_file()
-        models[name] = shipped_digest(name) if is_shipped else str(load_config(folder / name)[DIGEST])
+    models = {name: shipped_digest(name) for name in ("cells", *(CLASSIFIERS if options.name_types else ()))}
+    for name in models if options.models is not None else ():
+        if (options.models / name / CONFIG).is_file():
+            models[name] = str(load_config(options.models / name)[DIGEST])
     return MadeWith(version=__version__, models=models, options=options.model_dump(mode="json"))
 
 
 def _with_fit_fields(smear: Smear, options: ReadOutOptions) -> tuple[Smear, pd.DataFrame | None]:
-    """A slide with the fields alone that are fit for counting, and the choice; all else as it is.
+    """As `with_chosen_fields`, at the width that is given, that the file says, or that is found.
 
     Raises:
-        BadInputError: no field shows a cell.
+        BadInputError: no field shows a cell, or none of which the width could be measured.
     """
     settings = SmearInput(path=smear.file or smear.name, fields=options.fields, workers=options.workers)
     if not chooses_fields(smear, settings):
         return smear, None
-    choice = choose_fields(smear, options.cell_px or likely_cell_px(smear) or found_scale(smear).cell_px, settings)
-    return with_fields(smear, choice), choice
+    width = options.cell_px or likely_cell_px(smear) or found_scale(smear).cell_px
+    if math.isnan(width):
+        raise no_width(smear.file or smear.name)
+    return with_chosen_fields(smear, width, settings)
 
 
 def _count(

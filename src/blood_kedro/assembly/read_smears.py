@@ -11,6 +11,7 @@ import pandas as pd
 from blood_kedro.library.core.files import replaced_folder
 from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.taxonomy import COARSE
+from blood_kedro.library.corrections.order import uncertain_first
 from blood_kedro.library.counting.count.smears import masks_of
 from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
 from blood_kedro.library.counting.draw.masks import write_smears
@@ -19,7 +20,7 @@ from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.readout.read_out import RESEARCH_USE, Findings, ReadOut
 from blood_kedro.library.readout.scale import Scale
 from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture
-from blood_kedro.library.reporting.read_out_page import MASKS, MOST_OUTLINES, write_page
+from blood_kedro.library.reporting.read_out_page import MAPS, MASKS, MOST_OUTLINES, write_page
 from blood_kedro.library.reporting.viewer import OutlinedPicture
 from blood_kedro.library.reporting.words import in_words
 from blood_kedro.library.shipped.bundle import models_folder
@@ -63,7 +64,7 @@ class ReadSmears:
         few = len(cells) <= MOST_OUTLINES
         drawn = outlines(masks_of(self.masks[self.masks["smear"] == name]), picture.scale) if few else []
         scale = self.scales[name]
-        return OutlinedPicture(picture, cells, drawn, scale.cell_px, scale.um_per_px)
+        return OutlinedPicture(picture, cells, drawn, ranks_of(cells), scale.cell_px, scale.um_per_px)
 
     def write(self, folder: Path, *, whole: bool) -> Path:
         """Write page, tables, pictures and masks in place of what a folder held; the path of the page.
@@ -95,7 +96,7 @@ class ReadSmears:
         """Which fields of a slide were read, as a picture in a folder; its file."""
         from blood_kedro.library.counting.draw.fields_map import fields_map  # matplotlib, for slides alone
 
-        file = f"fields_{name}.png"
+        file = f"{MAPS}{name}.png"
         fields_map(self.smears[name], self.choices[name]).savefig(folder / file, dpi=100)
         return file
 
@@ -116,6 +117,14 @@ def types_of_kinds() -> dict[str, list[str]]:
         "rbc": [*red, "rbc"],
         "platelet": ["platelet"],
     }
+
+
+def ranks_of(cells: pd.DataFrame) -> list[int]:
+    """When each cell is best looked at, the least sure ones of all types first (`uncertain_first`); 0 is first."""
+    numbered = cells.reset_index(drop=True)
+    order = uncertain_first(numbered).index if "type" in cells else numbered.index
+    ranks: list[int] = pd.Series(range(len(order)), index=order).loc[numbered.index].tolist()
+    return ranks
 
 
 def numbers_of(findings: Findings) -> dict[str, float]:

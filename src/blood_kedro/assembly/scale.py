@@ -10,10 +10,7 @@ from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.readout.scale import Scale, cell_px_at
 from blood_kedro.library.shipped.detect_pictures import MOST_TILES
 from blood_kedro.library.shipped.load import load
-from blood_kedro.library.shipped.scale import FoundScale
-
-# Widths that differ by more than this cannot both be meant.
-MOST_OFF = 1.5
+from blood_kedro.library.shipped.scale import FoundScale, check_width, contradicts
 
 
 def found_scale(smear: Smear) -> FoundScale:
@@ -47,51 +44,40 @@ def scale_of(
         of_file: micrometres per pixel that the file says, and where.
 
     Raises:
-        BadInputError: what was given differs by more than `MOST_OFF` from what the cells look like, or nothing was
-            given and no red cell is found.
+        BadInputError: what was given cannot be meant (`check_width`), or nothing was given and no red cell is found.
     """
     measured = found_scale(smear)
-    sure = measured.confidence >= LEAST_SCALE_CONFIDENCE
     said, notes = um_per_px, []
+    where = smear.file or smear.name
     if cell_px is not None:
-        _check(smear, "a red cell is said to be", cell_px, measured, sure)
+        check_width(cell_px, measured, where)
     if um_per_px is not None:
-        _check(smear, f"{um_per_px:g} um per pixel make a red cell", cell_px_at(um_per_px), measured, sure)
+        check_width(cell_px_at(um_per_px), measured, where, f"{um_per_px:g} um per pixel make a red cell")
     elif of_file is not None:
-        said, where = of_file
+        said, said_by = of_file
         stated_px = cell_px_at(said)
-        if sure and _off(stated_px, measured.cell_px):
+        if contradicts(stated_px, measured):
             notes.append(
-                f"The file says {said:.3g} um per pixel ({where}), so that red cells would be {stated_px:.0f} px wide; "
-                f"they look {measured.cell_px:.0f} px wide. The file is not believed, and nothing is given in um."
+                f"The file says {said:.3g} um per pixel ({said_by}), so that red cells would be {stated_px:.0f} px "
+                f"wide; they look {measured.cell_px:.0f} px wide. The file is not believed, and nothing is given in um."
             )
             said = None
     if cell_px is not None:
         width, origin, confidence = cell_px, "given", 1.0
-    elif np.isfinite(measured.cell_px) and (sure or said is None):
+    elif np.isfinite(measured.cell_px) and (measured.confidence >= LEAST_SCALE_CONFIDENCE or said is None):
         width, origin, confidence = measured.cell_px, "measured", measured.confidence
     elif said is not None:
         width, origin, confidence = cell_px_at(said), "given" if um_per_px is not None else "metadata", 0.5
     else:
-        raise BadInputError(
-            "no red cell is found to measure the scale by",
-            where=smear.file or smear.name,
-            remedy="say how wide a red cell is: --cell-px (make count IMAGES=... CELL_PX=<px>)",
-        )
+        raise no_width(where)
     um_origin = None if said is None else "given" if um_per_px is not None else "metadata"
     return Scale(cell_px=width, origin=origin, confidence=confidence, um_per_px=said, um_origin=um_origin), notes
 
 
-def _check(smear: Smear, what: str, said_px: float, measured: FoundScale, sure: bool) -> None:
-    if sure and _off(said_px, measured.cell_px):
-        raise BadInputError(
-            "the scale that was given is not that of the picture",
-            where=smear.file or smear.name,
-            got=f"{what} {said_px:.0f} px wide; red cells look {measured.cell_px:.0f} px wide",
-            expected=f"widths that differ by less than {MOST_OFF:g} times",
-            remedy="leave it out, or give the one of this picture (the ruler of the page of `blood-kedro app` helps)",
-        )
-
-
-def _off(one: float, other: float) -> bool:
-    return max(one, other) > MOST_OFF * min(one, other)
+def no_width(where: str) -> BadInputError:
+    """That a picture shows no red cell to measure the scale by."""
+    return BadInputError(
+        "no red cell is found to measure the scale by",
+        where=where,
+        remedy="say how wide a red cell is: --cell-px (make count IMAGES=... CELL_PX=<px>)",
+    )

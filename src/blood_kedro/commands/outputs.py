@@ -15,24 +15,30 @@ def checked_folder(folder: Path) -> Path:
     """The folder of results, absolute; nothing of it is touched yet.
 
     Raises:
-        OutputError: it holds something that no earlier run of these commands has written, or is no folder.
+        OutputError: it holds something that no run of these commands writes, or is no folder.
     """
-    from blood_kedro.library.reporting.picture_pages import CELLS, PAGE  # what every run leaves
-
     folder = folder.expanduser().absolute()
     if folder.is_dir():
-        held = [path.name for path in folder.iterdir() if not path.name.startswith(PART)]
-        if held and not {PAGE, CELLS} <= set(held):
+        strangers = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
+        if strangers:
             raise OutputError(
                 "the folder of the results holds other files, and would be replaced",
                 where=str(folder),
-                got=", ".join(sorted(held)[:3]),
+                got=", ".join(strangers[:3]),
                 expected="a new or empty folder, or one of an earlier run",
                 remedy="name another folder with --out",
             )
     elif folder.exists() or folder.is_symlink():
         raise OutputError("the results need a folder, and a file is there", where=str(folder), remedy="see --out")
     return folder
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a run leaves files of this name, or a killed one did."""
+    from blood_kedro.library.reporting.picture_pages import CELLS, COCO, COUNTS, OVERLAYS, PAGE
+    from blood_kedro.library.reporting.read_out_page import FIGURES, MAPS, MASKS, PICTURES
+
+    return name in {CELLS, COCO, COUNTS, OVERLAYS, PAGE, FIGURES, MASKS, PICTURES} or name.startswith((MAPS, PART))
 
 
 @contextmanager

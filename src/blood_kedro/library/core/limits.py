@@ -14,6 +14,8 @@ IGNORED_SHARE = 0.5
 MOST_OVERLAPPING = 0.25
 # Fewer red cells than these say nothing of a smear: the 95% interval of ten is 5 to 18.
 LEAST_RED_CELLS = 10
+# Two widths of a red cell, or what micrometres per pixel make of one, cannot both be meant where they differ by more.
+MOST_SCALE_OFF = 1.5
 # A measured width of a red cell with less confidence is taken for unsure (docs/read_out.md#verdict).
 LEAST_SCALE_CONFIDENCE = 0.3
 # Found cells lie on each other where their boxes share more than this of the smaller one: boxes of round cells that

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import taxonomy
+from blood_kedro.library.corrections.options import RetrainOptions
 from blood_kedro.library.evaluation.classification import RunAnswers, paired_intervals
 from blood_kedro.library.evaluation.resampling import IMAGES, Limits, excludes_zero, with_limits
+from blood_kedro.library.shipped.classifiers import TypeClassifier
 from blood_kedro.library.shipped.type_figures import parents, whole_types
 from blood_kedro.library.shipped.type_scores import figures, rolled_up
 
@@ -64,11 +66,8 @@ def compare(
     groups: Sequence[str],
     before: Floats,
     after: Floats,
-    classes: Sequence[str],
-    threshold: float,
-    *,
-    resamples: int,
-    seed: int,
+    classifier: TypeClassifier,
+    options: RetrainOptions,
 ) -> BeforeAfter:
     """Judge two models on the same cells.
 
@@ -77,11 +76,11 @@ def compare(
         groups: group of each cell.
         before: calibrated log-probabilities `(N, C)` of the first.
         after: of the second.
-        classes: names of the columns.
-        threshold: probability below which both say `other`.
-        resamples: draws of groups.
-        seed: of the draws.
+        classifier: that both are heads of: its classes, and the probability below which both say `other`.
+        options: draws of groups, and their seed.
     """
+    classes, threshold = classifier.classes, classifier.threshold
+    resamples, seed = options.resamples, options.seed
     view = whole_types(classes)
     truth = np.array([view.index(str(taxonomy.roll_up(each, view))) for each in types], np.int64)
     named = np.array(groups, object)

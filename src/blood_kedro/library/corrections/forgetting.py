@@ -58,16 +58,8 @@ def originals_of(
     for laboratory in present:
         mine = (unseen.table["laboratory"] == laboratory).to_numpy()
         table = unseen.table[mine]
-        judged[laboratory] = compare(
-            table["type"].tolist(),
-            table["group_id"].tolist(),
-            before[mine],
-            after[mine],
-            classifier.classes,
-            classifier.threshold,
-            resamples=options.resamples,
-            seed=options.seed,
-        )
+        types, groups = table["type"].tolist(), table["group_id"].tolist()
+        judged[laboratory] = compare(types, groups, before[mine], after[mine], classifier, options)
     return judged
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import DIGEST, ModelBundle, load_config, save_bundle
 from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.corrections.checks import check, check_judged
 from blood_kedro.library.corrections.compare import BeforeAfter, compare
 from blood_kedro.library.corrections.examples import example_features, examples_of
 from blood_kedro.library.corrections.forgetting import originals_of
@@ -123,14 +124,7 @@ def retrain(
     examples = examples_of(cells, classifier.classes, log)
     check(examples, options, str(corrections))
     judged = ~_learnt_before(examples, parent)
-    if examples.loc[judged, "group_id"].nunique() < 2:
-        raise ConfigurationError(
-            "the model that is started from has learnt from these corrections: none is left to judge by",
-            where=str(corrections),
-            got=f"{int(judged.sum())} new cells",
-            expected="new cells of two groups of pictures",
-            remedy="start from the model that ships (no folder of models), and learn from all corrections",
-        )
+    check_judged(examples[judged], str(corrections))
     types = examples["type_after"].tolist()
     features = example_features(examples, classifier)
     meant = meant_classes(types, classifier.classes)
@@ -143,17 +137,8 @@ def retrain(
     after = held_out(examples, features, judged, fitted, classifier, options)
     before = log_probabilities_by(start, features, calibration)
     whole = fitted(np.arange(len(types)))
-    judged_on = examples[judged]
-    compared = compare(
-        judged_on["type_after"].tolist(),
-        judged_on["group_id"].tolist(),
-        before[judged],
-        after[judged],
-        classifier.classes,
-        classifier.threshold,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
+    judged_types, groups = (examples.loc[judged, name].tolist() for name in ("type_after", "group_id"))
+    compared = compare(judged_types, groups, before[judged], after[judged], classifier, options)
     originals = originals_of(parent, classifier, whole, raw_root, options, log)
     comparison = Comparison(
         which,
@@ -205,32 +190,6 @@ def held_out(
         head = fitted(np.concatenate([train, always]))
         logs[test] = log_probabilities_by(head, features[test], calibration_of(classifier))
     return logs
-
-
-def check(examples: pd.DataFrame, options: RetrainOptions, where: str) -> None:
-    """Whether there is enough to learn from, and to judge by.
-
-    Raises:
-        ConfigurationError: there is not.
-    """
-    cells, groups = len(examples), examples["group_id"].nunique()
-    types = examples["type_after"].nunique()
-    if cells < options.least_cells:
-        raise ConfigurationError(
-            "there are too few corrected cells to learn from",
-            where=where,
-            got=f"{cells} with a type that the model knows",
-            expected=f"{options.least_cells} at least",
-            remedy="correct or confirm more cells, the most uncertain first",
-        )
-    if groups < 2 or types < 2:
-        raise ConfigurationError(
-            "what is learnt from one picture or one type cannot be judged on another",
-            where=where,
-            got=f"{groups} groups of pictures, {types} types",
-            expected="two at least, so that one can be held out; fields of one smear are one group",
-            remedy="correct cells of more pictures, of more than one type",
-        )
 
 
 def notes_on(examples: pd.DataFrame, judged: npt.NDArray[np.bool_]) -> list[str]:

@@ -15,13 +15,13 @@ import cv2
 import pandas as pd
 from pandera.typing import Series
 
-from blood_kedro.library.core import coco, taxonomy
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError, OutputError, SourceNotFoundError
 from blood_kedro.library.core.files import write_atomically, write_bytes_atomically
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.schemas.table import Table, column, conform, empty
-from blood_kedro.library.corrections.journal import NAMED, Correction, CorrectionTable, rows_of, standing
+from blood_kedro.library.corrections.as_coco import coco_of
+from blood_kedro.library.corrections.journal import Correction, CorrectionTable, rows_of, standing
 from blood_kedro.library.imaging.read import RgbImage, inspect_image
 
 JOURNAL, PICTURES, COCO = "corrections.csv", "pictures.csv", "_annotations.coco.json"
@@ -193,53 +193,10 @@ class Corrections:
             ) from error
 
 
-def coco_of(rows: pd.DataFrame, pictures: pd.DataFrame) -> dict[str, object]:
-    """What stands of a journal as COCO json: cells with the class that somebody named, others as ignore regions.
-
-    Args:
-        rows: of `standing`.
-        pictures: in `PictureTable`; those without a row are left out, since nobody said what they show.
-    """
-    numbers = taxonomy.CLASS_IDS
-    shown = pictures[pictures["picture"].isin(rows["picture"])]
-    images = {row.picture: number for number, row in enumerate(shown.itertuples(), start=1)}
-    annotations: list[dict[str, object]] = []
-    for row in rows[rows["action"] != "not_a_cell"].to_dict("records"):
-        named = row["action"] in NAMED
-        label = row["type_after"] if named else _known(row["type_before"]) or _known(row["label_before"]) or "rbc"
-        annotations.append(
-            coco.annotation(
-                len(annotations) + 1,
-                images[row["picture"]],
-                numbers[label],
-                [row[name] for name in BOX_COLUMNS],
-                crowd=not named,
-            )
-        )
-    return {
-        "images": [
-            {
-                "id": images[row["picture"]],
-                "file_name": row["file"],
-                "width": int(row["width_px"]),
-                "height": int(row["height_px"]),
-                "original_name": row["name"],
-            }
-            for row in shown.to_dict("records")
-        ],
-        "annotations": annotations,
-        "categories": coco.categories(numbers),
-    }
-
-
 def fingerprint_of(cells: pd.DataFrame) -> str:
     """Of what stands: changes when a picture, a box or a type does, not when somebody saves the same again."""
     said = cells[["picture", *BOX_COLUMNS, "cell_px", "action", "type_after"]].fillna("")
     return table_fingerprint(said.sort_values(["picture", *BOX_COLUMNS]).reset_index(drop=True))
-
-
-def _known(label: object) -> str | None:
-    return label if isinstance(label, str) and label in taxonomy.PARENT else None
 
 
 def _with(table: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:

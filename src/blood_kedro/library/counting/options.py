@@ -11,7 +11,7 @@ from blood_kedro.library.counting.segment.filters import FilterOptions
 from blood_kedro.library.counting.segment.sam_options import SamOptions
 from blood_kedro.library.counting.segment.watershed import WatershedOptions
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
-from blood_kedro.library.training.options import Compute, Training, recipe_in
+from blood_kedro.library.training.options import Configured, Training, recipe_in
 
 Kind = Literal["rbc", "wbc", "platelet"]
 
@@ -195,13 +195,8 @@ class KindRecipe(_Frozen):
         return self
 
 
-class KindClassifier(KindRecipe):
+class KindClassifier(KindRecipe, Configured):
     """A classifier of cutouts as it is configured: its recipe, and what does not decide what it learns."""
-
-    name: str = ""
-    enabled: bool = True
-    resamples: int = Field(2000, ge=0)
-    compute: Compute = Compute()
 
     @property
     def recipe(self) -> KindRecipe:

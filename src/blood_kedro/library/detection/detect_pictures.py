@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.core.errors import SourceNotFoundError
+from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import COARSE, coarse
@@ -78,7 +78,8 @@ def look_at(
     """Find the cells of images; files that cannot be read go to rejects.
 
     Args:
-        look: finds the cells of one picture `(H, W, 3) uint8`, which may be mapped.
+        look: finds the cells of one picture `(H, W, 3) uint8`, which may be mapped; a picture of which it raises
+            BadInputError is a reject.
         paths: images, or folders of them.
         work_folder: for large images, which are unpacked once.
         rejects: what could not be read.
@@ -96,7 +97,11 @@ def look_at(
         if ready is None:
             continue
         pixels = pixels_of(ready.file)
-        cells = look(pixels)
+        try:
+            cells = look(pixels)
+        except BadInputError as error:
+            rejects.add(file, "image", "dropped", "; ".join(filter(None, [error.what, error.got])))
+            continue
         columns = [*CELL_COLUMNS, *cells.more]
         for cell, (box, label, score, *extras) in enumerate(
             zip(cells.boxes.tolist(), cells.labels, cells.scores.tolist(), *cells.more.values(), strict=True), start=1

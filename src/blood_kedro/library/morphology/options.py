@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from blood_kedro.library.morphology.backbones import CLASSIFIER_BACKBONES
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.foundation_options import FOUNDATION_MODELS, Method
-from blood_kedro.library.training.options import Compute, Training, recipe_in
+from blood_kedro.library.training.options import Configured, Training, recipe_in
 
 
 class _Frozen(BaseModel):
@@ -33,13 +33,8 @@ class SegmenterRecipe(_Frozen):
     seed: int = 0
 
 
-class Segmenter(SegmenterRecipe):
+class Segmenter(SegmenterRecipe, Configured):
     """A U-Net as it is configured: its recipe, and what does not decide what it learns."""
-
-    name: str = ""
-    enabled: bool = True
-    resamples: int = Field(2000, ge=0)
-    compute: Compute = Compute()
 
     @property
     def recipe(self) -> SegmenterRecipe:
@@ -103,17 +98,13 @@ class ClassifierRecipe(_Frozen):
         return self
 
 
-class Classifier(ClassifierRecipe):
+class Classifier(ClassifierRecipe, Configured):
     """A variant of the comparison as it is configured: its recipe, and what does not decide the result of a run.
 
     `runs` limits how many of the `repeats` x `folds` are trained.
     """
 
-    name: str = ""
-    enabled: bool = True
     runs: int | None = Field(None, gt=0)
-    resamples: int = Field(2000, ge=0)
-    compute: Compute = Compute()
 
     @property
     def recipe(self) -> ClassifierRecipe:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from blood_kedro.library.training.options import Compute, Training, recipe_in
+from blood_kedro.library.training.options import Configured, Training, recipe_in
 
 RuleName = Literal["otsu_area", "relative_area", "neighbour_iou", "concavity", "peaks", "ellipse"]
 
@@ -90,13 +90,8 @@ class OverlapRecipe(_Frozen):
     seed: int = 0
 
 
-class OverlapClassifier(OverlapRecipe):
+class OverlapClassifier(OverlapRecipe, Configured):
     """A classifier as it is configured: its recipe, and what does not decide what it learns."""
-
-    name: str = ""
-    enabled: bool = True
-    resamples: int = Field(2000, ge=0)
-    compute: Compute = Compute()
 
     @property
     def recipe(self) -> OverlapRecipe:

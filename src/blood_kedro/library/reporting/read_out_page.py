@@ -19,6 +19,8 @@ from blood_kedro.library.reporting.picture_pages import CELLS, COCO, COUNTS, OVE
 from blood_kedro.library.reporting.viewer import OutlinedPicture, as_json, script, shown_picture, style, viewer_data
 
 FIGURES, PICTURES, MASKS = "read_out.json", "pictures", "masks"
+# Which fields of a slide were read: begins the name of that picture.
+MAPS = "fields_"
 # A browser draws so many outlines without effort; of pictures with more cells, boxes are drawn.
 MOST_OUTLINES = 4000
 _KINDS = (("rbc", "Red cells"), ("wbc", "White cells"), ("platelet", "Platelets"))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.limits import MOST_SCALE_OFF
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.counting.count.smears import MOST_SHAPES
@@ -22,11 +23,10 @@ from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import FoundCells
 from blood_kedro.library.shipped.classifiers import TypeClassifier
 from blood_kedro.library.shipped.load import classifiers, load
+from blood_kedro.library.shipped.scale import FoundScale, check_width
 
 # So many tiles tell the scale of a folder.
 MOST_TILES = 9
-# Widths that differ by more than this are of several magnifications, and one of them would be wrong for the others.
-_ONE_SCALE = 1.5
 
 
 def find_cells(
@@ -46,15 +46,17 @@ def find_cells(
         rejects: what could not be read.
 
     Raises:
-        SourceNotFoundError: there is no readable image.
+        SourceNotFoundError: there is no readable image, or none that the given width may be of.
     """
     cells, white, red = load("cells"), load("white_cells"), load("red_cell_shapes")
 
     def look(rgb: RgbImage) -> Seen:
-        scale = None if cell_px is not None else cells.scale(rgb)
-        width = cell_px if scale is None else scale.cell_px
-        detected = cells.predict(rgb, width, score)
-        facts = {"cell_px": round(detected.cell_px, 1), "scale_confidence": 1.0 if scale is None else scale.confidence}
+        scale = cells.scale(rgb)
+        if cell_px is not None:
+            check_width(cell_px, scale, "")
+            scale = FoundScale(cell_px, 1.0)
+        detected = cells.predict(rgb, scale.cell_px, score)
+        facts = {"cell_px": round(detected.cell_px, 1), "scale_confidence": scale.confidence}
         return Seen(detected.boxes, detected.labels, detected.scores, types_of(rgb, detected, white, red), facts)
 
     return look_at(look, paths, work_folder, rejects)
@@ -123,7 +125,7 @@ def measured_width(smears: Sequence[Smear]) -> float:
             remedy="say how wide a red cell is: make count IMAGES=... CELL_PX=<px>",
         )
     low, high = int(np.nanargmin(widths)), int(np.nanargmax(widths))
-    if widths[high] > _ONE_SCALE * widths[low]:
+    if widths[high] > MOST_SCALE_OFF * widths[low]:
         raise BadInputError(
             "these images seem to be of several magnifications, and are counted at one",
             where=names[high],

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 
 from blood_kedro.library.core.boxes import area
+from blood_kedro.library.core.errors import BadInputError
+from blood_kedro.library.core.limits import LEAST_SCALE_CONFIDENCE, MOST_SCALE_OFF
 from blood_kedro.library.imaging.read import RgbImage
 from blood_kedro.library.shipped.cell_detector import detect_at
 from blood_kedro.library.shipped.networks import CellMaps
@@ -33,6 +35,35 @@ class FoundScale:
 
     cell_px: float
     confidence: float
+
+
+def contradicts(said_px: float, measured: FoundScale) -> bool:
+    """Whether a width that was said cannot be meant: the one that was measured is sure enough, and far from it."""
+    if measured.confidence < LEAST_SCALE_CONFIDENCE:
+        return False
+    return max(said_px, measured.cell_px) > MOST_SCALE_OFF * min(said_px, measured.cell_px)
+
+
+def check_width(said_px: float, measured: FoundScale, where: str, what: str = "a red cell is said to be") -> None:
+    """Whether a width that was said may be that of a picture.
+
+    Args:
+        said_px: the width, px.
+        measured: on the picture.
+        where: its name.
+        what: how the width was said.
+
+    Raises:
+        BadInputError: it cannot be.
+    """
+    if contradicts(said_px, measured):
+        raise BadInputError(
+            "the scale that was given is not that of the picture",
+            where=where,
+            got=f"{what} {said_px:.0f} px wide; red cells look {measured.cell_px:.0f} px wide",
+            expected=f"widths that differ by less than {MOST_SCALE_OFF:g} times",
+            remedy="leave it out, or give the one of this picture (the ruler of the page of `blood-kedro app` helps)",
+        )
 
 
 @dataclass(frozen=True)

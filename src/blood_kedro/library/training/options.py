@@ -63,3 +63,14 @@ class Training(BaseModel):
     batch_size: int = Field(32, gt=0)
     cells_per_epoch: int | None = Field(None, gt=0)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+
+
+class Configured(BaseModel):
+    """What the configuration of a training has beside its recipe, and what decides nothing of what is learnt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    enabled: bool = True
+    resamples: int = Field(2000, ge=0)
+    compute: Compute = Compute()

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from blood_kedro.library.core.limits import RED_CELL_UM
+from blood_kedro.library.core.limits import MOST_SCALE_OFF, RED_CELL_UM
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
 
 # Smears whose pixels differ by more have no scale in common.
 _ONE_SCALE = 1.02
-# Red cells are this much smaller or larger than usual in no smear: the scale is of something else.
-_MOST_UNUSUAL = 1.5
 
 
 def at_file_scale(options: SmearInput, smears: Sequence[Smear], rejects: RejectLog | None = None) -> SmearInput:
@@ -33,7 +31,7 @@ def at_file_scale(options: SmearInput, smears: Sequence[Smear], rejects: RejectL
     reason = ""
     if widths.max() > _ONE_SCALE * widths.min():
         reason = f"pixels are {widths.min():.3g} to {widths.max():.3g} um wide, and all are counted together"
-    elif not 1 / _MOST_UNUSUAL <= cell_um / RED_CELL_UM <= _MOST_UNUSUAL:
+    elif not 1 / MOST_SCALE_OFF <= cell_um / RED_CELL_UM <= MOST_SCALE_OFF:
         reason = f"red cells of {options.cell_px:.0f} px would be {cell_um:.1f} um wide"
     if not reason:
         return options.model_copy(update={"px_per_um": 1 / um_per_px})

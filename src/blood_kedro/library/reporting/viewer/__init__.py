@@ -23,6 +23,7 @@ class OutlinedPicture:
         picture: see there.
         cells: `cell, label` and the box in px of the smear, with `type` and `sureness` where types were named.
         outlines: of each row of `cells`, px of the shown picture; empty: boxes are drawn.
+        ranks: of each row of `cells`, when it is best looked at; 0 is first.
         cell_px: width of a red cell, px of the smear; None where nobody has measured it.
         um_per_px: of the smear; likewise.
     """
@@ -30,6 +31,7 @@ class OutlinedPicture:
     picture: Picture
     cells: pd.DataFrame
     outlines: Sequence[Sequence[tuple[float, float]]]
+    ranks: Sequence[int]
     cell_px: float | None
     um_per_px: float | None
 
@@ -38,7 +40,7 @@ def shown_picture(each: OutlinedPicture, source: str) -> dict[str, Any]:
     """A picture as the viewer takes it; `source` is the address of its pixels."""
     height, width = each.picture.rgb.shape[:2]
     outlines: Sequence[Sequence[tuple[float, float]] | None] = each.outlines or [None] * len(each.cells)
-    pairs = zip(each.cells.to_dict("records"), outlines, strict=True)
+    rows = zip(each.cells.to_dict("records"), outlines, each.ranks, strict=True)
     return {
         "name": each.picture.name,
         "src": source,
@@ -47,7 +49,7 @@ def shown_picture(each: OutlinedPicture, source: str) -> dict[str, Any]:
         "scale": each.picture.scale,
         "cell_px": each.cell_px,
         "um_per_px": each.um_per_px,
-        "cells": [_cell(row, outline, each.picture.scale) for row, outline in pairs],
+        "cells": [_cell(row, outline, rank, each.picture.scale) for row, outline, rank in rows],
     }
 
 
@@ -78,7 +80,9 @@ def as_json(data: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _cell(row: dict[Any, Any], outline: Sequence[tuple[float, float]] | None, scale: float) -> dict[str, Any]:
+def _cell(
+    row: dict[Any, Any], outline: Sequence[tuple[float, float]] | None, rank: int, scale: float
+) -> dict[str, Any]:
     box_px = [float(row[name]) for name in BOX_COLUMNS]
     x0, y0, x1, y1 = (round(value * scale, 1) for value in box_px)
     points = outline or [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
@@ -90,6 +94,7 @@ def _cell(row: dict[Any, Any], outline: Sequence[tuple[float, float]] | None, sc
         "type": str(row["label"]) if named is None or pd.isna(named) else str(named),
         "sureness": None if sureness is None or math.isnan(sureness) else round(float(sureness), 3),
         "d": "M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z",
+        "rank": rank,
         "cut": bool(row.get("at_border", False)),
         "box": [x0, y0, x1, y1],
         "box_px": box_px,

@@ -151,11 +151,12 @@ function bloodViewer(root, data, saved) {
       return !kind || (is.label === kind && (!type || is.type === type));
     });
     // Cells that the border cuts have no shape that anybody could tell: they come after whole ones.
-    const sureness = (cell) => (corrections.has(keyOf(cell)) ? 4 : cell.sureness ?? 1) + (cell.cut ? 2 : 0);
-    if (order.value === "unsure") cells.sort((a, b) => sureness(a) - sureness(b) || a.id - b.id);
+    const last = (cell) => (corrections.has(keyOf(cell)) ? 2 : 0) + (cell.cut ? 1 : 0);
+    const unsureFirst = (a, b) => last(a) - last(b) || a.rank - b.rank;
+    if (order.value === "unsure") cells.sort(unsureFirst);
     if (order.value === "type") {
       const name = (cell) => { const is = now(cell); return is ? `${is.label}/${is.type}` : "~"; };
-      cells.sort((a, b) => name(a).localeCompare(name(b)) || sureness(a) - sureness(b));
+      cells.sort((a, b) => name(a).localeCompare(name(b)) || unsureFirst(a, b));
     }
     return cells;
   };
