@@ -60,7 +60,7 @@ def test_all_parts_count_the_same_cells() -> None:
         assert sum(row.cells for row in part.shapes.shapes) == part.shapes.named
     assert (made.pictures[0].file, made.pictures[1].file) == ("a.png", "")
     assert made.together.cells.wbc.value == 6 and made.together.cells.platelet.value == 6
-    assert any(note.startswith("2 cells that the detector took for white cells") for note in made.notes)
+    assert any(note.endswith("and counted as platelets: 2.") for note in made.notes)
     assert made.notes[0] == RESEARCH_USE
 
 

@@ -166,8 +166,8 @@ def _notes(tables: SettledTables, pictures: tuple[SmearReadOut, ...]) -> tuple[s
         notes.append(f"{unfit} of {len(pictures)} smears are not fit for counting; their cells are in all numbers.")
     if tables.relabelled:
         notes.append(
-            f"{tables.relabelled} cells that the detector took for white cells are platelets to the classifier, and "
-            "are counted as platelets."
+            f"Taken for white cells by the detector, for platelets by the classifier, and counted as platelets: "
+            f"{tables.relabelled}."
         )
     by_rule, rows = (int(tables.counts[name].sum()) for name in ("rbc", "rbc_rows"))
     if by_rule != rows:

@@ -72,6 +72,10 @@ function bloodViewer(root, data, saved) {
   const setView = (x, y, width, height) => {
     view = [x, y, width, height];
     stage.setAttribute("viewBox", view.join(" "));
+    // Lines of a slide that is seen whole would cover its cells.
+    const sides = picture.cells.map((cell) => cell.box[2] - cell.box[0]).sort((a, b) => a - b);
+    const onScreen = (sides[sides.length >> 1] ?? 40) * stage.clientWidth / width;
+    stage.style.setProperty("--line", Math.min(1.6, Math.max(0.2, onScreen / 14)));
   };
   const at = (event) => {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(stage.getScreenCTM().inverse());
