@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.training.crops import CropData, flips, in_order
+from blood_kedro.library.training.draws import drawn_from
 from blood_kedro.library.training.epochs import fit_or_stop
 from blood_kedro.library.training.losses import ClassWeighted
 from blood_kedro.library.training.options import Compute, Training
@@ -142,3 +143,16 @@ def test_a_training_that_sigterm_stopped_is_not_taken_for_a_finished_one() -> No
     with pytest.raises(SystemExit) as ended:
         fit_or_stop(Stopped(), None, None, None)  # type: ignore[arg-type]
     assert ended.value.code == 143
+
+
+def test_numbers_drawn_from_a_seed_are_those_of_torch_and_leave_no_trace() -> None:
+    torch.manual_seed(3)
+    wanted, next_one = torch.rand(4), torch.rand(1)
+    torch.manual_seed(3)
+    torch.rand(4)
+    waiting = len(torch.cuda._queued_calls)
+    with pytest.raises(ZeroDivisionError), drawn_from(3):
+        assert torch.equal(torch.rand(4), wanted)
+        raise ZeroDivisionError
+    assert torch.equal(torch.rand(1), next_one)
+    assert len(torch.cuda._queued_calls) == waiting

@@ -25,6 +25,7 @@ from blood_kedro.library.core.limits import LEFT_SHARE
 from blood_kedro.library.core.taxonomy import labelled_by
 from blood_kedro.library.detection.copy_paste import Paster
 from blood_kedro.library.detection.transforms import preprocessing, random_augmentation
+from blood_kedro.library.training.draws import drawn_from
 
 Sample = tuple[Tensor, dict[str, Tensor]]
 
@@ -91,8 +92,7 @@ class DetectionData(Dataset[Sample]):
         wrapped = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=canvas)
         ignored = tv_tensors.BoundingBoxes(regions, format="XYXY", canvas_size=canvas)
         if epoch is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed_for(self.seed, "augment", epoch, index))
+            with drawn_from(seed_for(self.seed, "augment", epoch, index)):
                 image, wrapped, ignored = self.augment(image, wrapped, ignored)
         (boxes, visible), (regions, _) = _inside(wrapped, canvas), _inside(ignored, canvas)
         target = {

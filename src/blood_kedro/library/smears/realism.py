@@ -21,6 +21,8 @@ from blood_kedro.library.imaging.segmentation import RgbImage
 if TYPE_CHECKING:
     from torch import nn
 
+    from blood_kedro.library.training.draws import drawn_from
+
 CROP_PX = 48
 _FOLDS = 5
 _DRAWS = 2000
@@ -108,8 +110,7 @@ def auc_of_pixels(real: Sample, simulated: Sample, seed: int, epochs: int = 12) 
     target = torch.from_numpy(truth).float()
     scores = np.zeros(len(truth))
     for train, test in GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(pixels, truth, groups):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             network = nn.Sequential(
                 *_block(3, 16),
                 *_block(16, 32),

@@ -11,6 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from blood_kedro.library.core.hashing import seed_for
+from blood_kedro.library.training.draws import drawn_from
 
 Crops = npt.NDArray[np.uint8]
 CropMasks = npt.NDArray[np.bool_]
@@ -106,8 +107,7 @@ class CropData(Dataset[tuple[Tensor, Tensor]]):
         target = self.targets[cell]
         mask = tv_tensors.Mask(torch.from_numpy(np.array(target, np.uint8))[None]) if np.ndim(target) == 2 else None
         if epoch is not None and self.augment is not None and not shown_as_is:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed_for(self.seed, "augment", epoch, cell))
+            with drawn_from(seed_for(self.seed, "augment", epoch, cell)):
                 image, mask = self.augment(image, mask) if mask is not None else (self.augment(image), None)
         wanted = torch.from_numpy(np.asarray(target)) if mask is None else mask.as_subclass(Tensor).float()
         return image.as_subclass(Tensor).float() / 255, wanted

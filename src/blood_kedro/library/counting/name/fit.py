@@ -19,6 +19,7 @@ from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.counting.name.cell_types import build_network
 from blood_kedro.library.counting.options import KindClassifier
 from blood_kedro.library.training.crops import CropData, Turn
+from blood_kedro.library.training.draws import drawn_from
 from blood_kedro.library.training.splits import Indices, RowsByPart
 from blood_kedro.library.training.supervised import fit_supervised
 
@@ -132,8 +133,7 @@ def multiplied(pixels: Cutouts, labels: Indices, options: KindClassifier, seed: 
     rare = np.isin(labels, [options.kinds.index(kind) for kind in options.augmented if kind in options.kinds])
     vary = v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomVerticalFlip(0.5), Turn(90.0)])
     copies = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         for each in pixels[rare]:
             image = torch.from_numpy(each).permute(2, 0, 1)
             copies += [vary(image).permute(1, 2, 0).numpy() for _ in range(options.copies - 1)]
