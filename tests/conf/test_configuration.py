@@ -224,7 +224,9 @@ def test_scored_split_is_val_or_test() -> None:
 
 def test_environments_change_single_keys() -> None:
     base, laptop = load("base"), load("laptop")
-    assert laptop["regimens"]["regimen_1"]["epochs"] != base["regimens"]["regimen_1"]["epochs"]
+    assert (
+        laptop["regimens"]["regimen_1"]["network"]["input_px"] != base["regimens"]["regimen_1"]["network"]["input_px"]
+    )
     assert laptop["regimens"]["regimen_1"]["augmentation"] == base["regimens"]["regimen_1"]["augmentation"]
     assert laptop["regimens"]["regimen_1"]["network"]["norm"] == "batch"
 

@@ -14,7 +14,7 @@ QUICK = (
     "pretraining.smears.fields_per_slide=2,pretraining.regimen.epochs=1,regimens.regimen_1.epochs=1,"
     "regimens.regimen_2.epochs=1,evaluation.resamples=5,morphology.cells.synthetic.per_class=12,"
     "morphology.cells.synthetic.slides=6,morphology.segmenters.unet.training.epochs=1,"
-    "morphology.classifiers.efficientnet_b0.training.epochs=1,"
+    "morphology.classifiers.efficientnet_lite0.training.epochs=1,"
     "morphology.classifiers.mobilenet_v3_small.training.epochs=1,overlap.classifiers.overlap_base.resamples=10,"
     "overlap.classifiers.overlap_counting.training.epochs=1"
 )

@@ -30,8 +30,8 @@ def test_results_are_complete_and_agree(demo: Path) -> None:
     morphology = summary["morphology"]
     assert set(morphology) == {"segmentation", "classification", "comparison", "per_slide"}
     assert 0 <= morphology["segmentation"]["unet"]["iou"] <= 1
-    assert set(morphology["comparison"]) == {"efficientnet_b0", "mobilenet_v3_small"}
-    assert morphology["comparison"]["efficientnet_b0"]["parameters_m"] == pytest.approx(4.018, abs=0.001)
+    assert set(morphology["comparison"]) == {"efficientnet_lite0", "mobilenet_v3_small"}
+    assert morphology["comparison"]["mobilenet_v3_small"]["parameters_m"] == pytest.approx(0.932, abs=0.001)
     overlap = summary["overlap"]
     assert set(overlap) == {"labels", "overlap_base", "overlap_improved", "overlap_counting"}
     assert overlap["labels"]["overlap_cells"]["single"] > overlap["labels"]["overlap_cells"]["overlapping"] > 0
@@ -108,7 +108,7 @@ def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
     parents = [run for run in runs_of(demo) if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
     assert set(runs) == {
-        *("regimen_1", "regimen_2", "unet", "efficientnet_b0", "mobilenet_v3_small"),
+        *("regimen_1", "regimen_2", "unet", "efficientnet_lite0", "mobilenet_v3_small"),
         *("overlap_base", "overlap_improved", "overlap_counting"),
         *("cell_kinds", "count_synthetic"),
     }
@@ -148,7 +148,7 @@ def test_logged_models_of_single_cells_predict(demo: Path, monkeypatch: pytest.M
     mlflow.set_tracking_uri(f"sqlite:///{demo / 'mlruns.db'}")
     runs = {run.info.run_name: run.info.run_id for run in runs_of(demo)}
     cells = read_crops(demo / "data/05_model_input/cells/synthetic")
-    classifier = mlflow.pyfunc.load_model(f"runs:/{runs['efficientnet_b0']}/model")
+    classifier = mlflow.pyfunc.load_model(f"runs:/{runs['efficientnet_lite0']}/model")
     table = classifier.predict(np.array(cells.crops[:5]))
     assert table.columns[:2].tolist() == ["label", "confidence"]
     shares = table.filter(like="p_")
