@@ -1,6 +1,6 @@
-"""Classical segmentation of stained cells: instances of a field, and the nucleated cell in the centre.
+"""Classical segmentation of stained cells: the instances of a field.
 
-Used to measure boxes that a source does not give (PBC: class per image; Chula: a point per cell) and to
+Used to measure boxes that a source does not give (Chula: a point per cell) and to
 find cells that are visible but carry no label. Needs no weights. The recipe for touching red cells
 (flat-field, unsharp mask before Otsu, distance-transform watershed) is the one that agreed best with SAM
 masks on the Ojaghi smears (docs/facts/peer.md#segmentation-without-sam).
@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.measure import regionprops
-from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
+
+from blood_kedro.library.imaging.regions import components, holes, opened, windows_of
+from blood_kedro.library.imaging.summits import summits
 
 RgbImage = npt.NDArray[np.uint8]
 BoolMask = npt.NDArray[np.bool_]
@@ -39,18 +40,28 @@ def flat_field_green(rgb: RgbImage) -> npt.NDArray[np.float32]:
     Haemoglobin and eosin absorb green most. The background is the 90th percentile of 64 px blocks, smoothed,
     so that vignetting and uneven light do not shift the threshold.
     """
-    green = rgb[..., 1].astype(np.float32)
+    green = np.asarray(rgb[..., 1], np.uint8)
     height, width = green.shape
-    rows, cols = max(1, round(height / 64)), max(1, round(width / 64))
-    blocks = [
-        [float(np.percentile(part, 90)) for part in np.array_split(band, cols, axis=1)]
-        for band in np.array_split(green, rows, axis=0)
-    ]
-    grid = ndimage.median_filter(np.asarray(blocks, np.float32), size=3, mode="nearest")
+    grid = _block_percentiles(green, max(1, round(height / 64)), max(1, round(width / 64)), 90).astype(np.float32)
+    grid = ndimage.median_filter(grid, size=3, mode="nearest")
     # A block that lies wholly inside a cell or the dark frame is not background: lift it to the usual level.
     grid = np.maximum(grid, np.median(grid) * 0.9)
     background = cv2.GaussianBlur(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), (0, 0), 16)
     return np.asarray(green / np.maximum(background, 1.0), np.float32)
+
+
+def _block_percentiles(green: npt.NDArray[np.uint8], rows: int, columns: int, share: float) -> npt.NDArray[np.float64]:
+    """A percentile (`share`, 0..100) of each of so many blocks, `(rows, columns)`, linear as numpy's."""
+    column_of = np.repeat(
+        np.arange(columns), [len(part) for part in np.array_split(np.arange(green.shape[1]), columns)]
+    )
+    grid = []
+    for band in np.array_split(green, rows):
+        levels = np.bincount((column_of * 256 + band).ravel(), minlength=columns * 256).reshape(columns, 256).cumsum(1)
+        place = share / 100 * (levels[:, -1] - 1)
+        low, high = ((levels <= at[:, None]).sum(axis=1) for at in (np.floor(place), np.ceil(place)))
+        grid.append(low + (high - low) * (place % 1))
+    return np.asarray(grid, np.float64)
 
 
 def darker_than_ground(rgb: RgbImage, cell_px: float, unsharp: float = 1.0, level: float = 0.85) -> BoolMask:
@@ -67,7 +78,7 @@ def darker_than_ground(rgb: RgbImage, cell_px: float, unsharp: float = 1.0, leve
     sharp = np.clip(flat + unsharp * (flat - cv2.GaussianBlur(flat, (0, 0), cell_px / 9)), 0.6, 1.2)
     scaled = np.asarray((sharp - 0.6) / 0.6 * 255, np.uint8)
     otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    ground = np.percentile(scaled, 92)
+    ground = _block_percentiles(scaled, 1, 1, 92).item()
     # A field without cells has no two levels: what differs from the ground by less than 8 levels is noise.
     return np.asarray(scaled < ground - level * max(ground - otsu, 8.0), np.bool_)
 
@@ -79,18 +90,14 @@ def foreground(rgb: RgbImage, cell_px: float) -> BoolMask:
         rgb: `(H, W, 3) uint8`.
         cell_px: usual cell diameter in px; sets the scale of smoothing and hole filling.
     """
-    mask = darker_than_ground(rgb, cell_px)
-    mask = ndimage.binary_opening(mask, iterations=max(1, round(cell_px / 36)))
+    mask = opened(darker_than_ground(rgb, cell_px), max(1, round(cell_px / 36)))
     return _fill_small_holes(mask, max_area_px2=0.35 * cell_px**2)
 
 
 def _fill_small_holes(mask: BoolMask, max_area_px2: float) -> BoolMask:
     """Fill holes no larger than a pallor; larger ones are background enclosed by a ring of cells."""
-    holes, _ = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
-    areas = np.bincount(holes.ravel())
-    small = areas <= max_area_px2
-    small[0] = False
-    return np.asarray(mask | small[holes], np.bool_)
+    ground = holes(mask)
+    return np.asarray(mask | (ground.enclosed & (ground.areas_px2 <= max_area_px2))[ground.labels], np.bool_)
 
 
 def split_instances(mask: BoolMask, cell_px: float, seeds_xy_px: npt.NDArray[np.float64] | None = None) -> Labels:
@@ -104,94 +111,38 @@ def split_instances(mask: BoolMask, cell_px: float, seeds_xy_px: npt.NDArray[np.
     """
     exact = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     distance = cv2.GaussianBlur(exact, (0, 0), cell_px / 24)
-    # Half resolution: the map is smooth, and h_maxima is four fifths of the cost of this function.
-    peaks, count = ndimage.label(h_maxima(distance[::2, ::2], max(0.75, cell_px / 40)) > 0)
+    # Half resolution: the map is smooth.
+    peaks = components(summits(distance[::2, ::2], max(0.75, cell_px / 40)))
     seeds = np.empty((0, 2)) if seeds_xy_px is None else np.asarray(seeds_xy_px, np.float64)
     markers = np.zeros(mask.shape, np.int32)
-    if count:
-        centres = np.asarray(ndimage.center_of_mass(peaks, peaks, np.arange(1, count + 1)))[:, ::-1] * 2
-        for offset, (x, y) in enumerate(centres):
-            if len(seeds) and np.min(np.hypot(*(seeds - (x, y)).T)) < 0.5 * cell_px:
-                continue  # the labelled point speaks for this peak
-            markers[int(y), int(x)] = len(seeds) + 1 + offset
+    for offset, (x, y) in enumerate(peaks.centres_xy_px[1:] * 2):
+        if len(seeds) and np.min(np.hypot(*(seeds - (x, y)).T)) < 0.5 * cell_px:
+            continue  # the labelled point speaks for this peak
+        markers[int(y), int(x)] = len(seeds) + 1 + offset
     for number, (x, y) in enumerate(seeds, start=1):
         cv2.circle(markers, (round(x), round(y)), max(1, round(cell_px / 12)), number, -1)
-    return np.asarray(watershed(-distance, markers, mask=mask), np.int32)
+    return _flooded(distance, markers, mask)
+
+
+def _flooded(distance: npt.NDArray[np.float32], markers: Labels, mask: BoolMask) -> Labels:
+    """Watershed of a mask from its markers; a component with a single marker is that marker's without flooding."""
+    parts = components(mask)
+    places = np.flatnonzero(markers * mask)
+    pairs = np.unique(np.stack([parts.labels.ravel()[places], markers.ravel()[places]]), axis=1)
+    inhabitants = np.bincount(pairs[0], minlength=len(parts.areas_px2))
+    only = np.zeros(len(parts.areas_px2), np.int32)
+    only[pairs[0]] = pairs[1]
+    labels = np.where(inhabitants == 1, only, 0)[parts.labels]
+    shared = (inhabitants > 1)[parts.labels]
+    if shared.any():
+        labels = np.where(shared, watershed(-distance, markers, mask=shared), labels)
+    return np.asarray(labels, np.int32)
 
 
 def instances(labels: Labels) -> list[Instance]:
     """Boxes and areas of a label image, in order of label."""
+    areas = np.bincount(labels.ravel())
     return [
-        Instance((float(p.bbox[1]), float(p.bbox[0]), float(p.bbox[3]), float(p.bbox[2])), float(p.area), int(p.label))
-        for p in regionprops(labels)
+        Instance((float(x.start), float(y.start), float(x.stop), float(y.stop)), float(areas[number]), number)
+        for number, (y, x) in windows_of(labels)
     ]
-
-
-def central_cell_box(rgb: RgbImage, size_px: float) -> Box | None:
-    """Box of the stained (nucleated, or platelet) cell in the centre of a single-cell image.
-
-    Violet pixels near the centre are certain cell, a frame far outside the class size is certain background,
-    and GrabCut (Rother et al. 2004) decides what lies between from colour and edges, which keeps pale
-    cytoplasm and leaves pink red cells out.
-
-    Args:
-        rgb: `(H, W, 3) uint8`.
-        size_px: usual width of this class in px of this image.
-
-    Returns:
-        Half-open box in px, or None where no stained cell of a plausible size lies in the centre.
-    """
-    height, width = rgb.shape[:2]
-    # Half resolution is four times faster and moves an edge by at most a pixel.
-    small = cv2.resize(rgb, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    box = _grabcut_box(np.asarray(small, np.uint8), size_px / 2)
-    if box is None:
-        return None
-    x_min, y_min, x_max, y_max = (2 * v for v in box)
-    fits = all(0.4 * size_px < side < 1.9 * size_px for side in (x_max - x_min, y_max - y_min))
-    return (x_min, y_min, min(x_max, float(width)), min(y_max, float(height))) if fits else None
-
-
-def _violet(rgb: RgbImage) -> BoolMask:
-    """Nuclei, granules and platelets: stain with more blue than red relative to the background."""
-    values = rgb.astype(np.float32)
-    background = np.percentile(values.reshape(-1, 3), 85, axis=0)
-    density = -np.log(np.maximum(values, 1) / np.maximum(background, 1))
-    red_density, green_density, blue_density = density[..., 0], density[..., 1], density[..., 2]
-    score = red_density + 0.3 * (green_density - blue_density)
-    otsu, _ = cv2.threshold(
-        np.asarray(np.clip(score * 150, 0, 255), np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU
-    )
-    return np.asarray(score > max(otsu / 150, 0.15), np.bool_)
-
-
-def _grabcut_box(rgb: RgbImage, size_px: float) -> Box | None:
-    height, width = rgb.shape[:2]
-    yy, xx = np.mgrid[:height, :width]
-    radius = np.hypot(xx - width / 2, yy - height / 2)
-    core = _violet(rgb) & (radius < 0.75 * size_px)
-    labels, count = ndimage.label(ndimage.binary_opening(core, iterations=1))
-    if count == 0:
-        return None
-    areas = np.bincount(labels.ravel())[1:]
-    near = np.asarray(ndimage.minimum(radius, labels, np.arange(1, count + 1)))
-    keep = np.flatnonzero((near < 0.35 * size_px) & (areas > 0.02 * size_px**2)) + 1
-    if len(keep) == 0:
-        return None
-    core = np.isin(labels, keep)
-    state = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
-    state[radius < 0.55 * size_px] = cv2.GC_PR_FGD
-    state[radius > 0.95 * size_px] = cv2.GC_BGD
-    state[core] = cv2.GC_FGD
-    cv2.setRNGSeed(0)  # GrabCut clusters colours with k-means++
-    unused_rect, models = (0, 0, 0, 0), (np.zeros((1, 65)), np.zeros((1, 65)))
-    cv2.grabCut(rgb[..., ::-1].copy(), state, unused_rect, *models, 3, cv2.GC_INIT_WITH_MASK)
-    cell = (state == cv2.GC_FGD) | (state == cv2.GC_PR_FGD)
-    cell = ndimage.binary_opening(ndimage.binary_fill_holes(cell), iterations=max(1, round(size_px / 20)))
-    labels, count = ndimage.label(cell)
-    if count == 0:
-        return None
-    overlap = np.bincount(labels[core], minlength=count + 1)
-    overlap[0] = 0
-    rows, cols = np.where(labels == int(overlap.argmax()))
-    return float(cols.min()), float(rows.min()), float(cols.max() + 1), float(rows.max() + 1)

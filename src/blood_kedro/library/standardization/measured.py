@@ -12,14 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blood_kedro.library.core import boxes as boxlib
-from blood_kedro.library.imaging.segmentation import (
-    Instance,
-    RgbImage,
-    central_cell_box,
-    foreground,
-    instances,
-    split_instances,
-)
+from blood_kedro.library.imaging.central_cell import central_cell_box
+from blood_kedro.library.imaging.segmentation import Instance, RgbImage, foreground, instances, split_instances
 from blood_kedro.library.standardization.options import SourceBoxes
 
 UNLABELLED = "(unlabelled)"

@@ -6,14 +6,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
-from skimage.measure import regionprops
 
 from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels, solidity
+from blood_kedro.library.imaging.hulls import hull_image
+from blood_kedro.library.imaging.regions import components, holes, windows_of
 from blood_kedro.library.imaging.segmentation import darker_than_ground, split_instances
 
 # A whole cell fills so much of its convex hull; a crescent's hull may reach so far into other cells.
 _WHOLE, _OTHERS = 0.93, 0.15
+# Smaller holes are filled whatever their outline: it has too few pixels to have a shape.
+_SPECK_PX2 = 12
 
 
 class WatershedOptions(BaseModel):
@@ -41,8 +43,7 @@ class WatershedOptions(BaseModel):
 
 def watershed_pieces(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> list[Piece]:
     """Cells of a tile `(H, W, 3) uint8`; touching ones are split where their distance transform has several peaks."""
-    components = np.asarray(ndimage.label(stained(rgb, options))[0], np.int32)
-    whole = _completed(components, options)
+    whole = _completed(components(stained(rgb, options)).labels, options)
     split = _mended(split_instances(whole > 0, options.cell_px), options)
     return pieces_of_labels(_completed(split, options))
 
@@ -63,27 +64,31 @@ def stained(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> BoolMask:
 
 
 def _with_pallor(mask: BoolMask, options: WatershedOptions) -> BoolMask:
-    holes, _ = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    ground = holes(mask)
     most = options.hole_share * np.pi / 4 * options.cell_px**2
-    filled = mask.copy()
-    for hole in regionprops(holes):
-        if hole.area <= most and (hole.area < 12 or hole.solidity >= options.hole_solidity):
-            filled[hole.slice] |= hole.image
-    return filled
+    pallor = ground.enclosed & (ground.areas_px2 <= most)
+    for number in np.flatnonzero(pallor & (ground.areas_px2 >= _SPECK_PX2)).tolist():
+        hull = hull_image(ground.labels[ground.window(number)] == number)
+        pallor[number] = ground.areas_px2[number] / np.count_nonzero(hull) >= options.hole_solidity
+    return np.asarray(mask | pallor[ground.labels], np.bool_)
 
 
 def _completed(labels: Labels, options: WatershedOptions) -> Labels:
     """Labels in which crescents are whole cells, largest first."""
     usual = np.pi / 4 * options.cell_px**2
+    areas = np.bincount(labels.ravel())
     completed = labels.copy()
-    for cell in sorted(regionprops(labels), key=lambda region: -region.area):
-        plausible = 0.2 * usual < cell.area and cell.area_convex <= options.completed_share * usual
-        if not plausible or cell.solidity > _WHOLE:
+    # A hull is no smaller than its mask.
+    likely = [each for each in windows_of(labels) if 0.2 * usual < areas[each[0]] <= options.completed_share * usual]
+    for number, place in sorted(likely, key=lambda each: -areas[each[0]]):
+        hull = hull_image(labels[place] == number)
+        hull_px2 = np.count_nonzero(hull)
+        if hull_px2 > options.completed_share * usual or areas[number] / hull_px2 > _WHOLE:
             continue
-        hull, window = cell.image_convex, completed[cell.slice]
-        others = (window > 0) & (window != cell.label) & hull
-        if others.sum() <= _OTHERS * cell.area_convex:
-            window[hull & (window == 0)] = cell.label
+        window = completed[place]
+        others = (window > 0) & (window != number) & hull
+        if np.count_nonzero(others) <= _OTHERS * hull_px2:
+            window[hull & (window == 0)] = number
     return completed
 
 
@@ -91,11 +96,11 @@ def _mended(labels: Labels, options: WatershedOptions) -> Labels:
     """Labels in which neighbours that make one compact cell together are one, most compact pairs first."""
     usual = np.pi / 4 * options.cell_px**2
     areas = np.bincount(labels.ravel())
-    regions = {region.label: region for region in regionprops(labels)}
+    windows = dict(windows_of(labels))
     pairs = []
     for i, j in _neighbours(labels):
         if areas[i] + areas[j] <= options.mended_share * usual:
-            window = _around(regions[i].slice, regions[j].slice)
+            window = _around(windows[i], windows[j])
             compact = solidity((labels[window] == i) | (labels[window] == j))
             if compact >= options.mended_solidity:
                 pairs.append((compact, i, j))
@@ -103,18 +108,17 @@ def _mended(labels: Labels, options: WatershedOptions) -> Labels:
     for _, i, j in sorted(pairs, reverse=True):
         if not used & {i, j}:
             used |= {i, j}
-            window = regions[j].slice
-            mended[window][labels[window] == j] = i
+            mended[windows[j]][labels[windows[j]] == j] = i
     return mended
 
 
 def _neighbours(labels: Labels) -> list[tuple[int, int]]:
-    """Pairs of labels whose pixels touch."""
-    sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
-    touching = [np.stack([a[m], b[m]], axis=1) for a, b in sides if (m := (a > 0) & (b > 0) & (a != b)).any()]
-    if not touching:
-        return []
-    return [(int(i), int(j)) for i, j in np.unique(np.sort(np.concatenate(touching), axis=1), axis=0)]
+    """Pairs of labels whose pixels touch, the smaller first, in order."""
+    pairs: list[npt.NDArray[np.int64]] = []
+    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        border = (a != b) & (a > 0) & (b > 0)
+        pairs.append(np.sort(np.stack([a[border], b[border]], axis=1).astype(np.int64), axis=1))
+    return sorted(set(map(tuple, np.concatenate(pairs).tolist())))
 
 
 def _around(a: tuple[slice, slice], b: tuple[slice, slice]) -> tuple[slice, slice]:
