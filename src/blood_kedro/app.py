@@ -121,6 +121,7 @@ def _read(
     from blood_kedro.assembly.own_corrections import LookedAt
     from blood_kedro.assembly.read_out import ReadOutOptions, read_pictures
     from blood_kedro.assembly.read_smears import types_of_kinds
+    from blood_kedro.library.imaging.large import image_files, names_of
     from blood_kedro.library.reporting.read_out_page import Html
     from blood_kedro.library.reporting.viewer import viewer_data
 
@@ -129,11 +130,13 @@ def _read(
     report = folder / "read_out"
     read.write(report, whole=True)
     html = Html(read.read_out.model_dump(mode="json"), read.rejects, read.notes, whole=True)
-    named = {path.name: path for path in pictures}
+    files = image_files(pictures, RejectLog("own"))
+    by_name = dict(zip(names_of(files), files, strict=True))  # two uploads may have the same name
     shown = [read.picture(name) for name in read.smears]
+    tiles = options.tile_px, options.overlap_px
     looked_at = [
-        LookedAt(name, named[smear.file], read.cells[read.cells["smear"] == name], read.scales[name].cell_px)
-        for name, smear in read.smears.items()
+        LookedAt(name, by_name[name], read.cells[read.cells["smear"] == name], read.scales[name].cell_px, *tiles)
+        for name in read.smears
     ]
     data = viewer_data([_embedded(each) for each in shown], types_of_kinds(), "save corrections")
     return Answer(
