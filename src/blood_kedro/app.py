@@ -161,6 +161,8 @@ def _tell(tell: Tell, name: str, picture: tuple[int, int], tile: tuple[int, int]
     """Tell what `assembly.read_out.Progress` is told as a share and a sentence."""
     share = tile[0] / tile[1]
     what = f"looking for cells: {share:.0%}" if share < 1 else "naming cells"
+    if not share:
+        what = "measuring the width of its red cells"
     tell((picture[0] + share) / picture[1], f"{name}, {what}")
 
 
