@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from blood_kedro.library.shipped.bundle import describe_shipped
 if TYPE_CHECKING:
     from blood_kedro.assembly.own_corrections import LookedAt
     from blood_kedro.library.reporting.viewer import OutlinedPicture
+    from blood_kedro.page_lanes import Tell
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +89,9 @@ def models(root: Path, trained: Sequence[str]) -> list[str]:
     return [describe_shipped(), *said]
 
 
-def look(root: Path, pictures: Sequence[Path], task: str, settings: dict[str, float], folder: Path) -> Answer:
+def look(
+    root: Path, pictures: Sequence[Path], task: str, settings: dict[str, float], folder: Path, tell: Tell | None = None
+) -> Answer:
     """Read out pictures, or find their cells with a trained detector.
 
     Args:
@@ -96,13 +100,16 @@ def look(root: Path, pictures: Sequence[Path], task: str, settings: dict[str, fl
         task: `READ_OUT`, or a regimen.
         settings: of `ReadOutOptions`, those that were given; `score` of a detector.
         folder: that the files go to.
+        tell: told how far it is.
 
     Raises:
         BloodKedroError: no picture can be read, or a scale was given that is not that of the pictures.
     """
     with tempfile.TemporaryDirectory(dir=folder) as work:
         try:
-            return (_read if task == READ_OUT else _detected)(root, pictures, task, settings, folder, Path(work))
+            if task == READ_OUT:
+                return _read(pictures, settings, folder, Path(work), tell)
+            return _detected(root, pictures, task, settings, folder, Path(work))
         except BloodKedroError as error:
             # Files are named as their owner has named them, wherever the page has put them.
             hidden = {str(picture): picture.name for picture in pictures}
@@ -115,25 +122,28 @@ def look(root: Path, pictures: Sequence[Path], task: str, settings: dict[str, fl
             ) from error
 
 
-def _read(
-    _root: Path, pictures: Sequence[Path], _task: str, settings: dict[str, float], folder: Path, work: Path
-) -> Answer:
+def _read(pictures: Sequence[Path], settings: dict[str, float], folder: Path, work: Path, tell: Tell | None) -> Answer:
     from blood_kedro.assembly.own_corrections import LookedAt
     from blood_kedro.assembly.read_out import ReadOutOptions, read_pictures
     from blood_kedro.assembly.read_smears import types_of_kinds
+    from blood_kedro.library.imaging.large import image_files, names_of
     from blood_kedro.library.reporting.read_out_page import Html
     from blood_kedro.library.reporting.viewer import viewer_data
 
-    options = ReadOutOptions.model_validate({name: value for name, value in settings.items() if name != "score"})
-    read = read_pictures(pictures, options, work)
+    given = {name: value for name, value in settings.items() if name != "score"}
+    # A lane may start no processes: its one process takes all cores for the networks.
+    options = ReadOutOptions.model_validate({**given, "workers": 1})
+    read = read_pictures(pictures, options, work, None if tell is None else partial(_tell, tell))
     report = folder / "read_out"
     read.write(report, whole=True)
     html = Html(read.read_out.model_dump(mode="json"), read.rejects, read.notes, whole=True)
-    named = {path.name: path for path in pictures}
+    files = image_files(pictures, RejectLog("own"))
+    by_name = dict(zip(names_of(files), files, strict=True))  # two uploads may have the same name
     shown = [read.picture(name) for name in read.smears]
+    tiles = options.tile_px, options.overlap_px
     looked_at = [
-        LookedAt(name, named[smear.file], read.cells[read.cells["smear"] == name], read.scales[name].cell_px)
-        for name, smear in read.smears.items()
+        LookedAt(name, by_name[name], read.cells[read.cells["smear"] == name], read.scales[name].cell_px, *tiles)
+        for name in read.smears
     ]
     data = viewer_data([_embedded(each) for each in shown], types_of_kinds(), "save corrections")
     return Answer(
@@ -145,6 +155,15 @@ def _read(
         looked_at,
         read.read_out.made_with.models,
     )
+
+
+def _tell(tell: Tell, name: str, picture: tuple[int, int], tile: tuple[int, int]) -> None:
+    """Tell what `assembly.read_out.Progress` is told as a share and a sentence."""
+    share = tile[0] / tile[1]
+    what = f"looking for cells: {share:.0%}" if share < 1 else "naming cells"
+    if not share:
+        what = "measuring the width of its red cells"
+    tell((picture[0] + share) / picture[1], f"{name}, {what}")
 
 
 def _detected(

@@ -15,7 +15,7 @@ from blood_kedro import page_folder, page_limits, ports
 from blood_kedro.app import READ_OUT, Answer, detectors, look, models
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.page_example import EXAMPLE, example_field
-from blood_kedro.page_lanes import Lane, PageError
+from blood_kedro.page_lanes import Lane, PageError, Tell
 from blood_kedro.page_limits import LARGE_S, LIMITS, MOST_MB, MOST_WAITING, SMALL_S
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CORRECTIONS = "corrections"
+# Names of files are to be read: Gradio gives them what sizes and buttons leave of a narrow column.
+_STYLE = """
+.file-preview td { padding: .35rem .2rem !important; }
+.file-preview td.filename { width: auto !important; font-size: .85rem; }
+.file-preview td.download { width: 5.6rem !important; min-width: 0 !important; font-size: .8rem; }
+.file-preview td:last-child:not(.download) { width: 1.5rem !important; }
+"""
 _WELCOME = (
     "<p>Drop the pictures of one smear at the left, or take the example, and press Read out: counts, a verdict, the "
     "differential, shapes, sizes and platelets come here, with every cell to look at and to name anew.</p>"
@@ -67,6 +74,7 @@ def serve(root: Path, port: int = 7860) -> None:
         server_port=number,
         share=False,
         theme=theme,
+        css=_STYLE,
         footer_links=[],
         show_error=True,
         max_file_size=f"{MOST_MB}mb",
@@ -136,15 +144,26 @@ def build(root: Path, folder: Path) -> gr.Blocks:
 
     small, large = Lane("small", SMALL_S, look), Lane("large", LARGE_S, look)
 
-    def answer(files: list[str] | None, task: str, *values: float | None) -> tuple[Any, ...]:
+    tracker: Any = gr.Progress()
+
+    def answer(
+        files: list[str] | None,
+        task: str,
+        cell_px: float | None,
+        um_per_px: float | None,
+        rbc_per_ul: float | None,
+        progress: Tell = tracker,
+    ) -> tuple[Any, ...]:
         try:
             page_folder.sweep(folder)
             if not files:
                 raise PageError("choose a picture first, or take the example")
             pictures = [Path(file) for file in files]
             lane = large if page_limits.check_all(pictures) else small
-            settings = {name: float(value) for name, value in zip(asked.settings, values, strict=True) if value}
-            answered = lane.run(root, pictures, task, settings, Path(tempfile.mkdtemp(dir=folder)))
+            values = {"cell_px": cell_px, "um_per_px": um_per_px, "rbc_per_ul": rbc_per_ul}
+            settings = {name: float(value) for name, value in values.items() if value}
+            results = Path(tempfile.mkdtemp(dir=folder))
+            answered = lane.run(root, pictures, task, settings, results, tell=progress)
         except BloodKedroError as error:
             raise gr.Error(_shown(str(error), files), duration=None, print_exception=False) from error
         except Exception as error:
@@ -188,9 +207,10 @@ def build(root: Path, folder: Path) -> gr.Blocks:
         # The lanes are the queues: whoever waits in them must not keep others from getting so far.
         asked.look.click(
             answer,
-            [asked.files, asked.task, *asked.settings.values()],
+            [asked.files, asked.task, *(asked.settings[name] for name in ("cell_px", "um_per_px", "rbc_per_ul"))],
             [shown.first, shown.viewer, shown.parts, asked.archive, shown.used, last, shown.saved],
             concurrency_limit=3 * MOST_WAITING,
+            show_progress_on=[shown.first],
         )
         asked.example.click(lambda: [str(example_field(folder.parent / EXAMPLE))], None, asked.files)
         shown.viewer.submit(save, [last, asked.by], shown.saved)

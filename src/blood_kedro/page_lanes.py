@@ -7,7 +7,9 @@ import contextlib
 import logging
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,9 +19,18 @@ from blood_kedro.page_limits import MOST_WAITING
 
 logger = logging.getLogger(__name__)
 
+# Told what share of a job is done, 0 to 1, and what is done now.
+Tell = Callable[[float, str], None]
+
 
 class PageError(BloodKedroError):
     """A job of the page did not end as it should; the message is for the person before it."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    share: float
+    what: str
 
 
 class Lane:
@@ -28,7 +39,8 @@ class Lane:
     Args:
         name: of the queue, for messages.
         most_s: time that a job may take; then its process is killed, and the next job gets a new one.
-        work: function of a module, called in the process with the arguments of a job.
+        work: function of a module, called in the process with the arguments of a job, and with `tell` where somebody
+            wants to be told how far it is.
     """
 
     def __init__(self, name: str, most_s: float, work: Callable[..., Any]) -> None:
@@ -40,8 +52,12 @@ class Lane:
         self._connection: Connection | None = None
         atexit.register(self.close)
 
-    def run(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of the work
+    def run(self, *arguments: Any, tell: Tell | None = None) -> Any:  # noqa: ANN401 - those of the work
         """What the work returns, when it is this job's turn.
+
+        Args:
+            arguments: of the work.
+            tell: see there; called in this process.
 
         Raises:
             PageError: too many wait, the time is up, or the process died.
@@ -55,23 +71,16 @@ class Lane:
             self._jobs += 1
         try:
             with self._turn:
-                return self._run(arguments, options)
+                return self._run(arguments, tell)
         finally:
             with self._counted:
                 self._jobs -= 1
 
-    def _run(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401 - of the work
+    def _run(self, arguments: tuple[Any, ...], tell: Tell | None) -> Any:  # noqa: ANN401 - of the work
         connection = self._started()
         try:
-            connection.send((arguments, options))
-            if not connection.poll(self.most_s):
-                self.close()
-                raise PageError(
-                    f"the picture was given up after {self.most_s:.0f} s",
-                    expected="the time that this page allows",
-                    remedy="cut it to the part that matters, or use make count IMAGES=..., which has no such limit",
-                )
-            is_done, answer = connection.recv()
+            connection.send((arguments, tell is not None))
+            is_done, answer = self._answer(connection, tell)
         except (EOFError, OSError) as error:
             code = None if self._process is None else self._process.exitcode
             self.close()
@@ -83,6 +92,23 @@ class Lane:
         if is_done:
             return answer
         raise answer
+
+    def _answer(self, connection: Connection, tell: Tell | None) -> tuple[bool, Any]:
+        """Whether the job ended well, and what it returned or raised; until then, what it tells is told."""
+        end = time.monotonic() + self.most_s
+        while connection.poll(max(0.0, end - time.monotonic())):
+            said = connection.recv()
+            if isinstance(said, _Told):
+                if tell is not None:
+                    tell(said.share, said.what)
+                continue
+            return said
+        self.close()
+        raise PageError(
+            f"the picture was given up after {self.most_s:.0f} s",
+            expected="the time that this page allows",
+            remedy="cut it to the part that matters, or use make count IMAGES=..., which has no such limit",
+        )
 
     def _started(self) -> Connection:
         if self._process is None or self._connection is None or not self._process.is_alive():
@@ -108,7 +134,8 @@ def _serve(connection: Connection, work: Callable[..., Any]) -> None:
     """In the process: one job after another, until the page has gone."""
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            arguments, options = connection.recv()
+            arguments, tells = connection.recv()
+            options = {"tell": lambda share, what: connection.send(_Told(share, what))} if tells else {}
             try:
                 answer = True, work(*arguments, **options)
             except BloodKedroError as error:

@@ -38,6 +38,7 @@ from blood_kedro.library.counting.segment.tiles import folders_of
 from blood_kedro.library.shipped.cell_detector import FoundCells
 from blood_kedro.library.shipped.segment import ShippedSegmenter
 from tests.fixtures.counting import count
+from tests.fixtures.slides import write_svs
 
 RULES = ["instances", "kde_peaks", "mode"]
 GROUND, RED, NUCLEUS = (225, 224, 228), (200, 135, 150), (90, 50, 140)
@@ -381,6 +382,16 @@ def test_a_cluster_counts_the_same_and_a_dead_worker_loses_nothing(
     after = count(image, tmp_path / "c", DiesOnce(options, tmp_path), tile_px=128, cluster=address)
     assert (tmp_path / "died").exists()
     pd.testing.assert_frame_equal(after.cells, here.cells)
+
+
+def test_a_slide_counts_the_same_on_a_cluster(image: Path, tmp_path: Path, two_workers: tuple[str, object]) -> None:
+    address, _ = two_workers
+    slide = write_svs(tmp_path / "a.svs", cv2.imread(str(image))[..., ::-1])
+    here = count(slide, tmp_path / "a", tile_px=128, overlap_px=16)
+    there = count(slide, tmp_path / "b", tile_px=128, overlap_px=16, cluster=address)
+    assert there.counts["rbc"].sum() > 0
+    pd.testing.assert_frame_equal(there.cells, here.cells)
+    pd.testing.assert_frame_equal(there.fields.drop(columns="seconds"), here.fields.drop(columns="seconds"))
 
 
 def test_a_cluster_that_does_not_answer_is_said(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from blood_kedro import page_limits
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.page_example import example_field
-from blood_kedro.page_lanes import Lane, PageError
+from blood_kedro.page_lanes import Lane, PageError, Tell
 from tests.conftest import copy_project
 from tests.pipelines.browser import browser_page, free_port, wait_for
 from tests.pipelines.runs import environment
@@ -59,8 +59,10 @@ def test_a_file_without_a_header_is_left_to_the_reader(tmp_path: Path) -> None:
     assert page_limits.check(tmp_path / "a.tif")
 
 
-def job(what: str) -> str:
+def job(what: str, tell: Tell | None = None) -> str:
     """What a lane does in these tests."""
+    if tell is not None:
+        tell(0.5, f"half of {what}")
     if what == "sleep":
         time.sleep(60)
     if what == "die":
@@ -83,6 +85,17 @@ def test_a_job_that_does_not_end_or_dies_is_said_and_the_next_one_is_done() -> N
         with pytest.raises(PageError, match="ZeroDivisionError: by nothing"):
             lane.run("fail")
         assert lane.run("b") == "done: b"
+    finally:
+        lane.close()
+
+
+def test_a_job_tells_how_far_it_is() -> None:
+    lane, said = Lane("small", 60, job), []
+    try:
+        answer = lane.run("a", tell=lambda share, what: said.append((share, what)))
+        assert (answer, said) == ("done: a", [(0.5, "half of a")])
+        assert lane.run("b") == "done: b"
+        assert len(said) == 1
     finally:
         lane.close()
 

@@ -100,6 +100,9 @@ def read_pictures(
     notes: list[str] = []
     name_types = CountedTypes(options.models) if options.name_types else None
     for number, whole in enumerate(opened):
+        on_tile = None if progress is None else partial(progress, whole.name, (number, len(opened)))
+        if on_tile is not None:
+            on_tile((0, len(whole.grid.places)))
         try:
             smear, choice = _with_fit_fields(whole, options)
             said_by_file = None if math.isnan(smear.um_per_px) else (smear.um_per_px, smear.scale_from)
@@ -110,7 +113,6 @@ def read_pictures(
             reason = "; ".join(filter(None, [error.what, error.got]))
             rejects.add(whole.file or whole.name, "image", "dropped", reason)
             continue
-        on_tile = None if progress is None else partial(progress, smear.name, (number, len(opened)))
         counted.append(_count(smear, scale, options, name_types, work_folder, rejects, on_tile))
         smears[smear.name], scales[smear.name] = smear, scale
         if choice is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.limits import LEAST_SCALE_CONFIDENCE
 from blood_kedro.library.counting.open.smear import Smear
+from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.readout.scale import Scale, cell_px_at
 from blood_kedro.library.shipped.detect_pictures import MOST_TILES
 from blood_kedro.library.shipped.load import load
@@ -49,11 +52,8 @@ def scale_of(
     measured = found_scale(smear)
     said, notes = um_per_px, []
     where = smear.file or smear.name
-    if cell_px is not None:
-        check_width(cell_px, measured, where)
-    if um_per_px is not None:
-        check_width(cell_px_at(um_per_px), measured, where, f"{um_per_px:g} um per pixel make a red cell")
-    elif of_file is not None:
+    check_given(cell_px, um_per_px, measured, where)
+    if um_per_px is None and of_file is not None:
         said, said_by = of_file
         stated_px = cell_px_at(said)
         if contradicts(stated_px, measured):
@@ -72,6 +72,38 @@ def scale_of(
         raise no_width(where)
     um_origin = None if said is None else "given" if um_per_px is not None else "metadata"
     return Scale(cell_px=width, origin=origin, confidence=confidence, um_per_px=said, um_origin=um_origin), notes
+
+
+def check_given(cell_px: float | None, um_per_px: float | None, measured: FoundScale, where: str) -> None:
+    """Whether a scale that was given may be that of a picture; None where nothing was given.
+
+    Args:
+        cell_px: width of a red cell, px.
+        um_per_px: micrometres per pixel.
+        measured: on the picture.
+        where: its name.
+
+    Raises:
+        BadInputError: it cannot be (`check_width`).
+    """
+    if cell_px is not None:
+        check_width(cell_px, measured, where)
+    if um_per_px is not None:
+        check_width(cell_px_at(um_per_px), measured, where, f"{um_per_px:g} um per pixel make a red cell")
+
+
+def check_given_in(options: SmearInput, smears: Sequence[Smear]) -> None:
+    """The same for what the settings of an input give, on some of its smears, `MOST_TILES` at most.
+
+    Raises:
+        BadInputError: see `check_given`; or a tile cannot be read.
+    """
+    cell_px = None if options.measure_scale else options.cell_px
+    um_per_px = None if options.px_per_um is None else 1 / options.px_per_um
+    if cell_px is None and um_per_px is None:
+        return
+    for smear in smears[:: max(1, len(smears) // MOST_TILES)][:MOST_TILES]:
+        check_given(cell_px, um_per_px, found_scale(smear), smear.file or smear.name)
 
 
 def no_width(where: str) -> BadInputError:

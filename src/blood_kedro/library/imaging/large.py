@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,6 +85,17 @@ def is_read_as_slide(file: Path) -> bool:
         BadInputError: it cannot be opened.
     """
     return is_slide(file, _UNPACKED_PIXELS)
+
+
+def is_held_whole(file: Path) -> bool:
+    """Whether counting holds a picture in memory; a slide, and what has more than 40 million pixels, stays on the disk.
+
+    Raises:
+        BadInputError: it cannot be opened.
+    """
+    if is_read_as_slide(file) or _mapped(file) is not None:
+        return False
+    return math.prod(size_of(file)) <= _UNPACKED_PIXELS
 
 
 @dataclass(frozen=True)

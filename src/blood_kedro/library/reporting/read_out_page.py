@@ -23,6 +23,8 @@ FIGURES, PICTURES, MASKS = "read_out.json", "pictures", "masks"
 MAPS = "fields_"
 # A browser draws so many outlines without effort; of pictures with more cells, boxes are drawn.
 MOST_OUTLINES = 4000
+# So many pictures that are not fit are named above the numbers; all of them stand in the table.
+_MOST_REASONS = 6
 _KINDS = (("rbc", "Red cells"), ("wbc", "White cells"), ("platelet", "Platelets"))
 _FILES = (
     (CELLS, "one row per cell"),
@@ -164,9 +166,12 @@ def _verdict(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """On all pictures together."""
     if len(rows) == 1:
         return dict(rows[0]["verdict"])
-    fit = sum(row["verdict"]["fit"] for row in rows)
-    line = f"{fit} of {len(rows)} pictures are fit for counting"
-    return {"fit": fit == len(rows), "line": line, "reasons": []}
+    unfit = [row for row in rows if not row["verdict"]["fit"]]
+    line = f"{len(rows) - len(unfit)} of {len(rows)} pictures are fit for counting"
+    reasons = [f"{row['name']}: {row['verdict']['line'].partition(': ')[2]}" for row in unfit]
+    more = len(reasons) - _MOST_REASONS
+    said = [*reasons[:_MOST_REASONS], f"and {more} more, in the table of pictures"] if more > 0 else reasons
+    return {"fit": not unfit, "line": line, "reasons": said}
 
 
 def _made_with(made_with: dict[str, Any]) -> str:

@@ -42,6 +42,7 @@ def open_smears(
         the count, and why (empty without a reference); rejects; and the id of the run, which the later nodes log to.
     """
     from blood_kedro.assembly.open_input import open_input
+    from blood_kedro.assembly.scale import check_given_in
     from blood_kedro.library.counting.draw.fields_map import fields_map
     from blood_kedro.library.counting.open.table import table_of_tiles
     from blood_kedro.library.counting.score.held_out import held_out
@@ -55,6 +56,8 @@ def open_smears(
     rejects = RejectLog(options.name)
     paths = _paths(options, raw_folder, image_index)
     opened_input = open_input(options, paths, work_folder, rejects)
+    if options.name == OWN:
+        check_given_in(options, opened_input.smears)
     options = opened_input.options
     with tracking.child_run(options.name, "count") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +87,14 @@ def count_smears(
 
 def masks_of(masks: pd.DataFrame) -> list[Piece]:
     """The masks of cells, px of their smear, in the order of the rows."""
+    return list(each_mask_of(masks))
+
+
+def each_mask_of(masks: pd.DataFrame) -> Iterator[Piece]:
+    """The same, decoded one at a time."""
     columns = ("left_px", "top_px", "width_px", "height_px", "counts")
-    rows = zip(*(masks[name].tolist() for name in columns), strict=True)
-    return [Piece(left, top, decode_rle(counts, height, width)) for left, top, width, height, counts in rows]
+    for left, top, width, height, counts in zip(*(masks[name].tolist() for name in columns), strict=True):
+        yield Piece(left, top, decode_rle(counts, height, width))
 
 
 def _by_tile(kinds: pd.DataFrame, sizes: Sequence[int]) -> list[Floats]:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import tifffile
 
 from blood_kedro.library.core.colours import MASKS
 from blood_kedro.library.core.files import remove, replaced_folder
 from blood_kedro.library.core.taxonomy import NOT_NAMED
-from blood_kedro.library.counting.count.smears import masks_of
+from blood_kedro.library.counting.count.smears import each_mask_of
 from blood_kedro.library.counting.draw.rings import geometry
 from blood_kedro.library.counting.pieces import Piece
 
 _MOST_PIXELS = 1_000_000_000
+# What contours say of a cell.
+_SAID = ("cell", "label", "type", "area_px2", "cells_in_clump", "counted")
 _SUFFIXES = ("_labels.tif", "_kinds.tif", ".geojson")
 
 
@@ -49,32 +53,51 @@ def write_smears(folder: Path, counts: pd.DataFrame, cells: pd.DataFrame, masks:
     """
     for row in counts.to_dict("records"):
         smear_cells, smear_masks = (table[table["smear"] == row["smear"]] for table in (cells, masks))
-        write_masks(
-            folder, str(row["smear"]), (int(row["height_px"]), int(row["width_px"])), smear_cells, masks_of(smear_masks)
-        )
+        size_hw_px = int(row["height_px"]), int(row["width_px"])
+        write_masks(folder, str(row["smear"]), size_hw_px, smear_cells, each_mask_of(smear_masks))
 
 
 def write_masks(
-    folder: Path, name: str, size_hw_px: tuple[int, int], cells: pd.DataFrame, masks: Sequence[Piece]
+    folder: Path, name: str, size_hw_px: tuple[int, int], cells: pd.DataFrame, masks: Iterable[Piece]
 ) -> None:
     """Write `<name>_labels.tif`, `<name>_kinds.tif` and `<name>.geojson` into a folder that nobody reads yet.
 
-    Labels are `int32`, 0 is ground, a cell has the number of its row; kinds are RGB. Both TIFFs are filled on the disk,
-    a cell at a time, so that a slide of any size needs no more memory than one cell. The contours are valid polygons in
+    Labels are `int32`, 0 is ground, a cell has the number of its row; kinds are RGB. All are filled on the disk, a cell
+    at a time, so that a slide of any size needs no more memory than one cell. The contours are valid polygons in
     px of the smear, as QuPath and napari read them: their area is that of the mask. Of a smear of more than
     `_MOST_PIXELS` they are all that is written: its label image would take gigabytes.
+
+    Args:
+        folder: see above.
+        name: of the smear.
+        size_hw_px: of the smear.
+        cells: one row per cell.
+        masks: of each row of `cells`, taken one at a time.
     """
-    height, width = size_hw_px
     labels, kinds, contours = (folder / f"{name}{suffix}" for suffix in _SUFFIXES)
-    images = ((labels, (height, width), np.int32), (kinds, (height, width, 3), np.uint8))
-    for path, shape, dtype in images if height * width <= _MOST_PIXELS else ():
-        canvas = tifffile.memmap(path, shape=shape, dtype=dtype, bigtiff=True)
-        for mask, number, label in zip(masks, cells["cell"], cells["label"], strict=True):
-            canvas[mask.window][mask.mask] = number if path == labels else MASKS[label]
+    said = cells[[column for column in _SAID if column in cells]]
+    rows = (dict(zip(said.columns, row, strict=True)) for row in said.itertuples(index=False, name=None))
+    with contours.open("w", encoding="utf-8") as stream, ExitStack() as opened:
+        images: list[npt.NDArray[Any]] = []
+        if math.prod(size_hw_px) <= _MOST_PIXELS:
+            for path, shape, dtype in ((labels, size_hw_px, np.int32), (kinds, (*size_hw_px, 3), np.uint8)):
+                images.append(opened.enter_context(_on_disk(path, shape, dtype)))
+        stream.write('{"type": "FeatureCollection", "features": [')
+        for place, (mask, row) in enumerate(zip(masks, rows, strict=True)):
+            for image, value in zip(images, (row["cell"], MASKS[row["label"]]), strict=False):
+                image[mask.window][mask.mask] = value
+            stream.write((", " if place else "") + json.dumps(_feature(mask, row)))
+        stream.write("]}")
+
+
+@contextmanager
+def _on_disk(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Iterator[npt.NDArray[Any]]:
+    """An image that is filled where it lies."""
+    canvas = tifffile.memmap(path, shape=shape, dtype=dtype, bigtiff=True)
+    try:
+        yield canvas
+    finally:
         canvas.flush()
-        del canvas
-    features = [_feature(mask, row) for mask, row in zip(masks, cells.to_dict("records"), strict=True)]
-    contours.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
 
 
 def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:

@@ -122,6 +122,7 @@ function bloodViewer(root, data, saved) {
   const drawPicture = () => {
     stage.replaceChildren();
     stage.setAttribute("aria-label", `${picture.name} with the outlines of its cells`);
+    body.dataset.name = picture.name;  // on paper, where nothing is chosen
     const image = stage.appendChild(document.createElementNS(NS, "image"));
     image.setAttribute("href", picture.src);
     image.setAttribute("width", picture.width);
