@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import re
 import time
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from blood_kedro.library.cells.describe import cells_by_class_and_scanner
 from blood_kedro.library.core.records import Data, Record
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
 from blood_kedro.library.evaluation.errors import error_analysis
 from blood_kedro.library.reporting import published, published_003
-from blood_kedro.library.reporting.filters import notes_in
+from blood_kedro.library.reporting.chart import Chart
+from blood_kedro.library.reporting.filters import counted, notes_in, picture
+from blood_kedro.library.reporting.first_screen import MOST_HEADLINES, first_screen
+from blood_kedro.library.reporting.interactive import classes_chart, curves_chart
+from blood_kedro.library.reporting.results import Results
 from blood_kedro.pipelines.reporting.nodes import draw_losses, summarize, write_report
 from tests.fixtures.corpora import tiny_corpus, tiny_regimen
 
@@ -125,7 +135,7 @@ def saved(metrics: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Record]]:
 def report_of(results: dict[str, Any], records: dict[str, Record]) -> tuple[dict[str, Any], str]:
     summary = summarize(RUN, records, **results)
     page = write_report(summary, b"", {}, records, **results)
-    return summary, re.sub(r"(?s)<script.*?</script>", "", page)
+    return summary, re.sub(r"(?s)<(script|style).*?</\1>", "", page)
 
 
 def test_what_was_not_measured_on_this_corpus_is_left_out_and_listed(metrics: dict[str, Any]) -> None:
@@ -137,8 +147,8 @@ def test_what_was_not_measured_on_this_corpus_is_left_out_and_listed(metrics: di
     assert left_out["of_before"]["command"] == "kedro run --env=laptop --pipelines=detection_training,reporting"
     assert left_out["count_old"]["command"] == "kedro run --env=laptop --pipelines=sam_counting,reporting"
     assert "environment base" in left_out["of_demo"]["why"]
-    listed, _, rest = page.partition("1 Data")
-    assert "Not of this corpus" in listed
+    listed, _, rest = page.partition('<section id="data">')
+    assert "Left out of this page" in listed
     assert {name for name in left_out if name in listed} == set(left_out)
     assert not {name for name in left_out if name in rest}
     assert "of_now" in rest
@@ -157,7 +167,7 @@ def test_data_of_their_own_are_named_as_such(metrics: dict[str, Any]) -> None:
     made = Record("synthetic.cells", "node", "laptop", "2026-11-25T10:00:00+00:00", data=own.data)
     known = {**records, own.dataset: own, made.dataset: made}
     _, page = report_of({**results, "smear_inputs__count_own__count_totals": totals}, known)
-    assert "not on the corpus of section 1: count_own (generated cells)." in page
+    assert "not on those of section 1: count_own (generated cells)." in page
 
 
 def test_a_report_of_one_corpus_lists_nothing(metrics: dict[str, Any]) -> None:
@@ -165,7 +175,7 @@ def test_a_report_of_one_corpus_lists_nothing(metrics: dict[str, Any]) -> None:
     ours = {key: value for key, value in results.items() if "of_now" in key or key.startswith("unified")}
     summary, page = report_of(ours, records)
     assert "not_of_this_corpus" not in summary
-    assert "Not of this corpus" not in page
+    assert "Left out of this page" not in page
 
 
 def test_loss_curves_are_of_this_corpus_too(metrics: dict[str, Any]) -> None:
@@ -181,7 +191,7 @@ def test_notes_stand_beside_their_results(metrics: dict[str, Any]) -> None:
     assert "validation holds no cell of PBC" in page
     few = {**metrics, "interval_basis": {"unit": "slides", "groups": 3, "few_groups": True}}
     results, records = saved(few)
-    assert "Intervals over slides (3 groups): too few of them" in report_of(results, records)[1]
+    assert "Intervals are over slides (3 groups): too few" in report_of(results, records)[1]
     assert notes_in({"notes": ["a"], "coarse": {"notes": ["b", "a"]}, "rows": [{"notes": ["c"]}]}) == ["a", "b", "c"]
     assert notes_in({"missing_from_parts": ["d"], "runs": [{"missing": ["e"]}, {"missing": None}]}) == ["d", "e"]
     assert notes_in(None) == notes_in(3) == []
@@ -266,3 +276,87 @@ def test_cells_by_class_and_scanner() -> None:
 def test_papers_are_named_by_their_titles(metrics: dict[str, Any]) -> None:
     _, page = report_of(*saved(metrics))
     assert "Generalizable Blood Cell Detection via Unified Dataset and Faster R-CNN" in page
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "PNG")
+    return written.getvalue()
+
+
+def test_photographs_are_made_small_and_charts_are_left_as_they_are() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
+    address = picture(png_of(noise))
+    assert address.startswith("data:image/webp;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        assert image.size == (80, 60)
+    flat = png_of(np.full((60, 80, 3), 200, np.uint8))
+    assert picture(flat) == "data:image/png;base64," + base64.b64encode(flat).decode()
+
+
+def test_the_first_screen_says_what_ran_on_what(metrics: dict[str, Any]) -> None:
+    made = Record("x.metrics", "n", "base", "2026-11-25T10:00:00", data={"x.cells": [Data("f", {"synthetic": 6})]})
+    real = Record("y.metrics", "n", "base", "2026-11-25T10:00:00", data={"y.cells": [Data("f", {"bccd": 364})]})
+    kinds = {
+        "none": Results(),
+        "demo": Results(records={"x.metrics": made}),
+        "real": Results(records={"y.metrics": real}),
+        "mixed": Results(records={"x.metrics": made, "y.metrics": real}),
+    }
+    assert {kind: first_screen(results, {}).kind for kind, results in kinds.items()} == {kind: kind for kind in kinds}
+    regimens = {
+        "worse": {"metrics": {**metrics, "map_50": 0.125}},
+        "better": {"metrics": {**metrics, "map_50": 0.25}, "predictions_figure": b"png"},
+    }
+    first = first_screen(Results(unified={"unified_summary": UNIFIED}), regimens)
+    assert "2,571 pictures" in first.what
+    assert "2 detectors" in first.what
+    assert [headline.value for headline in first.headlines] == ["0.250"]
+    assert "published: 0.448" in first.headlines[0].published
+    assert (first.picture, first.picture_section) == (b"png", "detection")
+
+
+def test_the_first_screen_has_three_figures_at_most(metrics: dict[str, Any]) -> None:
+    labelled = {"rbc": {"counted": 150.0, "labelled": 100.0}}
+    results = Results(
+        classifiers={"a": {"metrics": {"accuracy": 0.5, "test_cells": 8, "classes": ["x", "y"]}}},
+        smear_inputs={"b": {"count_totals": {"smears": 1, "errors": labelled}}},
+        overlap_classifiers={"c": {"metrics": {"against_truth": {"accuracy": 0.75, "crops": 4}}}},
+    )
+    everything = first_screen(results, {"r": {"metrics": metrics}}).headlines
+    assert [headline.section for headline in everything] == ["detection", "morphology", "counting"]
+    assert len(everything) == MOST_HEADLINES
+    assert [headline.value for headline in first_screen(results, {}).headlines] == ["50.0%", "+50.0%", "75.0%"]
+    assert counted({"errors": labelled})["accuracy"] == pytest.approx(0.5)
+
+
+def test_classes_of_few_cells_are_folded_away_and_have_no_curve(metrics: dict[str, Any]) -> None:
+    label, *_ = metrics["objects_per_class"]
+    many = {**metrics, "objects_per_class": {**dict.fromkeys(metrics["objects_per_class"], 29), label: 30}}
+    regimens = {"of_now": {"metrics": many, "history": history()}}
+    chart = classes_chart(regimens)
+    assert chart is not None
+    assert set(chart.data["class"]) == {label}
+    curves = curves_chart({"of_now": {"metrics": {**many, "coarse": {**many["coarse"], "objects_per_class": {}}}}})
+    assert curves is not None
+    assert set(curves.data["class"]) == {label}
+    results, records = saved(many)
+    _, page = report_of(results, records)
+    open_table, _, rest = page.partition("AP50 per class")[2].partition("<details>")
+    assert [row for row in open_table.split("<tr") if f"<td>{label}</td>" in row]
+    assert not [row for row in open_table.split("<tr") if "<td>basophil</td>" in row]
+    assert "<td>basophil</td>" in rest.partition("</details>")[0]
+
+
+def test_a_chart_cannot_end_the_script_that_holds_it() -> None:
+    figure = go.Figure(layout={"title": {"text": "</script><b>"}, "height": 300})
+    text = Chart("x", figure, pd.DataFrame()).json_of_page
+    assert "<" not in text
+    assert json.loads(text)["layout"]["title"]["text"] == "</script><b>"
+
+
+def test_every_section_is_in_the_contents_and_has_a_question(metrics: dict[str, Any]) -> None:
+    _, page = report_of(*saved(metrics))
+    linked = re.findall(r'<a href="#(\w+)">\d', page)
+    assert linked == re.findall(r'<section id="(\w+)">', page) == ["data", "detection", "rejects", "origin"]
+    assert len(re.findall(r"<h2>\d [^<]+\?</h2>", page)) == len(linked)

@@ -35,11 +35,29 @@ def test_report_fits_and_its_charts_are_drawn(demo: Path, width: int, scheme: st
         )
         chart_ink = seen.page.evaluate("document.querySelector('#chart-losses').layout.font.color")
         assert chart_ink == ink != paper
+        assert seen.page.locator(".card").count() == 3
+        assert seen.page.locator(".badge").inner_text() == "Demo: generated smears"
+        assert sorted_by_a_click(seen.page) == ["wbc", "platelet", "rbc"]
+        seen.page.locator("nav.contents a[href='#counting']").click()
+        seen.page.locator("nav.contents a[href='#counting'][aria-current]").wait_for()
+        assert seen.page.locator("nav.contents").bounding_box()["y"] >= 0  # it stays in sight
         with seen.page.expect_download() as download:
             seen.page.locator("a[download='losses.csv']").click()
         table = pd.read_csv(download.value.path())
         assert set(table["regimen"]) == {"regimen_1", "regimen_2"}
         assert seen.errors == []
+
+
+def sorted_by_a_click(page: Any) -> list[str]:
+    """The table of a detector's counts by its second column, fewest cells first: names of its rows."""
+    head = page.get_by_role("button", name="cells per image")
+    head.click()
+    head.click()
+    return page.locator("table", has=head).locator("tbody td:first-child").all_inner_texts()
+
+
+def test_the_report_can_be_sent_by_mail(demo: Path) -> None:
+    assert (demo / "data/08_reporting/report.html").stat().st_size < 4_000_000
 
 
 def test_lineage_shows_every_dataset_with_a_preview(demo: Path, tmp_path: Path) -> None:

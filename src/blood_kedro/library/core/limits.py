@@ -14,6 +14,8 @@ IGNORED_SHARE = 0.5
 MOST_OVERLAPPING = 0.25
 # Fewer red cells than these say nothing of a smear: the 95% interval of ten is 5 to 18.
 LEAST_RED_CELLS = 10
+# A share measured on fewer cells than these has a 95% interval of up to 0.18 to both sides: reports fold it away.
+LEAST_CELLS_SHOWN = 30
 # Two widths of a red cell, or what micrometres per pixel make of one, cannot both be meant where they differ by more.
 MOST_SCALE_OFF = 1.5
 # A measured width of a red cell with less confidence is taken for unsure (docs/read_out.md#verdict).

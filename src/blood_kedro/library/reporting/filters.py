@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
-from blood_kedro.library.reporting import interactive
+from blood_kedro.library.reporting.chart import data_address
 
 
-def besides(regimen: dict[str, Any], repeats: str) -> str:
+def departures(regimen: dict[str, Any], repeats: str) -> str:
     """What a regimen does that plain Faster R-CNN does not, in words; `repeats`: which one it repeats, if anything."""
     parts = {
         f"without {regimen['leave_out']}": regimen["leave_out"],
@@ -23,7 +25,7 @@ def besides(regimen: dict[str, Any], repeats: str) -> str:
         "fitted anchors": regimen["network"]["anchors"] == "fitted",
         f"seed {regimen['seed']}": repeats,
     }
-    return ", ".join(text.replace("_", " ") for text, applies in parts.items() if applies)
+    return ", ".join(text.replace("_", " ") for text, applies in parts.items() if applies) or "–"
 
 
 # What parts of a split lack is told as notes are.
@@ -46,8 +48,8 @@ def basis(metrics: dict[str, Any], unit: str) -> str:
 
 
 def counted(totals: dict[str, Any]) -> dict[str, Any]:
-    """Red cells by hand and the accuracy of the count (paper 004, section 4.2), where there is a reference."""
-    facts: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None}
+    """Red cells by hand; accuracy (paper 004, section 4.2) and error of the count, where there is a reference."""
+    facts: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None, "error": None}
     cells = 0.0
     if "rbc" in totals.get("by_hand", {}):
         cells, facts["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
@@ -60,7 +62,8 @@ def counted(totals: dict[str, Any]) -> dict[str, Any]:
         facts["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
         facts["what"] = "masks, white cells among them"
     if facts["by_hand"]:
-        facts["accuracy"] = 1 - abs(cells - facts["by_hand"]) / facts["by_hand"]
+        facts["error"] = (cells - facts["by_hand"]) / facts["by_hand"]
+        facts["accuracy"] = 1 - abs(facts["error"])
     return facts
 
 
@@ -88,11 +91,26 @@ def confusion_csv(matrix: list[list[float]], classes: list[str]) -> str:
     """Address of a confusion matrix as CSV: rows are labelled, columns found."""
     table = pd.DataFrame(matrix, columns=classes)
     table.insert(0, "labelled", classes)
-    return interactive.data_address(table)
+    return data_address(table)
 
 
-def png(content: bytes) -> str:
-    """Address of a PNG picture that holds the picture itself."""
+# PNG writes charts in less than this, photographs in more: bytes for each pixel.
+_PHOTOGRAPH_BYTES = 0.1
+_QUALITY = 80
+
+
+def picture(content: bytes) -> str:
+    """Address of a picture that holds the picture itself; photographs as WebP, a tenth of the size, the rest as it is.
+
+    Args:
+        content: of a PNG file.
+    """
+    if content:
+        with Image.open(io.BytesIO(content)) as image:
+            if len(content) > _PHOTOGRAPH_BYTES * image.width * image.height:
+                written = io.BytesIO()
+                image.convert("RGB").save(written, "WEBP", quality=_QUALITY)
+                return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
@@ -103,8 +121,8 @@ FILTERS = {
     "basis": basis,
     "counted": counted,
     "number": number,
-    "png": png,
-    "besides": besides,
+    "picture": picture,
+    "departures": departures,
     "percent": percent,
     "confusion_csv": confusion_csv,
 }

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from blood_kedro.library.core.colours import SERIES
+from blood_kedro.library.core.limits import LEAST_CELLS_SHOWN
 from blood_kedro.library.reporting import published
+from blood_kedro.library.reporting.chart import Chart
 
 _HEIGHT_PX = 420
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart: its name, the HTML of it, and its data.
-
-    Attributes:
-        name: of the file that the data are saved as.
-        html: a `div` and the script that fills it; needs `plotly_script` once on the page.
-        data: one row per mark.
-    """
-
-    name: str
-    html: str
-    data: pd.DataFrame
-
-    @property
-    def csv(self) -> str:
-        """The data as an address that holds them: the page stays one file."""
-        return data_address(self.data)
-
-
-def data_address(table: pd.DataFrame) -> str:
-    """A table as a `data:` address of a CSV file."""
-    return "data:text/csv;base64," + base64.b64encode(table.to_csv(index=False).encode()).decode("ascii")
-
-
-def plotly_script() -> str:
-    """plotly.js, to be put into the page: a report needs no network."""
-    return str(get_plotlyjs())
 
 
 def loss_curves(regimens: dict[str, dict[str, Any]]) -> go.Figure:
@@ -77,13 +46,16 @@ def loss_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
 
 
 def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
-    """AP50 of each class with its interval, commonest class first; published figures as hollow marks."""
-    if not regimens:
-        return None
+    """AP50 of each class with its interval, commonest class first; published figures as hollow marks.
+
+    Classes of fewer than `LEAST_CELLS_SHOWN` cells are left to the table.
+    """
     rows = []
     for name, parts in regimens.items():
         metrics = parts["metrics"]
         for label, value in metrics["ap_50_per_class"].items():
+            if metrics["objects_per_class"].get(label, 0) < LEAST_CELLS_SHOWN:
+                continue
             low, high = metrics["ap_50_interval_95_per_class"].get(label) or (None, None)
             rows.append(
                 {
@@ -95,6 +67,8 @@ def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
                     "high_95": high,
                 }
             )
+    if not rows:
+        return None
     table = pd.DataFrame(rows)
     order = table.groupby("class")["cells"].max().sort_values(ascending=False).index.tolist()
     figure = go.Figure()
@@ -129,16 +103,18 @@ def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
 
 
 def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
-    """Precision over recall at IoU 0.5: coarse classes shown, fine ones at a click on their name."""
+    """Precision over recall at IoU 0.5: coarse classes shown, fine ones at a click on their name.
+
+    Classes of fewer than `LEAST_CELLS_SHOWN` cells have none.
+    """
     rows = []
     figure = go.Figure()
     dashes = ("solid", "dash", "dot", "dashdot")
     for dash, (name, parts) in zip(dashes * 9, regimens.items(), strict=False):
-        views = (
-            ("all ", parts["metrics"]["coarse"]["precision_recall"], True),
-            ("", parts["metrics"]["precision_recall"], "legendonly"),
-        )
-        for prefix, curves, visible in views:
+        views = (("all ", parts["metrics"]["coarse"], True), ("", parts["metrics"], "legendonly"))
+        for prefix, view, visible in views:
+            counts = view["objects_per_class"]
+            curves = {k: v for k, v in view["precision_recall"].items() if counts.get(k, 0) >= LEAST_CELLS_SHOWN}
             for colour, (label, precision) in zip(SERIES * 9, curves.items(), strict=False):
                 recall = [k / (len(precision) - 1) for k in range(len(precision))]
                 figure.add_scatter(
@@ -157,7 +133,7 @@ def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
         return None
     figure.update_xaxes(title="recall", range=[0, 1])
     figure.update_yaxes(title="precision", range=[0, 1.02])
-    figure.update_layout(height=_HEIGHT_PX + 16 * len(figure.data), legend={"y": -0.15, "font": {"size": 11}})
+    figure.update_layout(height=_HEIGHT_PX + 16 * len(figure.data), legend={"y": -0.2, "font": {"size": 11}})
     return _chart("precision_recall", figure, pd.DataFrame(rows))
 
 
@@ -242,10 +218,4 @@ def _chart(name: str, figure: go.Figure, data: pd.DataFrame) -> Chart:
         colorway=list(SERIES),
         hovermode="closest",
     )
-    html = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"chart-{name}",
-        config={"responsive": True, "displaylogo": False},
-    )
-    return Chart(name, str(html), data)
+    return Chart(name, figure, data)

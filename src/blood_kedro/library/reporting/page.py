@@ -8,10 +8,13 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from blood_kedro.library.core.limits import LEAST_CELLS_SHOWN
 from blood_kedro.library.core.records import CORPUS, GENERATED, pictures_of
 from blood_kedro.library.evaluation.errors import OUTCOMES
 from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
+from blood_kedro.library.reporting.chart import Chart, plotly_packed
 from blood_kedro.library.reporting.filters import FILTERS
+from blood_kedro.library.reporting.first_screen import first_screen
 from blood_kedro.library.reporting.regimen_tables import by_source, compared, differences, per_class, repetitions
 from blood_kedro.library.reporting.results import Results
 
@@ -35,9 +38,19 @@ _PIXEL_NAMES = {
     "fpr": "false positive rate",
 }
 SPLIT_NAMES = {
-    "grouped": "grouped (duplicates and slides kept whole)",
-    "paper": "paper (plain random)",
+    "grouped": "groups (duplicates and slides kept whole)",
+    "paper": "chance alone, as in the paper",
     "official": "official lists where a source has them",
+}
+# Sections of the page: template and anchor, to their name in the contents and the question that they answer.
+SECTIONS = {
+    "data": ("Data", "What data went in?"),
+    "detection": ("Detection", "How well are cells detected?"),
+    "morphology": ("Single cells", "How well are single cells segmented and named?"),
+    "overlap": ("Overlap", "How well are overlapping cells recognised?"),
+    "counting": ("Counts", "How well are whole smears counted?"),
+    "rejects": ("Rejects", "What was not taken as found, and why?"),
+    "origin": ("Origin", "How was this page made?"),
 }
 
 
@@ -61,6 +74,9 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
     shown = {name: parts for name, parts in results.regimens.items() if {"metrics", "history"} <= set(parts)}
     return environment.get_template("report.html.j2").render(
         summary=summary,
+        first=first_screen(results, shown),
+        sections=_sections(results),
+        least=LEAST_CELLS_SHOWN,
         unified=results.unified,
         sources=results.sources,
         regimens=shown,
@@ -84,12 +100,12 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         published=published,
         loss_figure=loss_figure,
         charts=_charts(results, shown),
-        plotly_script=interactive.plotly_script(),
+        plotly=plotly_packed(),
         parameters=json.dumps(parameters, indent=1, default=str),
     )
 
 
-def _charts(results: Results, shown: dict[str, dict[str, Any]]) -> dict[str, interactive.Chart | None]:
+def _charts(results: Results, shown: dict[str, dict[str, Any]]) -> dict[str, Chart | None]:
     """Charts by name; None where there is nothing to show yet."""
     inputs = {name: parts["count_totals"] for name, parts in results.smear_inputs.items() if "count_totals" in parts}
     return {
@@ -102,6 +118,17 @@ def _charts(results: Results, shown: dict[str, dict[str, Any]]) -> dict[str, int
         "classifier_comparison": interactive.comparison_chart(results.morphology.get("classifier_comparison")),
         "count_errors": interactive.counts_chart(inputs),
     }
+
+
+def _sections(results: Results) -> dict[str, tuple[str, str]]:
+    """Those that have something to show."""
+    there = {
+        "detection": any("history" in parts for parts in results.regimens.values()),
+        "morphology": bool(results.segmenters or results.classifiers),
+        "overlap": bool(results.overlap_crops or results.overlap_classifiers),
+        "counting": bool(results.kind_classifiers or results.smear_inputs),
+    }
+    return {name: titles for name, titles in SECTIONS.items() if there.get(name, True)}
 
 
 def _composition(results: Results) -> list[dict[str, Any]]:

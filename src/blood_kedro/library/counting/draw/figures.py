@@ -43,13 +43,13 @@ def smear_figure(corner: RgbImage, counts: dict[str, Any], cells: pd.DataFrame, 
         cv2.drawContours(canvas, outlines, -1, MASKS[label] if number == 1 else CLUMP, 1)
     components = cells[cells["label"] == "rbc"].groupby("clump")["area_px2"].sum().to_numpy(np.float64)
     rule = kde_peaks(components)
-    figure = Figure(figsize=(15, 8), layout="constrained")
-    shown, areas = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    figure = Figure(figsize=(10.5, 10.5), layout="constrained")
+    shown, areas = figure.subplots(2, 1, height_ratios=(3.2, 1))
     shown.imshow(canvas)
     shown.axis("off")
     shown.set_title(
-        f"{counts['smear']}: {counts['rbc']:,} RBC (red; blue: counted as several), {counts['wbc']} WBC (green), "
-        f"{counts['platelet']} platelets"
+        f"{counts['smear']}: red cells {counts['rbc']:,} (red; blue: counted as several), "
+        f"white cells {counts['wbc']:,} (green), platelets {counts['platelet']:,} (violet)"
     )
     single = counts["single_cell_area_px2"]
     if len(components) > 1:
@@ -61,7 +61,7 @@ def smear_figure(corner: RgbImage, counts: dict[str, Any], cells: pd.DataFrame, 
             areas.axvline(threshold, color=RED, ls="--", label="thresholds" if k == 0 else None)
         areas.axvline(single, color="k", lw=0.8, label="single cell")
         areas.legend()
-    areas.set(xlabel="area of a connected red region, px²", ylabel="density", title="areas")
+    areas.set(xlabel="area of red cells that touch each other, px²", yticks=[])
     return figure
 
 
