@@ -16,7 +16,7 @@ MODELS = Path(__file__).parents[1] / "src/blood_kedro/models"
 CELL_NAMES = {"rbc": "red cells", "wbc": "white cells", "platelet": "platelets"}
 LABORATORIES = {
     "bccd": "BCCD", "pbc": "PBC", "raabin": "Raabin", "chula": "Chula", "ojaghi": "Ojaghi",
-    "bccd_own": "BCCD's official test list, its own labels",
+    "bccd_own": "BCCD, official test list",
 }  # fmt: skip
 
 LEAST_CELLS = 10  # with fewer labelled cells, an error of their count says nothing
@@ -48,11 +48,12 @@ def _table(kind: str, model: str) -> str:
 
 
 def data_table(config: dict[str, Any]) -> str:
-    """What a model learnt from, and under which licence, from its `config.json`."""
+    """What a model learnt from, and under which licence, from its `config.json`; each set leads to its homes."""
     rows = ["| learnt from | what of it | licence |", "|---|---|---|"]
     for entry in config["data"]:
-        homes = [f"<https://{home.strip()}>" for home in entry["home"].split(";")]
-        rows.append(f"| {entry['set']}: {', '.join(homes)} | {entry['holds']} | {entry['licence']} |")
+        first, *others = (f"https://{home.strip()}" for home in entry["home"].split(";"))
+        more = "".join(f", <{home}>" for home in others)
+        rows.append(f"| [{entry['set']}]({first}){more} | {entry['holds']} | {entry['licence']} |")
     return "\n".join(rows)
 
 
@@ -117,7 +118,7 @@ def _classifier_row(place: str, part: dict[str, Any]) -> str:
 
 
 def _interval(value: float, low: float, high: float) -> str:
-    return f"{_share(value)} [{_share(low)}, {_share(high)}]"
+    return f"{_share(value)}&nbsp;[{_share(low)},&nbsp;{_share(high)}]"  # on one line
 
 
 def _share(value: float) -> str:

@@ -31,9 +31,9 @@ def score(**changed: Any) -> dict[str, Any]:
 def test_a_detector_has_a_row_for_each_laboratory_and_class_with_no_hint_of_scale(cards: ModuleType) -> None:
     scores = [score(), score(scale="laboratory"), score(unseen=False, cells=6, **{"class": "platelet"})]
     unseen, home = cards.detector_table({"figures": {"scores": scores}}).split("### Laboratories of its training sets")
-    assert "| BCCD | red cells | 100 / 91 | 2,343 | .955 [.947, 1.000] | 6.7% | 23% |" in unseen
+    assert "| BCCD | red cells | 100 / 91 | 2,343 | .955&nbsp;[.947,&nbsp;1.000] | 6.7% | 23% |" in unseen
     assert unseen.count("BCCD") == 1
-    assert "| BCCD | platelets | 100 / 91 | 6 | .955 [.947, 1.000] |  | 23% |" in home
+    assert "| BCCD | platelets | 100 / 91 | 6 | .955&nbsp;[.947,&nbsp;1.000] |  | 23% |" in home
 
 
 def test_a_classifier_has_laboratories_that_it_never_saw_first(cards: ModuleType) -> None:
@@ -46,7 +46,7 @@ def test_a_classifier_has_laboratories_that_it_never_saw_first(cards: ModuleType
         "figures": {"test": {"bccd": at_home}, "answered_at_threshold": answered},
     }
     table = cards.classifier_table(config)
-    row = "1,007 / 900 | .821 [.773, .860] | .689 [.630, .777] | .124 |"
+    row = "1,007 / 900 | .821&nbsp;[.773,&nbsp;.860] | .689&nbsp;[.630,&nbsp;.777] | .124 |"
     assert table.index(f"| PBC, never seen | {row}") < table.index(f"| BCCD, of its training sets | {row}")
     assert "| normal rbc | 12 | .900 |" in table
     assert "answers 95% of these cells" in table
@@ -58,7 +58,7 @@ def test_each_shipped_model_fills_its_card(cards: ModuleType, model: str) -> Non
     filled = cards.on_page_markdown(page)
     assert f"<!-- figures of {model} -->" in page and f"<!-- data of {model} -->" in page
     assert "<!--" not in filled
-    assert "Apache-2.0" in filled and "MIT" in filled and "[." in filled
+    assert "](https://" in filled and "Apache-2.0" in filled and "MIT" in filled and "&nbsp;[." in filled
 
 
 def test_every_set_has_a_licence_with_what_it_allows(cards: ModuleType) -> None:
