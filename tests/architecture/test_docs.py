@@ -86,6 +86,15 @@ def test_no_page_speaks_to_insiders() -> None:
     assert PRIVATE_WORDS.search("as paper 004 does") and not PRIVATE_WORDS.search("`view: paper_003`")
 
 
+def test_no_parameter_speaks_to_insiders() -> None:
+    """What the pages of pipelines and tables show: configuration, and descriptions of tables."""
+    folders = (PROJECT / "conf", PROJECT / "src/blood_kedro/library/core/schemas")
+    files = [file for folder in folders for file in folder.rglob("*") if file.suffix in {".yml", ".py"}]
+    assert len(files) > 20
+    spoken = {file.name: re.findall(r"(?i)\bpapers? 00\d\b", file.read_text(encoding="utf-8")) for file in files}
+    assert {name: words for name, words in spoken.items() if words} == {}
+
+
 def test_every_page_is_in_the_contents_once() -> None:
     nav = yaml.safe_load((PROJECT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     listed = [path for path in nav_pages(nav) if not GENERATED.fullmatch(path)]
