@@ -32,7 +32,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
-.PHONY: help install run real test attack lint types format viz viz-site mlflow report count detect app data bench simulator transfer study train-shipped judge-shipped pack docs dist lock clean
+.PHONY: help install run real test attack lint types format viz viz-site mlflow report count detect app data bench simulator transfer study train-shipped judge-shipped pack notebooks docs dist lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -116,7 +116,10 @@ judge-shipped: $(STAMP) ## and once more without each laboratory, with each chan
 pack: $(STAMP) ## data and regimens for a machine without this project: make pack REGIMENS="regimen_1" ENV=laptop, into build/pack
 	$(BIN)/python scripts/pack_detector.py build/pack $(REGIMENS) --env=$(ENV)
 
-docs: $(STAMP) ## the documentation as a site, in build/docs
+notebooks: $(STAMP) ## execute the notebooks on what `make run` has saved, and keep their outputs
+	$(BIN)/python scripts/run_notebooks.py
+
+docs: $(STAMP) ## the documentation as a site, in build/docs: open build/docs/index.html
 	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 dist: $(STAMP) ## wheel, source distribution and configuration, in dist/

@@ -95,7 +95,7 @@ def pipeline_page(name: str) -> str:
             for names in (node.inputs, node.outputs)
         )
         lines.append(f"| `{node.name}` | {takes} | {gives} |")
-    lines += ["", "## What it leaves", "", "| dataset | where |", "|---|---|"]
+    lines += ["", "## What it writes", "", "| dataset | where |", "|---|---|"]
     mine = {pattern for dataset in pipeline.outputs() | _inner(pipeline) for pattern in _matching(dataset, patterns)}
     lines += [f"| `{pattern}` | `{patterns[pattern]}` |" for pattern in sorted(mine)]
     lines += ["", "## Parameters", ""]
@@ -107,7 +107,7 @@ def pipeline_page(name: str) -> str:
 
 
 def tables_page() -> str:
-    """Every table that the pipelines pass on or leave: its files, and what its columns hold."""
+    """Every table that the pipelines pass on or write: its files, and what its columns hold."""
     from blood_kedro.library.core import schemas
 
     files: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""blood-kedro: five published blood-smear systems that run, compare and can be trusted on public data."""
+"""blood-kedro: four published blood-smear systems that run, compare and can be trusted on public data."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class _Section(BaseModel):
 
 
 class Morphology(_Section):
-    """Single cells (paper 003): where they come from, what segments them, and what is compared."""
+    """Single cells (Elmanna et al. 2024): where they come from, what segments them, and what is compared."""
 
     side_px: StrictInt = Field(80, gt=7, description="side of a cell's crop as networks see it")
     reference: StrictStr = Field("", description="the classifier that the others are compared with")
@@ -44,7 +44,7 @@ class Morphology(_Section):
 
 
 class Overlap(_Section):
-    """Overlapping red cells (paper 002): crops, rules that label them, and classifiers that learn from the rules."""
+    """Overlapping red cells (Gurav et al. 2025): crops, rules that label them, classifiers that learn from these."""
 
     crops: dict[str, CropOptions] = {}
     rules: RuleOptions = RuleOptions()
@@ -52,7 +52,7 @@ class Overlap(_Section):
 
 
 class Counting(_Section):
-    """Whole smears (paper 004): cutouts, classifiers of them, and what is counted.
+    """Whole smears (Rao et al. 2024): cutouts, classifiers of them, and what is counted.
 
     `input` is an image or a folder of the user's own: then that alone is counted.
     """

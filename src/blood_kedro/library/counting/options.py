@@ -27,8 +27,8 @@ class SegmentationOptions(_Frozen):
     `watershed` needs nothing, `precomputed` the folder `masks` with one sub-folder per tile, `unet` a
     folder `model` of rbc_morphology, `sam` a checkpoint, `shipped` takes the detector that comes with the project.
     `cell_px` is the usual diameter of a red cell in the image:
-    all areas are measured by it. `filter_rule: published` is paper 004's own. `min_platelet`: spots from so much of a
-    red cell on are shown to the classifier; what it does not call a platelet is dropped below `filter.min_area`.
+    all areas are measured by it. `filter_rule: published` is that of Rao et al. 2024. `min_platelet`: spots from so
+    much of a red cell on are shown to the classifier; what it calls no platelet is dropped below `filter.min_area`.
     """
 
     segmenter: str = "watershed"
@@ -45,7 +45,7 @@ class SegmentationOptions(_Frozen):
         55.4, gt=4, description="width of a red cell in the crops that the U-Net was trained on"
     )
     cell_px: float = Field(36, gt=4)
-    min_brightness: float = Field(140, ge=0, le=255, description="a darker tile is raised to this mean (paper 004)")
+    min_brightness: float = Field(140, ge=0, le=255, description="darker tiles are raised to it (Rao et al. 2024)")
     clahe: bool = False
     watershed: WatershedOptions = WatershedOptions()
     sam: SamOptions = SamOptions()
@@ -87,8 +87,8 @@ class SmearInput(SegmentationOptions):
     fill half of a grid. `classifier` names the one under `sam_counting.classifiers` that tells red cells, white cells
     and platelets apart; null takes what the shipped detector says, or looks at nuclear stain alone where another
     segmenter finds the cells. `name_types` names types of white cells and shapes of red ones, too. `count_rule` is a
-    name of `assembly/count_rules.py`: `instances` counts joined masks, `kde_peaks` is paper 004's rule, `mode` divides
-    areas by that of a single cell.
+    name of `assembly/count_rules.py`: `instances` counts joined masks, `kde_peaks` is the rule of Rao et al. 2024,
+    `mode` divides areas by that of a single cell.
     `fields`: `all` are counted, or those that are `fit` for it, `most_fields` at most, by `field_limits`; `auto`
     chooses on slides of more than `most_fields` tiles.
     `px_per_um` gives diameters and densities; with `volume_ul_per_mm2`, the blood that a square millimetre of the smear
@@ -131,7 +131,7 @@ class SmearInput(SegmentationOptions):
 
 
 class CutoutOptions(SegmentationOptions):
-    """Cutouts to train on (paper 004, section 3.3): mask and tile, in the middle of a black square.
+    """Cutouts to train on (Rao et al. 2024, section 3.3): mask and tile, in the middle of a black square.
 
     `reader`: `segmented` segments the images of `source` as a smear would be and names the masks by its labelled boxes;
     `published` reads the authors' own cutouts, folders `<part>/<RBC|WBC>`, from the source's folder (those of `slides`,
@@ -156,7 +156,7 @@ class CutoutOptions(SegmentationOptions):
 
 
 class Search(_Frozen):
-    """Values that the grid search tries, every combination (paper 004, Table 1)."""
+    """Values that the grid search tries, every combination (Rao et al. 2024, Table 1)."""
 
     batch_size: tuple[int, ...] = (4,)
     epochs: tuple[int, ...] = (20,)
@@ -165,7 +165,7 @@ class Search(_Frozen):
 
 
 class KindRecipe(_Frozen):
-    """All that decides what a classifier learns: the CNN of paper 004, section 3.4, on sets of `cutouts`.
+    """All that decides what a classifier learns: the CNN of Rao et al. 2024, section 3.4, on sets of `cutouts`.
 
     `kinds` are what it tells apart: two with one logit, as published, three with one each. `split`: `published` takes
     the folders of the authors' set; `cutout` draws 75:15:10 of cutouts as published; `group` takes the parts of the

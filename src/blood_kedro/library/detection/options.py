@@ -52,7 +52,7 @@ class Network(_Frozen):
 
 
 class Optimizer(_Frozen):
-    """SGD with StepLR, as in paper 000, section III-E. `clip_norm` None leaves gradients as they are.
+    """SGD with StepLR, as in Sahay 2025, section III-E. `clip_norm` None leaves gradients as they are.
 
     `schedule: cosine` lets the rate fall to 0 over all epochs instead (Loshchilov and Hutter, ICLR 2017).
     """
@@ -68,7 +68,7 @@ class Optimizer(_Frozen):
 
 
 class CopyPaste(_Frozen):
-    """Cells of named classes pasted into training images (paper 000, section V, asks for augmentation of rare classes).
+    """Cells of named classes pasted into training images: section V of Sahay 2025 wants rare classes augmented.
 
     `source`: `real` cuts them from the training images, `simulated` draws them, `both` does both. `per_image` is the
     mean number pasted into an image; at most `max_cover` of any cell is covered.

@@ -44,7 +44,7 @@ class PartOptions(BaseModel):
 
 
 class MergingOptions(BaseModel):
-    """Algorithm 2 of paper 000, duplicates and the split."""
+    """Algorithm 2 of Sahay 2025, duplicates and the split."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Settings of single-cell segmentation and classification (paper 003)."""
+"""Settings of single-cell segmentation and classification (Elmanna et al. 2024)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SegmenterRecipe(_Frozen):
     """All that decides what a U-Net learns (section 4.2).
 
     60/20/20 of the groups, or the groups, slides or images named by `test_groups` to test on. `encoder: classic` is the
-    plain U-Net that paper 003 describes; others are those of segmentation-models-pytorch.
+    plain U-Net that Elmanna et al. 2024 describe; others are those of segmentation-models-pytorch.
     """
 
     source: str

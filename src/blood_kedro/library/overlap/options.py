@@ -21,9 +21,10 @@ class CropOptions(_Frozen):
     `localizer` is a name of `assembly/localizers.py`: `annotations` takes the source's own boxes, `detector` those of a
     regimen of this project (`model` is its folder), `yolov5n` those of ultralytics (`model` is a file of weights, which
     it unpickles: it must be trusted; an optional extra, for its licence). `localizer_options` are what one alone reads.
-    `window: box` resizes the box to a square as paper 002 does; `cells` cuts a square of `window_cells` cell diameters
-    around the middle of the box, so that neighbours show and a large cell stays large. `truth`: `simulated` from the
-    simulator, `points` where nearly every cell of an image is labelled (Chula), `by_eye` the checked boxes of BCCD.
+    `window: box` resizes the box to a square as Gurav et al. 2025 do; `cells` cuts a square of `window_cells` cell
+    diameters around the middle of the box, so that neighbours show and a large cell stays large. `truth`: `simulated`
+    from the simulator, `points` where nearly every cell of an image is labelled (Chula), `by_eye` the checked
+    boxes of BCCD.
     """
 
     name: str = ""
@@ -72,9 +73,10 @@ class RuleOptions(_Frozen):
 class OverlapRecipe(_Frozen):
     """All that decides what a classifier learns: from what, and how.
 
-    `labels`: a rule, or `combined` (the label model). `network`: `base` and `improved` are paper 002's, `counting` is
-    this project's, which tells 1, 2, 3 and 4 or more cells apart. `sample: paper` draws so few crops as the paper had
-    (`sample_size`: all, and of these for testing), by crop and not by image. `flips` augments by mirror images, which
+    `labels`: a rule, or `combined` (the label model). `network`: `base` and `improved` are those of
+    Gurav et al. 2025, `counting` is this project's, which tells 1, 2, 3 and 4 or more cells apart. `sample: paper`
+    draws so few crops as the paper had (`sample_size`: all, and of these for testing), by crop and not by image.
+    `flips` augments by mirror images, which
     the paper does not.
     """
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class SourceBoxes(BaseModel):
     """How boxes are made for one source, sizes in px of its original images.
 
-    `class_size_px` is the box width where a source gives points or image-level labels: the size that paper 000
+    `class_size_px` is the box width where a source gives points or image-level labels: the size that Sahay 2025
     calls class-specific, and the fallback of a fit that fails. `cell_px` is the usual red-cell diameter, which
     scales the segmentation: filled in from `sources.<name>.cell_px`. None means that no cell of this source can be
     unlabelled.
@@ -23,7 +23,7 @@ class SourceBoxes(BaseModel):
 
 
 class StandardizationOptions(BaseModel):
-    """Algorithm 1 of paper 000 (`boxes: paper`), or the same canvas with measured boxes (`boxes: fitted`)."""
+    """Algorithm 1 of Sahay 2025 (`boxes: paper`), or the same canvas with measured boxes (`boxes: fitted`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

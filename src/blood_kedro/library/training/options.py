@@ -41,7 +41,7 @@ class DetectorCompute(Compute):
 
 
 class Training(BaseModel):
-    """How a network of single cells learns; the settings of paper 003, section 4.4, are the defaults.
+    """How a network of single cells learns; the settings of Elmanna et al. 2024, section 4.4, are the defaults.
 
     Adam; after `lr_patience` epochs in which the loss fell by less than `min_delta`, the rate falls tenfold.
 

@@ -78,7 +78,7 @@ class DuplicatePairs(Table):
 
 
 class Composition(Table):
-    """Pictures and labelled cells of each source in the corpus, and in all (paper 001, Table I)."""
+    """Pictures and labelled cells of each source in the corpus, and in all (Sahay 2025, Table I)."""
 
     source: Series[str] = column("name of the source, or `total`", unique=True)
     images: Series[int] = column("pictures", ge=0)

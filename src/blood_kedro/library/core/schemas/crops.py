@@ -42,7 +42,7 @@ class CropTable(Table):
 
 
 class CropCounts(Table):
-    """Crops of each class and scanner (paper 003, Fig. 3), the commonest class first."""
+    """Crops of each class and scanner (Elmanna et al. 2024, Fig. 3), the commonest class first."""
 
     class_: Series[str] = column("shape, else class of the taxonomy, else the source's own word", alias="class")
     scanner: Series[str] = column("scanner, or `no scanner named`")
@@ -64,7 +64,7 @@ class RunPredictions(Table):
 
 
 class SmearFindings(Table):
-    """What the predicted shapes say of each slide (paper 003, section 6.5). It is no diagnosis."""
+    """What the predicted shapes say of each slide (Elmanna et al. 2024, section 6.5). It is no diagnosis."""
 
     slide: Series[str] = column("name of the slide, or of its group", unique=True)
     cells: Series[int] = column("crops of it", gt=0)
@@ -76,7 +76,7 @@ class SmearFindings(Table):
 
 
 class VariantComparison(Table):
-    """One row per classifier: measures, times, size, and tests against the reference (paper 003, Tables 5 to 7)."""
+    """One row per classifier: measures, times, size, tests against a reference (Elmanna et al. 2024, Tables 5-7)."""
 
     variant: Series[str] = column("name of the classifier", unique=True)
     model: Series[str] = column("architecture")
