@@ -91,7 +91,7 @@ data: $(STAMP) ## fetch the public sets of environment ENV into RAW (all of them
 		--params=download.enabled=true,download.accept_large=$(ACCEPT_LARGE)
 
 bench: $(STAMP) ## speed and memory, written to docs/benchmarks.md (RAW=<folder> adds real images; PARTS="cells ..." only these)
-	$(BIN)/python benchmarks/bench.py $(PARTS)
+	PYTHONPATH=. $(BIN)/python benchmarks/bench.py $(PARTS)
 
 simulator: $(STAMP) ## contact sheets and comparison with real images, into docs/ (RAW=<folder>)
 	$(BIN)/python benchmarks/simulator.py

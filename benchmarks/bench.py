@@ -18,6 +18,7 @@ import counting
 import cv2
 import detector
 import overlap
+import read_out
 import shipped
 import smears
 import standardization
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
     "overlap": overlap.report,
     "counting": counting.report,
     "shipped": shipped.report,
+    "read_out": read_out.report,
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `make bench RAW=<folder>`; every section says when and where it was measured, in one "

@@ -39,9 +39,8 @@ def peak_memory_mb(target: Callable[[int, Path], None], count: int, work: Path) 
     watched, peak = psutil.Process(process.pid), 0.0
     while process.is_alive():
         try:
-            family = [watched, *watched.children(recursive=True)]
-            peak = max(peak, sum(_anonymous_kb(p.pid) for p in family) / 2**10)
-        except (psutil.Error, OSError):
+            peak = max(peak, anonymous_mb([watched, *watched.children(recursive=True)]))
+        except psutil.Error:
             continue  # a worker ended between listing and asking
         time.sleep(0.2)
     process.join()
@@ -50,9 +49,17 @@ def peak_memory_mb(target: Callable[[int, Path], None], count: int, work: Path) 
     return peak
 
 
+def anonymous_mb(processes: Iterable[psutil.Process]) -> float:
+    """Private memory of processes together, `Anonymous` of /proc; one that has ended has none."""
+    return sum(_anonymous_kb(each.pid) for each in processes) / 2**10
+
+
 def _anonymous_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return int(next((line for line in lines if line.startswith("Anonymous:")), "Anonymous: 0 kB").split()[1])
 
 
 def table(head: str, rows: Iterable[str]) -> list[str]:
