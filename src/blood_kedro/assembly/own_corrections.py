@@ -116,7 +116,9 @@ def cells_in_view(cells: pd.DataFrame, place: Place) -> pd.DataFrame:
     """
     boxes = cells[BOX_COLUMNS].to_numpy(np.float64) - [place.left, place.top] * 2
     boxes = np.clip(boxes, 0, [place.width, place.height] * 2)
-    return cells.assign(**dict(zip(BOX_COLUMNS, boxes.T, strict=True)))[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    moved: pd.DataFrame = cells.assign(**dict(zip(BOX_COLUMNS, boxes.T, strict=True)))
+    in_view: pd.DataFrame = moved[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    return in_view
 
 
 def _opened_again(picture: LookedAt, work_folder: Path) -> Smear:

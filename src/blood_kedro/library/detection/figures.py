@@ -200,5 +200,5 @@ def _box(axis: Axes, box: list[float], colour: str, text: str, text_below_px: fl
     x, y, w, h = box
     axis.add_patch(Rectangle((x, y), w, h, fill=False, ec=colour, lw=1.1))
     if text:
-        where = {"va": "top" if text_below_px else "bottom", "clip_on": True}
-        axis.text(x, y + text_below_px, text.replace("_", " "), color=colour, fontsize=6.5, **where)
+        side = "top" if text_below_px else "bottom"
+        axis.text(x, y + text_below_px, text.replace("_", " "), color=colour, fontsize=6.5, va=side, clip_on=True)

@@ -47,7 +47,10 @@ class Parts:
 def components(mask: BoolMask) -> Parts:
     """Connected parts of a mask `(H, W) bool`, as `scipy.ndimage.label` numbers them."""
     _, labels, stats, centres = cv2.connectedComponentsWithStats(np.asarray(mask, np.uint8), connectivity=4)
-    return Parts(np.asarray(labels, np.int32), stats[:, :4], stats[:, cv2.CC_STAT_AREA], centres)
+    measures = np.asarray(stats, np.int32)
+    return Parts(
+        np.asarray(labels, np.int32), measures[:, :4], measures[:, cv2.CC_STAT_AREA], np.asarray(centres, np.float64)
+    )
 
 
 def holes(mask: BoolMask) -> Parts:

@@ -110,7 +110,7 @@ def split_instances(mask: BoolMask, cell_px: float, seeds_xy_px: npt.NDArray[np.
             cells get the labels after N. A seed on background leaves its label empty.
     """
     exact = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    distance = cv2.GaussianBlur(exact, (0, 0), cell_px / 24)
+    distance = np.asarray(cv2.GaussianBlur(exact, (0, 0), cell_px / 24), np.float32)
     # Half resolution: the map is smooth.
     peaks = components(summits(distance[::2, ::2], max(0.75, cell_px / 40)))
     seeds = np.empty((0, 2)) if seeds_xy_px is None else np.asarray(seeds_xy_px, np.float64)

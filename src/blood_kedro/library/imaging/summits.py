@@ -21,7 +21,7 @@ def summits(heights: npt.NDArray[np.float32], least: float) -> npt.NDArray[np.bo
     if least > np.ptp(heights):
         return np.zeros(heights.shape, np.bool_)
     # As in h_maxima: lower by a hair more, so that rounding leaves no pixel above.
-    lowered = heights - least - 2 * np.finfo(heights.dtype).resolution * np.abs(heights)
+    lowered = np.asarray(heights - least - 2 * np.finfo(heights.dtype).resolution * np.abs(heights), np.float32)
     return np.asarray(heights.astype(np.float64) - _grown_under(lowered, heights) >= least, np.bool_)
 
 

@@ -72,7 +72,7 @@ def first_screen(results: Results, regimens: Mapping[str, dict[str, Any]]) -> Fi
         regimens: those of them that were trained and scored.
     """
     kind = _kind(results)
-    builders = (
+    builders: tuple[Callable[[], Headline | None], ...] = (
         lambda: _detection(regimens),
         lambda: _cells(results),
         lambda: _counts(results),

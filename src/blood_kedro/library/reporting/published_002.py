@@ -7,7 +7,7 @@ Table 3 is taken, since 7 of 7 and 1 of 3 also give its accuracy and precisions.
 from __future__ import annotations
 
 # Tables 2 and 3: accuracy, then precision, recall and F1 of single and of overlapping cells; AUC; crops, test crops.
-MODELS = {
+MODELS: dict[str, dict[str, float | None]] = {
     "base": {
         "accuracy": 0.50,
         "single_precision": 0.00,
