@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blood_kedro.library.counting.draw.rings import geometry
+from blood_kedro.library.counting.draw import rings
+from blood_kedro.library.counting.draw.rings import geometries, geometry
+from blood_kedro.library.counting.pieces import Piece
 
 Ring = list[list[int]]
 
@@ -111,3 +113,16 @@ def test_masks_of_any_form() -> None:
             check(cell)
     with pytest.raises(ValueError, match="empty"):
         geometry(mask("..", ".."))
+
+
+def test_many_masks_are_outlined_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    masks = [rng.random((rng.integers(2, 12), rng.integers(2, 12))) < 0.6 for _ in range(40)]
+    pieces = [Piece(7 * k, 3 * k, cell) for k, cell in enumerate(masks) if cell.any()]
+    monkeypatch.setattr(rings, "_STRIP_PX2", 300)  # a few at a time
+    assert list(geometries(pieces)) == [geometry(each.mask, each.left, each.top) for each in pieces]
+
+
+def test_an_empty_mask_among_others_is_refused() -> None:
+    with pytest.raises(ValueError, match="no outline"):
+        list(geometries([Piece(0, 0, np.ones((2, 2), np.bool_)), Piece(0, 0, np.zeros((2, 2), np.bool_))]))

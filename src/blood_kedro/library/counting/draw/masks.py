@@ -16,7 +16,7 @@ from blood_kedro.library.core.colours import MASKS
 from blood_kedro.library.core.files import remove, replaced_folder
 from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.counting.count.smears import masks_of
-from blood_kedro.library.counting.draw.rings import geometry
+from blood_kedro.library.counting.draw.rings import geometries
 from blood_kedro.library.counting.pieces import Piece
 
 _MOST_PIXELS = 1_000_000_000
@@ -73,11 +73,14 @@ def write_masks(
             canvas[mask.window][mask.mask] = number if path == labels else MASKS[label]
         canvas.flush()
         del canvas
-    features = [_feature(mask, row) for mask, row in zip(masks, cells.to_dict("records"), strict=True)]
-    contours.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    with contours.open("w", encoding="utf-8") as file:  # a cell at a time: those of a slide are gigabytes as objects
+        file.write('{"type": "FeatureCollection", "features": [')
+        for k, (outline, row) in enumerate(zip(geometries(masks), cells.to_dict("records"), strict=True)):
+            file.write((", " if k else "") + json.dumps(_feature(outline, row)))
+        file.write("]}")
 
 
-def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
+def _feature(outline: dict[str, Any], row: dict[Any, Any]) -> dict[str, Any]:
     label = str(row["label"])
     named = row.get("type")
     # QuPath takes what follows a colon for a class below the one before it.
@@ -91,7 +94,7 @@ def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
     return {
         "type": "Feature",
         "id": str(row["cell"]),
-        "geometry": geometry(mask.mask, mask.left, mask.top),
+        "geometry": outline,
         "properties": {
             "objectType": "detection",
             "classification": {"name": name, "color": list(MASKS[label])},
