@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import tifffile
 
+from blood_kedro.library.counting.draw import rings
 from blood_kedro.library.counting.draw.masks import write_masks
-from blood_kedro.library.counting.draw.rings import geometry
+from blood_kedro.library.counting.draw.rings import geometries, geometry
 from blood_kedro.library.counting.pieces import Piece
 
 Ring = list[list[int]]
@@ -120,7 +121,7 @@ def test_masks_of_any_form() -> None:
         geometry(mask("..", ".."))
 
 
-def test_contours_of_many_cells_need_the_memory_of_one(tmp_path: Path) -> None:
+def test_contours_of_many_cells_need_the_memory_of_a_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held as lists of points, those of 300 cells took 3 MB; of a slide, gigabytes."""
     yy, xx = np.mgrid[:31, :31] - 15
     disc = yy**2 + xx**2 < 200
@@ -128,6 +129,7 @@ def test_contours_of_many_cells_need_the_memory_of_one(tmp_path: Path) -> None:
     cells = pd.DataFrame({"cell": range(1, 301), "label": "rbc", "type": "teardrop"})
     cells = cells.assign(area_px2=int(disc.sum()), cells_in_clump=1, counted=1)
     masks = [Piece(left, top, disc) for left, top in places]
+    monkeypatch.setattr(rings, "_STRIP_PX2", 10_000)  # ten cells
     tracemalloc.start()
     try:
         write_masks(tmp_path, "a", (320, 960), cells, masks)
@@ -141,3 +143,16 @@ def test_contours_of_many_cells_need_the_memory_of_one(tmp_path: Path) -> None:
     labels = tifffile.imread(tmp_path / "a_labels.tif")
     assert [labels[top + 15, left + 15] for left, top in places] == list(range(1, 301))
     assert peak_mb < 1
+
+
+def test_many_masks_are_outlined_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    masks = [rng.random((rng.integers(2, 12), rng.integers(2, 12))) < 0.6 for _ in range(40)]
+    pieces = [Piece(7 * k, 3 * k, cell) for k, cell in enumerate(masks) if cell.any()]
+    monkeypatch.setattr(rings, "_STRIP_PX2", 300)  # a few at a time
+    assert list(geometries(pieces)) == [geometry(each.mask, each.left, each.top) for each in pieces]
+
+
+def test_an_empty_mask_among_others_is_refused() -> None:
+    with pytest.raises(ValueError, match="no outline"):
+        list(geometries([Piece(0, 0, np.ones((2, 2), np.bool_)), Piece(0, 0, np.zeros((2, 2), np.bool_))]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class ImageJob:
                 STANDARDIZATION_VERSION,
                 self.sha256,
                 self.file_name,
-                [asdict(label) for label in self.labels],
+                [vars(label) for label in self.labels],
                 self.settings.model_dump(),
                 self.options.model_dump(exclude={"workers", "sources"}),
                 self.seed,
@@ -84,7 +84,7 @@ def _standardized(job: ImageJob, images_folder: Path) -> dict[str, Any]:
     canvas = letterbox.boxes(np.array([label.box_xyxy_px for label in labels], np.float64).reshape(-1, 4))
     encoded = cv2.imencode(".png", letterbox.image(rgb)[..., ::-1], _PNG)[1]
     write_bytes_atomically(images_folder / job.file_name, encoded.tobytes())
-    boxes = [asdict(label) | {"box_xyxy_px": box.tolist()} for label, box in zip(labels, canvas, strict=True)]
+    boxes = [vars(label) | {"box_xyxy_px": box.tolist()} for label, box in zip(labels, canvas, strict=True)]
     standardized = record | {
         "boxes": boxes,
         "scale": letterbox.scale,

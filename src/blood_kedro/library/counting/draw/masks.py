@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from blood_kedro.library.core.colours import MASKS
 from blood_kedro.library.core.files import remove, replaced_folder
 from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.counting.count.smears import each_mask_of
-from blood_kedro.library.counting.draw.rings import geometry
+from blood_kedro.library.counting.draw.rings import geometries
 from blood_kedro.library.counting.pieces import Piece
 
 _MOST_PIXELS = 1_000_000_000
@@ -62,8 +63,8 @@ def write_masks(
 ) -> None:
     """Write `<name>_labels.tif`, `<name>_kinds.tif` and `<name>.geojson` into a folder that nobody reads yet.
 
-    Labels are `int32`, 0 is ground, a cell has the number of its row; kinds are RGB. All are filled on the disk, a cell
-    at a time, so that a slide of any size needs no more memory than one cell. The contours are valid polygons in
+    Labels are `int32`, 0 is ground, a cell has the number of its row; kinds are RGB. All are filled on the disk, some
+    cells at a time, so that a slide of any size needs no more memory than these. The contours are valid polygons in
     px of the smear, as QuPath and napari read them: their area is that of the mask. Of a smear of more than
     `_MOST_PIXELS` they are all that is written: its label image would take gigabytes.
 
@@ -72,7 +73,7 @@ def write_masks(
         name: of the smear.
         size_hw_px: of the smear.
         cells: one row per cell.
-        masks: of each row of `cells`, taken one at a time.
+        masks: of each row of `cells`, taken one by one.
     """
     labels, kinds, contours = (folder / f"{name}{suffix}" for suffix in _SUFFIXES)
     said = cells[[column for column in _SAID if column in cells]]
@@ -83,10 +84,11 @@ def write_masks(
             for path, shape, dtype in ((labels, size_hw_px, np.int32), (kinds, (*size_hw_px, 3), np.uint8)):
                 images.append(opened.enter_context(_on_disk(path, shape, dtype)))
         stream.write('{"type": "FeatureCollection", "features": [')
-        for place, (mask, row) in enumerate(zip(masks, rows, strict=True)):
+        drawn, outlined = tee(masks)
+        for place, (mask, outline, row) in enumerate(zip(drawn, geometries(outlined), rows, strict=True)):
             for image, value in zip(images, (row["cell"], MASKS[row["label"]]), strict=False):
                 image[mask.window][mask.mask] = value
-            stream.write((", " if place else "") + json.dumps(_feature(mask, row)))
+            stream.write((", " if place else "") + json.dumps(_feature(outline, row)))
         stream.write("]}")
 
 
@@ -100,7 +102,7 @@ def _on_disk(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Ite
         canvas.flush()
 
 
-def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
+def _feature(outline: dict[str, Any], row: dict[Any, Any]) -> dict[str, Any]:
     label = str(row["label"])
     named = row.get("type")
     # QuPath takes what follows a colon for a class below the one before it.
@@ -114,7 +116,7 @@ def _feature(mask: Piece, row: dict[Any, Any]) -> dict[str, Any]:
     return {
         "type": "Feature",
         "id": str(row["cell"]),
-        "geometry": geometry(mask.mask, mask.left, mask.top),
+        "geometry": outline,
         "properties": {
             "objectType": "detection",
             "classification": {"name": name, "color": list(MASKS[label])},

@@ -53,15 +53,10 @@ def table_of(pieces: Sequence[Piece]) -> pd.DataFrame:
 
 def pieces_of(table: pd.DataFrame) -> list[Piece]:
     """Masks of a tile, px of the smear."""
+    rows = zip(*(table[name].tolist() for name in _COLUMNS), strict=True)
     return [
-        Piece(
-            int(row.left),  # type: ignore[arg-type]
-            int(row.top),  # type: ignore[arg-type]
-            decode_rle(str(row.counts), int(row.height), int(row.width)),  # type: ignore[arg-type]
-            float(row.score),  # type: ignore[arg-type]
-            row.kind,  # type: ignore[arg-type]
-        )
-        for row in table.itertuples()
+        Piece(int(left), int(top), decode_rle(str(counts), int(height), int(width)), float(score), kind)
+        for left, top, width, height, counts, score, kind in rows
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,8 +129,18 @@ def state_of(folder: Path | None) -> list[list[object]]:
     """Files that a segmenter works with, and when they were last changed: other masks or weights, other results."""
     if folder is None or not folder.is_dir():
         return []
-    files = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    return sorted([path.as_posix(), stat.st_size, stat.st_mtime_ns] for path, stat in files)
+    files = ((entry.path, entry.stat()) for entry in _files(folder))
+    return sorted([path, stat.st_size, stat.st_mtime_ns] for path, stat in files)
+
+
+def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Files below a folder; a folder of masks holds thousands, for which pathlib takes five times as long."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            elif entry.is_file():
+                yield entry
 
 
 @dataclass(frozen=True)
