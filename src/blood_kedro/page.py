@@ -41,9 +41,10 @@ const mount = () => {
   const data = props.value;
   const root = element.querySelector(".viewer-root");
   if (!root || !data || !data.pictures) return;
-  bloodViewer(root, data, (corrections) => {
-    trigger("submit", { corrections });
-    root.wasSaved(`${corrections.length} sent; what was saved is said below`);
+  bloodViewer(root, data, (corrections, unsaved) => {
+    const sent = unsaved.length ? unsaved : corrections;  // again, where somebody asks for it again
+    trigger("submit", { corrections: sent });
+    root.wasSaved(`${sent.length} sent; what was saved is said below`);
   });
 };
 watch("value", mount);

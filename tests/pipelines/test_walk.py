@@ -102,10 +102,13 @@ def key_of(page: Any, name: str) -> str:
     return str(button.locator("kbd").inner_text())
 
 
-def save(page: Any, corrections: int) -> None:
-    page.get_by_text(f"{corrections} correction{'' if corrections == 1 else 's'}, not saved yet").wait_for()
+def save(page: Any, corrections: int, state: str = "not saved yet") -> None:
+    """Save what was corrected since the last time."""
+    page.locator("#viewer .saver").get_by_text(state).wait_for()
     page.click("#viewer .save")
-    page.locator("#saved").get_by_text("saved in").wait_for(timeout=60_000)
+    noun = "correction" if corrections == 1 else "corrections"
+    page.locator("#saved").get_by_text(f"{corrections} {noun} saved in").wait_for(timeout=60_000)
+    assert page.locator("#viewer .saver button").nth(1).is_disabled()  # nothing is left to undo
 
 
 def name_shapes(page: Any, picture: str, cells: int) -> None:
@@ -145,7 +148,7 @@ def test_from_pictures_of_five_laboratories_to_a_model_that_learnt(
         assert page.locator("#viewer path.selected").count() == 1
         page.locator("#viewer .choices button").filter(has_text="lymphocyte").first.click()
         assert counted(page) == {**before, "rbc": before["rbc"] - 1, "wbc": before["wbc"] + 1}
-        assert "lymphocyte 1" in page.locator("#viewer .tally").inner_text() or before["wbc"]
+        assert "lymphocyte" in page.locator("#viewer .tally").inner_text()
         page.locator("#viewer .thumb").first.click()
         page.keyboard.press("Delete")
         assert counted(page) == {**before, "rbc": before["rbc"] - 2, "wbc": before["wbc"] + 1}
@@ -154,7 +157,7 @@ def test_from_pictures_of_five_laboratories_to_a_model_that_learnt(
         name_shapes(page, "chula", 12)
         name_shapes(page, "ojaghi", 12)
         assert counted(page)["rbc"] == before["rbc"] - 2  # other shapes, as many cells
-        save(page, 26)
+        save(page, 24, "26 corrections, 24 of them not saved yet")
         kept = pd.read_csv(folder / "corrections/pictures.csv")
         assert kept["name"].tolist() == ["chula.jpg", "ojaghi.png"]
 
