@@ -47,11 +47,10 @@ def five(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
 
 @pytest.fixture(scope="module")
 def photo(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a phone takes through an eyepiece, smaller: four fields, enlarged, as one JPEG of 3200 x 2400 px."""
-    fields = [cv2.imread(str(shared_data / f"chula/Dataset/{number}.jpg")) for number in (101, 102, 103, 104)]
-    mosaic = np.vstack([np.hstack(fields[:2]), np.hstack(fields[2:])])
+    """What a phone takes through an eyepiece, smaller: two fields, enlarged, as one JPEG of 2048 x 3072 px."""
+    fields = [cv2.imread(str(shared_data / f"chula/Dataset/{number}.jpg")) for number in (101, 102)]
     file = tmp_path_factory.mktemp("photo") / "photo.jpg"
-    cv2.imwrite(str(file), cv2.resize(mosaic, (3200, 2400), interpolation=cv2.INTER_CUBIC))
+    cv2.imwrite(str(file), cv2.resize(np.vstack(fields), (2048, 3072), interpolation=cv2.INTER_CUBIC))
     return file
 
 
@@ -164,7 +163,7 @@ def test_from_pictures_of_five_laboratories_to_a_model_that_learnt(
         # A photo of a phone and a slide: what is corrected of the slide is kept with its field.
         ask(page, url, [photo, slide])
         wait_for_answer(page)
-        assert counted(page)["rbc"] > 400
+        assert counted(page)["rbc"] > 250
         choose(page, "picture", "slide")
         page.locator("#viewer .thumb").first.click()
         page.keyboard.press(key_of(page, "monocyte"))

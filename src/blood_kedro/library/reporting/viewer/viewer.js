@@ -178,10 +178,17 @@ function bloodViewer(root, data, saved) {
       const thumb = gallery.appendChild(make("button", { type: "button", role: "option", title: titleOf(cell) }));
       thumb.className = `thumb ${is ? is.label : "none"}${corrections.has(keyOf(cell)) ? " changed" : ""}`;
       thumb.setAttribute("aria-selected", String(cell === selected));
-      thumb.style.backgroundImage = `url("${picture.src}")`;
-      thumb.style.backgroundSize = `${picture.width * zoom}px ${picture.height * zoom}px`;
-      const left = (x0 + x1 - size) / 2, top = (y0 + y1 - size) / 2;
-      thumb.style.backgroundPosition = `${-left * zoom}px ${-top * zoom}px`;
+      if (picture.sheet && cell.spot !== null) {  // at its full size
+        const { src, columns, rows } = picture.sheet;
+        thumb.style.backgroundImage = `url("${src}")`;
+        thumb.style.backgroundSize = `${columns * THUMB}px ${rows * THUMB}px`;
+        thumb.style.backgroundPosition = `${-(cell.spot % columns) * THUMB}px ${-Math.floor(cell.spot / columns) * THUMB}px`;
+      } else {
+        thumb.style.backgroundImage = `url("${picture.src}")`;
+        thumb.style.backgroundSize = `${picture.width * zoom}px ${picture.height * zoom}px`;
+        const left = (x0 + x1 - size) / 2, top = (y0 + y1 - size) / 2;
+        thumb.style.backgroundPosition = `${-left * zoom}px ${-top * zoom}px`;
+      }
       thumb.append(make("small", {}, is ? words(is.type === is.label ? KINDS[is.label].slice(0, -1) : is.type) : "no cell"));
       thumb.addEventListener("click", () => select(cell, true));
       cell.thumb = thumb;
