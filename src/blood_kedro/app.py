@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.environments import config_loader, name_of, results_root
@@ -160,7 +162,7 @@ def _read(pictures: Sequence[Path], settings: dict[str, float], folder: Path, wo
 def _tell(tell: Tell, name: str, picture: tuple[int, int], tile: tuple[int, int]) -> None:
     """Tell what `assembly.read_out.Progress` is told as a share and a sentence."""
     share = tile[0] / tile[1]
-    what = f"looking for cells: {share:.0%}" if share < 1 else "naming cells"
+    what = "looking for cells" if share < 1 else "naming cells"
     if not share:
         what = "measuring the width of its red cells"
     tell((picture[0] + share) / picture[1], f"{name}, {what}")
@@ -200,10 +202,15 @@ def _embedded(each: OutlinedPicture) -> dict[str, Any]:
     """A picture as the viewer takes it, its pixels with it: nobody else can ask for them."""
     from blood_kedro.library.reporting.viewer import shown_picture
 
-    done, data = cv2.imencode(".jpg", each.picture.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    close_ups = "" if each.close_ups is None else _as_url(each.close_ups.rgb, each.picture.name)
+    return shown_picture(each, _as_url(each.picture.rgb, each.picture.name), close_ups)
+
+
+def _as_url(rgb: npt.NDArray[np.uint8], name: str) -> str:
+    done, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     if not done:
-        raise OSError(f"{each.picture.name} cannot be encoded")
-    return shown_picture(each, f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}")
+        raise OSError(f"{name} cannot be encoded")
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _files(report: Path, folder: Path) -> list[str]:

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CORRECTIONS = "corrections"
-# Names of files are to be read: Gradio gives them what sizes and buttons leave of a narrow column.
+# Names of files are to be read: Gradio gives them what sizes and buttons leave of a narrow column. How far it is takes
+# the place of what was there.
 _STYLE = """
+#first { min-height: 5rem; }
+#first .pending { opacity: 0 !important; }
 .file-preview td { padding: .35rem .2rem !important; }
 .file-preview td.filename { width: auto !important; font-size: .85rem; }
 .file-preview td.download { width: 5.6rem !important; min-width: 0 !important; font-size: .8rem; }
@@ -41,9 +44,10 @@ const mount = () => {
   const data = props.value;
   const root = element.querySelector(".viewer-root");
   if (!root || !data || !data.pictures) return;
-  bloodViewer(root, data, (corrections) => {
-    trigger("submit", { corrections });
-    root.wasSaved(`${corrections.length} sent; what was saved is said below`);
+  bloodViewer(root, data, (corrections, unsaved) => {
+    const sent = unsaved.length ? unsaved : corrections;  // again, where somebody asks for it again
+    trigger("submit", { corrections: sent });
+    root.wasSaved(`${sent.length} sent; what was saved is said below`);
   });
 };
 watch("value", mount);

@@ -47,11 +47,10 @@ def five(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
 
 @pytest.fixture(scope="module")
 def photo(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a phone takes through an eyepiece, smaller: four fields, enlarged, as one JPEG of 3200 x 2400 px."""
-    fields = [cv2.imread(str(shared_data / f"chula/Dataset/{number}.jpg")) for number in (101, 102, 103, 104)]
-    mosaic = np.vstack([np.hstack(fields[:2]), np.hstack(fields[2:])])
+    """What a phone takes through an eyepiece, smaller: two fields, enlarged, as one JPEG of 2048 x 3072 px."""
+    fields = [cv2.imread(str(shared_data / f"chula/Dataset/{number}.jpg")) for number in (101, 102)]
     file = tmp_path_factory.mktemp("photo") / "photo.jpg"
-    cv2.imwrite(str(file), cv2.resize(mosaic, (3200, 2400), interpolation=cv2.INTER_CUBIC))
+    cv2.imwrite(str(file), cv2.resize(np.vstack(fields), (2048, 3072), interpolation=cv2.INTER_CUBIC))
     return file
 
 
@@ -102,10 +101,13 @@ def key_of(page: Any, name: str) -> str:
     return str(button.locator("kbd").inner_text())
 
 
-def save(page: Any, corrections: int) -> None:
-    page.get_by_text(f"{corrections} correction{'' if corrections == 1 else 's'}, not saved yet").wait_for()
+def save(page: Any, corrections: int, state: str = "not saved yet") -> None:
+    """Save what was corrected since the last time."""
+    page.locator("#viewer .saver").get_by_text(state).wait_for()
     page.click("#viewer .save")
-    page.locator("#saved").get_by_text("saved in").wait_for(timeout=60_000)
+    noun = "correction" if corrections == 1 else "corrections"
+    page.locator("#saved").get_by_text(f"{corrections} {noun} saved in").wait_for(timeout=60_000)
+    assert page.locator("#viewer .saver button").nth(1).is_disabled()  # nothing is left to undo
 
 
 def name_shapes(page: Any, picture: str, cells: int) -> None:
@@ -145,7 +147,7 @@ def test_from_pictures_of_five_laboratories_to_a_model_that_learnt(
         assert page.locator("#viewer path.selected").count() == 1
         page.locator("#viewer .choices button").filter(has_text="lymphocyte").first.click()
         assert counted(page) == {**before, "rbc": before["rbc"] - 1, "wbc": before["wbc"] + 1}
-        assert "lymphocyte 1" in page.locator("#viewer .tally").inner_text() or before["wbc"]
+        assert "lymphocyte" in page.locator("#viewer .tally").inner_text()
         page.locator("#viewer .thumb").first.click()
         page.keyboard.press("Delete")
         assert counted(page) == {**before, "rbc": before["rbc"] - 2, "wbc": before["wbc"] + 1}
@@ -154,14 +156,14 @@ def test_from_pictures_of_five_laboratories_to_a_model_that_learnt(
         name_shapes(page, "chula", 12)
         name_shapes(page, "ojaghi", 12)
         assert counted(page)["rbc"] == before["rbc"] - 2  # other shapes, as many cells
-        save(page, 26)
+        save(page, 24, "26 corrections, 24 of them not saved yet")
         kept = pd.read_csv(folder / "corrections/pictures.csv")
         assert kept["name"].tolist() == ["chula.jpg", "ojaghi.png"]
 
         # A photo of a phone and a slide: what is corrected of the slide is kept with its field.
         ask(page, url, [photo, slide])
         wait_for_answer(page)
-        assert counted(page)["rbc"] > 400
+        assert counted(page)["rbc"] > 250
         choose(page, "picture", "slide")
         page.locator("#viewer .thumb").first.click()
         page.keyboard.press(key_of(page, "monocyte"))

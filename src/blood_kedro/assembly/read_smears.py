@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.core.files import replaced_folder
 from blood_kedro.library.core.model_bundle import load_config
 from blood_kedro.library.core.taxonomy import COARSE
@@ -17,13 +19,18 @@ from blood_kedro.library.counting.draw.looks import ReducedLook, reduced
 from blood_kedro.library.counting.draw.masks import write_smears
 from blood_kedro.library.counting.draw.outlines import outlines
 from blood_kedro.library.counting.open.smear import Smear
+from blood_kedro.library.imaging.pixels import RgbImage
 from blood_kedro.library.readout.read_out import RESEARCH_USE, Findings, ReadOut
 from blood_kedro.library.readout.scale import Scale
 from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture
 from blood_kedro.library.reporting.read_out_page import MAPS, MASKS, MOST_OUTLINES, write_page
 from blood_kedro.library.reporting.viewer import OutlinedPicture
+from blood_kedro.library.reporting.viewer.close_ups import WIDE_PX, CloseUps, close_up, on_a_sheet
 from blood_kedro.library.reporting.words import in_words
 from blood_kedro.library.shipped.bundle import models_folder
+
+# So many cells of a picture that is shown small have close-ups: ten pages of the gallery, some 2 MB.
+MOST_CLOSE_UPS = 1200
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,10 @@ class ReadSmears:
         cells = self.cells[self.cells["smear"] == name]
         few = len(cells) <= MOST_OUTLINES
         drawn = outlines(masks_of(self.masks[self.masks["smear"] == name]), picture.scale) if few else []
-        scale = self.scales[name]
-        return OutlinedPicture(picture, cells, drawn, ranks_of(cells), scale.cell_px, scale.um_per_px)
+        scale, ranks = self.scales[name], ranks_of(cells)
+        are_small = picture.scale < 1 and scale.cell_px * picture.scale < WIDE_PX
+        close_ups = close_ups_of(smear, cells, ranks) if are_small else None
+        return OutlinedPicture(picture, cells, drawn, ranks, scale.cell_px, scale.um_per_px, close_ups)
 
     def write(self, folder: Path, *, whole: bool) -> Path:
         """Write page, tables, pictures and masks in place of what a folder held; the path of the page.
@@ -125,6 +134,27 @@ def ranks_of(cells: pd.DataFrame) -> list[int]:
     order = uncertain_first(numbered).index if "type" in cells else numbered.index
     ranks: list[int] = pd.Series(range(len(order)), index=order).loc[numbered.index].tolist()
     return ranks
+
+
+def close_ups_of(smear: Smear, cells: pd.DataFrame, ranks: Sequence[int]) -> CloseUps:
+    """Close-ups of the cells of a smear that are best looked at first, and of white cells; each tile is read once more.
+
+    Args:
+        smear: opened.
+        cells: one row each.
+        ranks: of each row, see `ranks_of`.
+    """
+    first = np.array(ranks) < MOST_CLOSE_UPS
+    white = cells["label"].eq("wbc").to_numpy() & (np.array(ranks) < 2 * MOST_CLOSE_UPS)
+    by_tile = dict(tuple(cells[first | white].groupby("tile")))
+    squares: dict[int, RgbImage] = {}
+    for place in smear.grid.places:
+        if place.name not in by_tile:
+            continue
+        mine, rgb = by_tile[place.name], smear.read(place)
+        boxes = mine[BOX_COLUMNS].to_numpy(np.float64) - [place.left, place.top] * 2
+        squares |= {int(cell): close_up(rgb, box) for cell, box in zip(mine["cell"], boxes, strict=True)}
+    return on_a_sheet(squares)
 
 
 def numbers_of(findings: Findings) -> dict[str, float]:

@@ -21,6 +21,8 @@ from blood_kedro.library.reporting.viewer import OutlinedPicture, as_json, scrip
 FIGURES, PICTURES, MASKS = "read_out.json", "pictures", "masks"
 # Which fields of a slide were read: begins the name of that picture.
 MAPS = "fields_"
+# Below the pictures: sheets of close-ups of their cells.
+_CLOSE_UPS = "close_ups"
 # A browser draws so many outlines without effort; of pictures with more cells, boxes are drawn.
 MOST_OUTLINES = 4000
 # So many pictures that are not fit are named above the numbers; all of them stand in the table.
@@ -145,7 +147,10 @@ def _shown(folder: Path, each: OutlinedPicture) -> dict[str, Any]:
     name = each.picture.name
     _write_jpeg(folder / PICTURES / f"{name}.jpg", each.picture.rgb)
     _write_jpeg(folder / OVERLAYS / f"{name}.jpg", overlay(each.picture, each.cells))
-    return shown_picture(each, f"{PICTURES}/{quote(name)}.jpg")
+    if each.close_ups is not None:
+        (folder / PICTURES / _CLOSE_UPS).mkdir(exist_ok=True)
+        _write_jpeg(folder / PICTURES / _CLOSE_UPS / f"{name}.jpg", each.close_ups.rgb)
+    return shown_picture(each, f"{PICTURES}/{quote(name)}.jpg", f"{PICTURES}/{_CLOSE_UPS}/{quote(name)}.jpg")
 
 
 def _counted(row: dict[str, Any]) -> dict[str, Any]:

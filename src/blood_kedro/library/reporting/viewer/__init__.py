@@ -13,6 +13,7 @@ import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
 from blood_kedro.library.reporting.picture_pages import Picture
+from blood_kedro.library.reporting.viewer.close_ups import COLUMNS, SIDE_PX, CloseUps
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class OutlinedPicture:
         ranks: of each row of `cells`, when it is best looked at; 0 is first.
         cell_px: width of a red cell, px of the smear; None where nobody has measured it.
         um_per_px: of the smear; likewise.
+        close_ups: of cells that are too small on the picture to be named; None where all are large enough.
     """
 
     picture: Picture
@@ -34,10 +36,11 @@ class OutlinedPicture:
     ranks: Sequence[int]
     cell_px: float | None
     um_per_px: float | None
+    close_ups: CloseUps | None = None
 
 
-def shown_picture(each: OutlinedPicture, source: str) -> dict[str, Any]:
-    """A picture as the viewer takes it; `source` is the address of its pixels."""
+def shown_picture(each: OutlinedPicture, source: str, close_ups: str = "") -> dict[str, Any]:
+    """A picture as the viewer takes it; `source` is the address of its pixels, `close_ups` that of their sheet."""
     height, width = each.picture.rgb.shape[:2]
     outlines: Sequence[Sequence[tuple[float, float]] | None] = each.outlines or [None] * len(each.cells)
     rows = zip(each.cells.to_dict("records"), outlines, each.ranks, strict=True)
@@ -49,8 +52,13 @@ def shown_picture(each: OutlinedPicture, source: str) -> dict[str, Any]:
         "scale": each.picture.scale,
         "cell_px": each.cell_px,
         "um_per_px": each.um_per_px,
-        "cells": [_cell(row, outline, rank, each.picture.scale) for row, outline, rank in rows],
+        "sheet": None if each.close_ups is None else _sheet(each.close_ups, close_ups),
+        "cells": [_cell(row, outline, rank, each) for row, outline, rank in rows],
     }
+
+
+def _sheet(close_ups: CloseUps, source: str) -> dict[str, Any]:
+    return {"src": source, "columns": COLUMNS, "rows": close_ups.rgb.shape[0] // SIDE_PX}
 
 
 def viewer_data(pictures: Sequence[dict[str, Any]], types: Mapping[str, Sequence[str]], save: str) -> dict[str, Any]:
@@ -81,8 +89,10 @@ def as_json(data: Mapping[str, Any]) -> str:
 
 
 def _cell(
-    row: dict[Any, Any], outline: Sequence[tuple[float, float]] | None, rank: int, scale: float
+    row: dict[Any, Any], outline: Sequence[tuple[float, float]] | None, rank: int, of: OutlinedPicture
 ) -> dict[str, Any]:
+    scale = of.picture.scale
+    spots = {} if of.close_ups is None else of.close_ups.spots
     box_px = [float(row[name]) for name in BOX_COLUMNS]
     x0, y0, x1, y1 = (round(value * scale, 1) for value in box_px)
     points = outline or [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
@@ -95,6 +105,7 @@ def _cell(
         "sureness": None if sureness is None or math.isnan(sureness) else round(float(sureness), 3),
         "d": "M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z",
         "rank": rank,
+        "spot": spots.get(int(row["cell"])),
         "cut": bool(row.get("at_border", False)),
         "box": [x0, y0, x1, y1],
         "box_px": box_px,

@@ -1,8 +1,9 @@
 // Pictures with the outlines of their cells, to look at and to correct; used by the page of a read-out and by the app.
 //
-// bloodViewer(root, data, saved): builds itself in `root`, an element. `data` is what viewer.py makes. `saved(corrections)`
-// takes the corrections when somebody saves them: [{picture, cell, box, before: {label, type}, after: {label, type} | null}]
-// with boxes in px of the picture; `after` is null for what is no cell.
+// bloodViewer(root, data, saved): builds itself in `root`, an element. `data` is what viewer.py makes. `saved(corrections,
+// unsaved)` takes the corrections when somebody saves them, all of them and those that were not saved before:
+// [{picture, cell, box, before: {label, type}, after: {label, type} | null}] with boxes in px of the picture; `after` is
+// null for what is no cell.
 function bloodViewer(root, data, saved) {
   "use strict";
   const NS = "http://www.w3.org/2000/svg";
@@ -17,6 +18,8 @@ function bloodViewer(root, data, saved) {
     return element;
   };
   const corrections = new Map();
+  let savedOnes = new Map();  // as they were when they were saved
+  const isUnsaved = (key) => corrections.get(key) !== savedOnes.get(key);
   let picture = data.pictures[0], selected = null, page = 0, ruler = null, measuring = false;
   const keyOf = (cell, of = picture) => `${of.name}\n${cell.id}`;
   const now = (cell, of = picture) => {
@@ -60,7 +63,7 @@ function bloodViewer(root, data, saved) {
   const saver = root.appendChild(make("div", { class: "saver" }));
   const save = saver.appendChild(make("button", { type: "button", class: "save" }, data.save));
   saver.hidden = !data.save;
-  const undo = saver.appendChild(make("button", { type: "button" }, "undo all"));
+  const undo = saver.appendChild(make("button", { type: "button" }, "undo what is not saved"));
   const changes = saver.appendChild(make("span", { "aria-live": "polite" }));
 
   const options = [];
@@ -175,10 +178,17 @@ function bloodViewer(root, data, saved) {
       const thumb = gallery.appendChild(make("button", { type: "button", role: "option", title: titleOf(cell) }));
       thumb.className = `thumb ${is ? is.label : "none"}${corrections.has(keyOf(cell)) ? " changed" : ""}`;
       thumb.setAttribute("aria-selected", String(cell === selected));
-      thumb.style.backgroundImage = `url("${picture.src}")`;
-      thumb.style.backgroundSize = `${picture.width * zoom}px ${picture.height * zoom}px`;
-      const left = (x0 + x1 - size) / 2, top = (y0 + y1 - size) / 2;
-      thumb.style.backgroundPosition = `${-left * zoom}px ${-top * zoom}px`;
+      if (picture.sheet && cell.spot !== null) {  // at its full size
+        const { src, columns, rows } = picture.sheet;
+        thumb.style.backgroundImage = `url("${src}")`;
+        thumb.style.backgroundSize = `${columns * THUMB}px ${rows * THUMB}px`;
+        thumb.style.backgroundPosition = `${-(cell.spot % columns) * THUMB}px ${-Math.floor(cell.spot / columns) * THUMB}px`;
+      } else {
+        thumb.style.backgroundImage = `url("${picture.src}")`;
+        thumb.style.backgroundSize = `${picture.width * zoom}px ${picture.height * zoom}px`;
+        const left = (x0 + x1 - size) / 2, top = (y0 + y1 - size) / 2;
+        thumb.style.backgroundPosition = `${-left * zoom}px ${-top * zoom}px`;
+      }
       thumb.append(make("small", {}, is ? words(is.type === is.label ? KINDS[is.label].slice(0, -1) : is.type) : "no cell"));
       thumb.addEventListener("click", () => select(cell, true));
       cell.thumb = thumb;
@@ -230,9 +240,11 @@ function bloodViewer(root, data, saved) {
         .map(([type, number]) => `${words(type)} ${number} (${(100 * number / total).toFixed(1)}%)`).join(", ");
       if (text) tally.append(make("p", {}, `${name}: ${text}`));
     }
-    const number = corrections.size;
-    changes.textContent = number ? ` ${number} correction${number === 1 ? "" : "s"}, not saved yet` : " nothing corrected";
-    save.disabled = undo.disabled = !number;
+    const number = corrections.size, unsaved = [...corrections.keys()].filter(isUnsaved).length;
+    const state = !unsaved ? "saved" : unsaved === number ? "not saved yet" : `${unsaved} of them not saved yet`;
+    changes.textContent = number ? ` ${number} correction${number === 1 ? "" : "s"}, ${state}` : " nothing corrected";
+    save.disabled = !number;
+    undo.disabled = !unsaved;
   };
 
   // --- choosing a type for a cell
@@ -284,11 +296,11 @@ function bloodViewer(root, data, saved) {
     drawTally();
     for (const cell of picture.cells) if (cell.path) dress(cell);
   };
-  const listOf = () => {
+  const listOf = (isAsked) => {
     const rows = [];
     for (const each of data.pictures) for (const cell of each.cells) {
       const after = corrections.get(keyOf(cell, each));
-      if (after === undefined) continue;
+      if (after === undefined || !isAsked(keyOf(cell, each))) continue;
       rows.push({
         picture: each.name, cell: cell.id, box: cell.box_px, before: { label: cell.label, type: cell.type },
         after: after && { label: after.label, type: after.type },
@@ -330,9 +342,19 @@ function bloodViewer(root, data, saved) {
     redraw();
     drawChoices();
   });
-  save.addEventListener("click", () => saved(listOf()));
-  undo.addEventListener("click", () => { corrections.clear(); redraw(); drawChoices(); });
-  root.wasSaved = (text) => { changes.textContent = ` ${text}`; };
+  save.addEventListener("click", () => saved(listOf(() => true), listOf(isUnsaved)));
+  undo.addEventListener("click", () => {
+    for (const key of [...corrections.keys()].filter(isUnsaved)) {
+      if (savedOnes.has(key)) corrections.set(key, savedOnes.get(key)); else corrections.delete(key);
+    }
+    redraw();
+    drawChoices();
+  });
+  root.wasSaved = (text) => {
+    savedOnes = new Map(corrections);
+    drawTally();
+    changes.textContent = ` ${text}`;
+  };
   drawPicture();
   redraw();
   drawChoices();
