@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.cells.reader import SetToRead
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle

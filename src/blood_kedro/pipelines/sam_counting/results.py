@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.assembly.count_rules import COUNT_RULES
 from blood_kedro.assembly.namers import models_used
 from blood_kedro.assembly.segmenters import segmenter_of
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.counting.options import SmearInput
