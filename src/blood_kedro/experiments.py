@@ -53,7 +53,7 @@ def run_name(environment: str, pipelines: Sequence[str], *, of_user: bool = Fals
         of_user: whether pictures are the user's own.
     """
     kind = OWN_PICTURES if of_user else _RUNS.get(environment, environment)
-    parts = [name for name in pipelines if name != "__default__"]
+    parts = sorted(name for name in pipelines if name != "__default__")
     return f"{kind}: {', '.join(parts)}" if parts else kind
 
 

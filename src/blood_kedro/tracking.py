@@ -16,6 +16,7 @@ from blood_kedro.serving.table import FOLDER, SERVED, ModelKind, input_example, 
 
 TAGS = "blood_kedro."
 REGISTERED = "blood-kedro-"
+_PARTS = ("train_", "val_", "test_", "best_")
 
 
 @contextmanager
@@ -79,6 +80,16 @@ def log_metrics(values: dict[str, Any], step: int | None = None) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
     mlflow.log_metrics(numbers, step=step)
+
+
+def of_part(part: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Metrics by the part of the data that they were measured on, `test_accuracy`.
+
+    A name that says its part keeps it, and goes before one that would only get it here: a metric has one name in all
+    runs, whichever training it is of.
+    """
+    said = {name: value for name, value in values.items() if name.startswith(_PARTS)}
+    return {f"{part}_{name}": value for name, value in values.items() if name not in said} | said
 
 
 def log_headlines(values: dict[str, float]) -> None:

@@ -28,6 +28,7 @@ from blood_kedro.library.core.logs import duration
 from blood_kedro.library.reporting.headlines import HEADLINE_METRICS, headline_measures
 from blood_kedro.library.reporting.results import Results
 from blood_kedro.run_log import RunLines, telling_figure
+from blood_kedro.tracking import of_part
 
 SETTINGS = {"server": {"mlflow_tracking_uri": "x"}, "tracking": {"experiment": {"name": "blood-kedro"}, "params": {}}}
 
@@ -39,7 +40,7 @@ SETTINGS = {"server": {"mlflow_tracking_uri": "x"}, "tracking": {"experiment": {
         ("base", [], False, "demo"),
         ("laptop", (), False, "real"),
         ("paper", (), False, "paper"),
-        ("laptop", ["merging", "reporting"], False, "real: merging, reporting"),
+        ("laptop", ["reporting", "merging"], False, "real: merging, reporting"),
         ("base", ["sam_counting"], True, "own pictures: sam_counting"),
     ],
 )
@@ -107,6 +108,11 @@ def test_headline_figures_are_the_best_of_each() -> None:
     measures = headline_measures(results)
     assert measures == pytest.approx({"detection_ap50": 0.25, "segmentation_iou": 0.5, "count_accuracy": 0.9})
     assert set(measures) < set(HEADLINE_METRICS)
+
+
+def test_a_metric_has_one_name() -> None:
+    named = of_part("test", {"accuracy": 0.5, "test_cells": 3, "best_epoch": 2, "cells": 9, "f1": {"rbc": 1.0}})
+    assert named == {"test_accuracy": 0.5, "test_cells": 3, "best_epoch": 2, "test_f1": {"rbc": 1.0}}
 
 
 def test_a_step_is_told_by_one_figure() -> None:

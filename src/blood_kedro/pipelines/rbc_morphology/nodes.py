@@ -59,7 +59,7 @@ def train_segmenter(
     with tracking.child_run(namespace, "segmenter") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         trained = train(cells, options, work_folder, log_epoch)
-        tracking.log_metrics({f"test_{name}": value for name, value in trained.metrics.items()})
+        tracking.log_metrics(tracking.of_part("test", trained.metrics))
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
         tracking.log_model("cell_segmenter", trained.model)
     metrics = {**trained.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
@@ -111,7 +111,7 @@ def score_classifier(
 
     score = score_variant(predictions, facts, options.resamples, seed)
     with tracking.reopened(run_id):
-        tracking.log_metrics({f"test_{name}": value for name, value in score.items()})
+        tracking.log_metrics(tracking.of_part("test", score))
     findings = smear_findings(predictions, facts["classes"])
     return {**score, "mlflow_run_id": run_id, "classifier": options.model_dump(mode="json")}, findings
 
