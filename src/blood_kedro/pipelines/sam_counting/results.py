@@ -126,8 +126,8 @@ def present_own_smear(
         logger.info("%s", line)
     notes = [
         *used,
-        f"Segmented by {options.segmenter!r}, red cells counted by the rule {options.count_rule!r}. The interval says "
-        "what other fields of the same smear would have given.",
+        f"Segmented by {options.segmenter!r}, red cells counted by the rule {options.count_rule!r}. The 95% "
+        "interval tells how far the count would vary with other fields of the same smear.",
     ]
     if not bool(smear_counts["fit_for_counting"].astype(bool).all()):
         notes.append("A smear marked as not fit for counting has too many overlapping cells, or none, to be trusted.")
