@@ -30,7 +30,10 @@ from blood_kedro.library.reporting.results import Results
 from blood_kedro.run_log import RunLines, telling_figure
 from blood_kedro.tracking import of_part
 
-SETTINGS = {"server": {"mlflow_tracking_uri": "x"}, "tracking": {"experiment": {"name": "blood-kedro"}, "params": {}}}
+SETTINGS: dict[str, Any] = {
+    "server": {"mlflow_tracking_uri": "x"},
+    "tracking": {"experiment": {"name": "blood-kedro"}, "params": {}},
+}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_own_pictures_have_an_experiment_of_their_own() -> None:
     assert with_experiment(SETTINGS, none) == SETTINGS
     moved = with_experiment(SETTINGS, own)
     assert moved["tracking"]["experiment"] == {"name": "blood-kedro, own pictures"}
-    assert SETTINGS["tracking"]["experiment"] == {"name": "blood-kedro"}  # type: ignore[index]
+    assert SETTINGS["tracking"]["experiment"] == {"name": "blood-kedro"}
 
 
 def state_in(tag: str) -> dict[str, Any]:

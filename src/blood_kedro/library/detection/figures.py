@@ -42,7 +42,7 @@ def predictions_figure(coco: dict[str, Any], results: list[dict[str, Any]], imag
         number = min(columns, len(records))
         for axis, record in zip(axes[row], (records[k * len(records) // number] for k in range(number)), strict=False):
             picture = read_rgb(images / record["file_name"])
-            _draw(axis, picture, record, coco, results, _crowded(boxes[record["id"]], picture.shape[:2]))
+            _draw(axis, picture, record, coco, results, _crowded(boxes[record["id"]], picture.shape))
             axis.set_title(f"{source}: {record['image_id'].rpartition('/')[2][-32:]}", fontsize=8)
     return figure
 
@@ -61,7 +61,7 @@ def failures_figure(coco: dict[str, Any], results: list[dict[str, Any]], images:
             picture = read_rgb(images / records[image_id]["file_name"])
             x, y, w, h = box
             side = max(_CASE_WIDTHS * _cell_width(boxes[image_id]), _AROUND_CASE * max(w, h))
-            window = _window((x + w / 2, y + h / 2), side, picture.shape[:2])
+            window = _window((x + w / 2, y + h / 2), side, picture.shape)
             _draw(axis, picture, records[image_id], coco, results, window)
             axis.add_patch(Rectangle((x - 3, y - 3), w + 6, h + 6, fill=False, ec=POINTED_AT, lw=2.2))
             axis.set_title(f"{title}: {text}", fontsize=8)
@@ -155,22 +155,25 @@ def _cell_width(boxes: Boxes) -> float:
     return float(np.median(np.sqrt(area(boxes)))) if len(boxes) else 0.0
 
 
-def _crowded(boxes: Boxes, shape: tuple[int, int]) -> Window:
+def _crowded(boxes: Boxes, shape: tuple[int, ...]) -> Window:
     """Around that cell which has most others near it; of an image without cells, all."""
     if not len(boxes):
         return 0.0, 0.0, float(shape[1]), float(shape[0])
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     side = _CROWD_WIDTHS * _cell_width(boxes)
     near = (np.abs(centres[:, None] - centres[None]) < side / 2).all(axis=2).sum(axis=1)
-    return _window(tuple(centres[near.argmax()]), side, shape)
+    x, y = centres[near.argmax()].tolist()
+    return _window((x, y), side, shape)
 
 
-def _window(centre: tuple[float, float], side: float, shape: tuple[int, int]) -> Window:
+def _window(centre: tuple[float, float], side: float, shape: tuple[int, ...]) -> Window:
     """A square of an image around a point, moved inwards where it would leave it."""
-    low = []
-    for middle, length in zip(centre, shape[::-1], strict=True):
-        low.append(min(max(middle - side / 2, 0.0), max(length - side, 0.0)))
-    return low[0], low[1], min(low[0] + side, shape[1]), min(low[1] + side, shape[0])
+    height, width = shape[:2]
+    left, top = (
+        min(max(middle - side / 2, 0.0), max(length - side, 0.0))
+        for middle, length in zip(centre, (width, height), strict=True)
+    )
+    return left, top, min(left + side, width), min(top + side, height)
 
 
 def _draw(
@@ -200,5 +203,5 @@ def _box(axis: Axes, box: list[float], colour: str, text: str, text_below_px: fl
     x, y, w, h = box
     axis.add_patch(Rectangle((x, y), w, h, fill=False, ec=colour, lw=1.1))
     if text:
-        where = {"va": "top" if text_below_px else "bottom", "clip_on": True}
-        axis.text(x, y + text_below_px, text.replace("_", " "), color=colour, fontsize=6.5, **where)
+        va = "top" if text_below_px else "bottom"
+        axis.text(x, y + text_below_px, text.replace("_", " "), color=colour, fontsize=6.5, va=va, clip_on=True)
