@@ -64,9 +64,8 @@ viz: $(STAMP) ## lineage in the browser (http://127.0.0.1:4141; PORT=<another>)
 viz-site: $(STAMP) ## lineage as static files, in build/viz
 	KEDRO_ENV=$(ENV) $(BIN)/python scripts/viz_site.py build/viz
 
-mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000; PORT=<another>)
-	@$(BIN)/python -m blood_kedro.ports mlflow $(or $(PORT),5000)
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --port=$(or $(PORT),5000) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlruns.db}"
+mlflow: $(STAMP) ## compare runs in the browser (http://127.0.0.1:5000; PORT=<another>): opens at the list of runs
+	@$(BIN)/python -m blood_kedro.mlflow_page $(or $(PORT),5000)
 
 report: $(STAMP) ## write the report again from saved results (ENV=laptop for real data)
 	$(BIN)/kedro run --env=$(ENV) --pipelines=reporting

@@ -1,7 +1,8 @@
 """Lineage as static files: `python scripts/viz_site.py [folder]`, from the root of the project.
 
 kedro-viz writes its build into `build/`, with this machine's paths in it and without one of the answers that its own
-page asks for. Here it ends in a folder of its own, with paths relative to the project.
+page asks for. Here it ends in a folder of its own, with paths relative to the project, without the tour that would
+cover the page at every first visit, and with layers in their order also in a pipeline whose datasets do not tell it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ _METADATA = {
         for name in ("fsspec", "kedro-datasets")
     ],
 }
+# kedro-viz orders layers by what leads to what, and those that nothing connects as they come.
+LAYERS = ("raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting")
+# Its own switch of the tour, which a visitor can turn on again in the settings.
+_NO_TOUR = """<script>
+(function () {
+  var kept = JSON.parse(localStorage.getItem("KedroViz") || "{}");
+  if (kept.showFeatureHints !== undefined) return;
+  localStorage.setItem("KedroViz", JSON.stringify(Object.assign(kept, { showFeatureHints: false })));
+})();
+</script>
+"""
 _PARTS = ("api", "assets", "404.html", "autoreload.html", "favicon.ico", "index.html", "telemetry.html")
 
 
@@ -39,13 +51,29 @@ def main(target: Path) -> None:
             if (root / "build" / part).exists():
                 shutil.move(root / "build" / part, site / part)
         (site / "api/metadata").write_text(json.dumps(_METADATA), encoding="utf-8")
-        root_path = str(root).lstrip("/")
-        for answer in (path for path in (site / "api").rglob("*") if path.is_file()):
-            text = answer.read_text(encoding="utf-8")
-            answer.write_text(text.replace(f"/{root_path}/", "").replace(f"{root_path}/", ""), encoding="utf-8")
+        adapt(site, root)
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         site.replace(target)
+
+
+def adapt(site: Path, root: Path) -> None:
+    """Paths relative to the project, layers in order, no tour.
+
+    Args:
+        site: built by kedro-viz.
+        root: of the project.
+    """
+    root_path = str(root).lstrip("/")
+    for answer in (path for path in (site / "api").rglob("*") if path.is_file()):
+        text = answer.read_text(encoding="utf-8")
+        text = text.replace(f"/{root_path}/", "").replace(f"{root_path}/", "")
+        if answer.name == "main" or answer.parent.name == "pipelines":
+            graph = json.loads(text)
+            text = json.dumps({**graph, "layers": sorted(graph["layers"], key=LAYERS.index)})
+        answer.write_text(text, encoding="utf-8")
+    page = site / "index.html"
+    page.write_text(page.read_text(encoding="utf-8").replace("<head>", f"<head>\n{_NO_TOUR}", 1), encoding="utf-8")
 
 
 if __name__ == "__main__":

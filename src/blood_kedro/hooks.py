@@ -23,6 +23,7 @@ from kedro.pipeline import Pipeline
 
 from blood_kedro import tracking_store
 from blood_kedro.environments import name_of, parameters_of_files
+from blood_kedro.experiments import has_own_pictures, present_run, run_name, with_experiment
 from blood_kedro.library.core.errors import BloodKedroError, TrackingError
 from blood_kedro.library.core.git import commit_of
 from blood_kedro.mishaps import as_ours
@@ -71,7 +72,9 @@ class TrackingStore:
         Raises:
             TrackingError: the store is away, broken, locked or cannot be written to.
         """
-        self._uri = str(context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"])
+        loader = context.config_loader
+        loader["mlflow"] = with_experiment(loader["mlflow"], loader["parameters"])
+        self._uri = str(loader["mlflow"]["server"]["mlflow_tracking_uri"])
         if not self._uri.startswith("http"):
             import mlflow.store.db.utils
 
@@ -198,18 +201,19 @@ class RunRecord:
 
     def __init__(self) -> None:
         self._environment = ""
-        self._project = self._results = Path.cwd()
+        self._project = Path.cwd()
+        self._own_pictures = False
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember where and as what we run."""
         self._environment = name_of(context.env)
         self._project = Path(str(context.project_path))
-        self._results = self._project / context.config_loader["globals"]["results_root"]
+        self._own_pictures = has_own_pictures(context.config_loader["parameters"])
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Put the record where the reporting pipeline reads it, and how detectors are scored into MLflow's columns."""
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Put the record where reporting reads it; name the run in MLflow, with how detectors are scored."""
         import mlflow
 
         run = mlflow.active_run()
@@ -224,19 +228,12 @@ class RunRecord:
         }
         catalog["run_record"] = record
         if run:
-            mlflow.set_tags({f"{TAGS}environment": self._environment, f"{TAGS}commit": record["git_commit"] or "none"})
+            name = run_name(self._environment, run_params.get("pipeline_names") or (), of_user=self._own_pictures)
+            tags = {f"{TAGS}environment": self._environment, f"{TAGS}commit": record["git_commit"] or "none"}
+            present_run(run.info.experiment_id, name, tags)
             if _EVALUATION in pipeline.inputs():
                 how = {"evaluation": catalog.load(_EVALUATION).model_dump()}
                 log_parameters(how | ({"parameters": how} if "parameters" in pipeline.inputs() else {}))
-
-    @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Say where to look."""
-        report = self._results / "08_reporting" / "report.html"
-        if report.is_file():
-            logger.info("report:    %s", report)
-            logger.info("mlflow UI: make mlflow")
-            logger.info("lineage:   make viz")
 
 
 _REPORTED = ("blood-kedro", "kedro", "mlflow", "torch", "torchvision", "lightning", "pandas", "numpy", "pycocotools")

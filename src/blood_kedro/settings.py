@@ -8,7 +8,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Models are code plus safetensors: refuse pickles also when loading.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# It sets the level of its loggers itself, whatever conf/logging.yml says.
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from blood_kedro.environments import EnvironmentConfigLoader
 from blood_kedro.hooks import MlflowRunGuard, RunRecord, SessionPlan, StaleRuns, TrackingStore
 from blood_kedro.library.core.logs import without_warning
 from blood_kedro.records import ResultRecords
+from blood_kedro.run_log import RunLines
 
 # Kedro reads this file before all else, and no library of this project does: what it sets holds for a run.
 # Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
@@ -28,6 +32,8 @@ warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
 with without_warning("type hint"):
     warnings.simplefilter("default")
     import kedro_mlflow.mlflow  # noqa: F401
+# Its logger is set to INFO when it is imported; what it tells is in run_log.py's lines.
+logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
 # Kedro says so of names that it makes itself, wherever a namespace reads a dataset of another one. That none is written
 # by hand is held by tests/architecture/test_pipelines.py.
 warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters")
@@ -45,7 +51,7 @@ def from_environment(name: str, default: str) -> str:
 
 
 # Hooks of a later entry run first. The guard's order is set by tryfirst/trylast, not by this tuple.
-HOOKS = (SessionPlan(), TrackingStore(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords())
+HOOKS = (SessionPlan(), TrackingStore(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords(), RunLines())
 CONFIG_LOADER_CLASS = EnvironmentConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

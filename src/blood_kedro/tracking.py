@@ -16,6 +16,7 @@ from blood_kedro.serving.table import FOLDER, SERVED, ModelKind, input_example, 
 
 TAGS = "blood_kedro."
 REGISTERED = "blood-kedro-"
+_PARTS = ("train_", "val_", "test_", "best_")
 
 
 @contextmanager
@@ -81,6 +82,24 @@ def log_metrics(values: dict[str, Any], step: int | None = None) -> None:
     mlflow.log_metrics(numbers, step=step)
 
 
+def of_part(part: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Metrics by the part of the data that they were measured on, `test_accuracy`.
+
+    A name that says its part keeps it, and goes before one that would only get it here: a metric has one name in all
+    runs, whichever training it is of.
+    """
+    said = {name: value for name, value in values.items() if name.startswith(_PARTS)}
+    return {f"{part}_{name}": value for name, value in values.items() if name not in said} | said
+
+
+def log_headlines(values: dict[str, float]) -> None:
+    """Metrics of the run as a whole; nothing outside a run, where MLflow would begin one."""
+    import mlflow
+
+    if mlflow.active_run() is not None:
+        log_metrics(values)
+
+
 def log_data(name: str, digest: str, context: str) -> None:
     """Say which data a run was trained or scored on: `mlflow.data`, by name and fingerprint; no data are copied."""
     import mlflow
@@ -112,7 +131,7 @@ def log_model(kind: ModelKind, bundle: ModelBundle) -> None:
     served = SERVED[kind]
     with tempfile.TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
-        mlflow.pyfunc.log_model(
+        logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(FOLDER / served.script),
             artifacts={"bundle": str(Path(folder) / "bundle")},
@@ -120,8 +139,22 @@ def log_model(kind: ModelKind, bundle: ModelBundle) -> None:
             signature=signature(kind, bundle.config),
             pip_requirements=list(served.requirements),
             input_example=input_example(bundle.config),
-            registered_model_name=_registered_name(),
         )
+    _register(_registered_name(), logged)
+
+
+def _register(name: str, logged: Any) -> None:  # noqa: ANN401 - mlflow.models.model.ModelInfo
+    """The next version of a registered model. As `registered_model_name` does it, but that prints of each."""
+    import mlflow
+    from mlflow.exceptions import MlflowException, RestException
+
+    client = mlflow.MlflowClient()
+    try:
+        client.create_registered_model(name)
+    except (MlflowException, RestException) as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    client.create_model_version(name, logged.model_uri, run_id=logged.run_id, model_id=logged.model_id)
 
 
 def _registered_name() -> str:

@@ -69,10 +69,12 @@ def test_the_width_of_a_red_cell_is_handed_on(tmp_path: Path) -> None:
     assert "--cell-px=36\n" in said
 
 
-@pytest.mark.parametrize(("target", "usual"), [("viz", "4141"), ("mlflow", "5000")])
-def test_port_moves_a_page(tmp_path: Path, target: str, usual: str) -> None:
-    assert f"--port={usual}" in make(tmp_path, target)
-    assert "--port=7123" in make(tmp_path, target, "PORT=7123")
+@pytest.mark.parametrize(
+    ("target", "told", "usual"), [("viz", "--port=", "4141"), ("mlflow", "blood_kedro.mlflow_page\n", "5000")]
+)
+def test_port_moves_a_page(tmp_path: Path, target: str, told: str, usual: str) -> None:
+    assert f"{told}{usual}\n" in make(tmp_path, target)
+    assert f"{told}7123\n" in make(tmp_path, target, "PORT=7123")
 
 
 def test_port_moves_the_app(tmp_path: Path) -> None:

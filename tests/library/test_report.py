@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -278,7 +279,7 @@ def test_papers_are_named_by_their_titles(metrics: dict[str, Any]) -> None:
     assert "Generalizable Blood Cell Detection via Unified Dataset and Faster R-CNN" in page
 
 
-def png_of(pixels: np.ndarray) -> bytes:
+def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
     written = io.BytesIO()
     Image.fromarray(pixels).save(written, "PNG")
     return written.getvalue()

@@ -53,9 +53,10 @@ def summary_of(folder: Path, results: str = "data") -> dict[str, Any]:
     return json.loads((folder / results / "08_reporting/summary.json").read_text())
 
 
-def runs_of(folder: Path) -> list[Any]:
+def runs_of(folder: Path, name: str = "blood-kedro") -> list[Any]:
+    """Runs of an experiment."""
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlruns.db'}")
-    experiment = client.get_experiment_by_name("blood-kedro")
+    experiment = client.get_experiment_by_name(name)
     return client.search_runs([experiment.experiment_id])

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 import blood_kedro
 from blood_kedro.commands.front import main
+from blood_kedro.experiments import LOSSES, page_of
+from blood_kedro.library.reporting.headlines import HEADLINE_METRICS
 from tests.conftest import PROJECT, copy_project
 from tests.pipelines.browser import browser_page, free_port, serving
 from tests.pipelines.runs import environment, kedro_run, runs_of
@@ -82,14 +84,21 @@ def test_lineage_shows_every_dataset_with_a_preview(demo: Path, tmp_path: Path) 
     assert len(data) > 100
     # What lives in memory has none.
     assert {name for name in bare if not name.endswith("report_parts")} == {"run_record"}
+    order = ["raw", "intermediate", "primary", "model_input", "models", "model_output", "reporting"]
+    assert {path.name: json.loads(path.read_text())["layers"] for path in (site / "api/pipelines").iterdir()} == {
+        path.name: order for path in (site / "api/pipelines").iterdir()
+    }
     url = f"http://127.0.0.1:{free_port()}"
     server = [sys.executable, "-m", "http.server", url.rpartition(":")[2], "--bind", "127.0.0.1", "-d", "site"]
     with serving(server, url, folder, dict(os.environ)), browser_page(1700) as seen:
-        seen.page.add_init_script("localStorage.setItem('KedroViz', JSON.stringify({showFeatureHints: false}))")
         seen.page.goto(f"{url}/?pid=__default__&sid={data['unified_images']}")
         seen.page.wait_for_selector(".pipeline-metadata img")
-        seen.page.goto(f"{url}/?pid=__default__&sid={data['unified_index']}")
+        seen.page.goto(f"{url}/?pid=__default__")
+        # Nothing lies over the page: no tour, at the first visit.
+        seen.page.locator(".pipeline-node", has_text="unified_index").first.click(force=True)
         seen.page.wait_for_selector(".pipeline-metadata table")
+        seen.page.get_by_text("Expand preview").click()
+        seen.page.wait_for_selector(".pipeline-metadata-modal table")
         assert seen.page.locator(".pipeline-node").count() > 10
         assert seen.errors == []
 
@@ -102,6 +111,7 @@ def test_regimens_are_compared_in_the_mlflow_ui(demo: Path) -> None:
     assert {item.dataset.name for item in first.inputs.dataset_inputs} == {"unified, train", "unified, val"}
     assert set(first.data.metrics) >= {"train_loss", "val_loss", "lr", "val_map", "val_map_50", "val_mar_100"}
     assert set(first.data.metrics) == set(second.data.metrics)
+    assert set(runs["demo"].data.metrics) == set(HEADLINE_METRICS)
     url = f"http://127.0.0.1:{free_port()}"
     command = [
         sys.executable,
@@ -129,6 +139,8 @@ def test_regimens_are_compared_in_the_mlflow_ui(demo: Path) -> None:
             f'&plot_metric_keys=["train_loss","val_loss"]&plot_layout={{}}{metric}'
         )
         seen.page.get_by_text("(step=1)").nth(3).wait_for(timeout=60_000)  # both losses of both runs
+        seen.page.goto(page_of(url, experiment, LOSSES))
+        seen.page.get_by_text("Losses (2)").first.wait_for(timeout=60_000)  # the charts of the saved view
         seen.page.goto(f"{url}/#/models/blood-kedro-regimen_1/versions/1")
         seen.page.get_by_text("Outputs (7)").wait_for(timeout=60_000)  # its signature
 
@@ -248,7 +260,8 @@ def test_a_folder_of_ones_own_is_looked_at_by_a_detector(demo: Path, app_folder:
         ]
     )
     assert sorted(p.stem for p in (report / "overlays").glob("*.jpg")) == [field.stem for field in fields]
-    assert [run.info.run_name for run in runs_of(app_folder)] == ["detection_training"]
+    own = runs_of(app_folder, "blood-kedro, own pictures")
+    assert [run.info.run_name for run in own] == ["own pictures: detection_training"]
     with browser_page(390) as seen:
         seen.page.goto((report / "index.html").as_uri())
         assert seen.page.get_by_text("broken.png").count() == 1

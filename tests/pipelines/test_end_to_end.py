@@ -117,7 +117,7 @@ def test_one_parent_and_one_child_per_regimen(demo: Path) -> None:
     assert child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
     assert child.info.run_id == summary_of(demo)["regimens"]["regimen_1"]["mlflow_run_id"]
     assert child.data.params["optimizer.lr"] == "0.01"
-    assert {"train_loss", "val_loss", "val_loss_classifier", "lr", "val_map", "val_map_50_coarse"} <= set(
+    assert {"train_loss", "val_loss", "val_loss_classifier", "lr", "val_map", "val_coarse.map_50"} <= set(
         child.data.metrics
     )
 

@@ -1,4 +1,4 @@
-"""What other libraries say, for as long as it would be in the way: their loggers stay as whoever calls set them."""
+"""How a log says things, and what other libraries say, for as long as it would be in the way."""
 
 from __future__ import annotations
 
@@ -32,3 +32,12 @@ def without_warning(part: str) -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def duration(seconds: float) -> str:
+    """As people say it: `4.1 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -98,7 +98,7 @@ def fit(
     images_per_epoch = len(EpochSampler(train_data, recipe.seed, recipe.images_per_epoch))
     task = DetectionTask(network, recipe.optimizer, -(-images_per_epoch // recipe.batch_size), recipe.epochs)
     repeats = repeat_factors(train) if recipe.sampler == "repeat_factor" else None
-    history = History(on_epoch, _validation(val_data, val, recipe, compute), recipe.map_every)
+    history = History(recipe.name, on_epoch, _validation(val_data, val, recipe, compute), recipe.map_every)
     limit = TimeLimit(float("inf") if seconds is None else seconds)
     identity = fingerprint([to_plain(recipe), train, val, config["weights_origin"], _cells(cutouts)])
     resume = resume_point(work_folder, identity)

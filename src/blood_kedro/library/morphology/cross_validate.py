@@ -196,6 +196,7 @@ def _train_run(
             work_folder=folder / f"{run.name}.work",
             compute=options.compute,
             val_loss=unweighted,
+            name=f"{options.name}, run {run.name}",
         )
     device = device_for(options.compute)
     network.to(device)

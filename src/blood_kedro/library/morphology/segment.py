@@ -102,6 +102,7 @@ def train_segmenter(
         work_folder=work_folder,
         compute=options.compute,
         on_epoch=on_epoch,
+        name=options.name,
     )
     test = known[run.test]
     predicted = predict_masks(network.to(device_for(options.compute)), cells.crops, test)

@@ -80,6 +80,7 @@ def train_classifier(
         work_folder=work_folder,
         compute=classifier.compute,
         on_epoch=on_epoch,
+        name=classifier.name,
     )
     config = {
         "study": classifier.model_dump(mode="json"),

@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from blood_kedro.library.reporting.chart import data_address
+from blood_kedro.library.reporting.headlines import counted
 
 
 def departures(regimen: dict[str, Any], repeats: str) -> str:
@@ -45,26 +46,6 @@ def basis(metrics: dict[str, Any], unit: str) -> str:
     facts = metrics.get("interval_basis") or {}
     number = facts.get("groups")
     return str(facts.get("unit", unit)) + (f" ({number:,} groups)" if number is not None else "")
-
-
-def counted(totals: dict[str, Any]) -> dict[str, Any]:
-    """Red cells by hand; accuracy (paper 004, section 4.2) and error of the count, where there is a reference."""
-    facts: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None, "error": None}
-    cells = 0.0
-    if "rbc" in totals.get("by_hand", {}):
-        cells, facts["by_hand"] = totals["by_hand"]["rbc"]["counted"], totals["by_hand"]["rbc"]["by_hand"]
-        facts["what"] = "counted by hand"
-    elif "errors" in totals:
-        cells, facts["by_hand"] = totals["errors"]["rbc"]["counted"], totals["errors"]["rbc"]["labelled"]
-        facts["what"] = "labelled"
-    elif "agreement" in totals:
-        cells = sum(each["count"] for each in totals["agreement"].values())
-        facts["by_hand"] = sum(each["reference_count"] for each in totals["agreement"].values())
-        facts["what"] = "masks, white cells among them"
-    if facts["by_hand"]:
-        facts["error"] = (cells - facts["by_hand"]) / facts["by_hand"]
-        facts["accuracy"] = 1 - abs(facts["error"])
-    return facts
 
 
 def signed(value: float | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from blood_kedro.library.core.records import GENERATED, pictures_of
 from blood_kedro.library.reporting import published, published_002, published_003, published_004
-from blood_kedro.library.reporting.filters import counted
+from blood_kedro.library.reporting.headlines import best_of, counted
 from blood_kedro.library.reporting.results import Results
 
 MOST_HEADLINES = 3
@@ -132,15 +132,8 @@ def _with(part: str, group: Mapping[str, Mapping[str, Any]]) -> int:
     return sum(part in parts for parts in group.values())
 
 
-def _best(group: Mapping[str, dict[str, Any]], value: Callable[[dict[str, Any]], float | None]) -> str | None:
-    """The name whose value is highest, of those that have one."""
-    values = {name: value(parts) for name, parts in group.items()}
-    known = {name: number for name, number in values.items() if number is not None}
-    return max(known, key=lambda name: known[name]) if known else None
-
-
 def _detection(regimens: Mapping[str, dict[str, Any]]) -> Headline | None:
-    name = _best(dict(regimens), lambda parts: parts["metrics"]["map_50"])
+    name = best_of(dict(regimens), lambda parts: parts["metrics"]["map_50"])
     if name is None:
         return None
     metrics = regimens[name]["metrics"]
@@ -160,7 +153,7 @@ def _detection(regimens: Mapping[str, dict[str, Any]]) -> Headline | None:
 
 def _cells(results: Results) -> Headline | None:
     scored = {name: parts["metrics"] for name, parts in results.classifiers.items() if "metrics" in parts}
-    name = _best(scored, lambda metrics: metrics["accuracy"])
+    name = best_of(scored, lambda metrics: metrics["accuracy"])
     if name is None:
         return None
     best = max(row[0] for row in published_003.COMPARISON.values())
@@ -177,7 +170,7 @@ def _counts(results: Results) -> Headline | None:
     facts = {
         name: counted(parts["count_totals"]) for name, parts in results.smear_inputs.items() if "count_totals" in parts
     }
-    name = _best(facts, lambda of_input: of_input["accuracy"])
+    name = best_of(facts, lambda of_input: of_input["accuracy"])
     if name is None:
         return None
     errors = [(count - by_hand) / by_hand for count, by_hand, _ in published_004.COUNTS.values()]
@@ -196,7 +189,7 @@ def _overlap(results: Results) -> Headline | None:
         for name, parts in results.overlap_classifiers.items()
         if "against_truth" in parts.get("metrics", {})
     }
-    name = _best(judged, lambda measures: measures["accuracy"])
+    name = best_of(judged, lambda measures: measures["accuracy"])
     if name is None:
         return None
     best = max(model["accuracy"] for model in published_002.MODELS.values() if model["accuracy"] is not None)

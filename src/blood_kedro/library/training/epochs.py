@@ -8,7 +8,7 @@ import signal
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from blood_kedro.library.core.errors import TrainingDivergedError
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.core.logs import at_level
+from blood_kedro.library.core.logs import at_level, duration
+
+logger = logging.getLogger(__name__)
 
 # Where Lightning logs: of its two packages, which are the same, one or the other speaks, by what was imported before.
 _LOGGERS = ("lightning.pytorch", "pytorch_lightning")
@@ -104,7 +106,10 @@ class EpochSeed(L.Callback):
 class History(L.Callback):
     """One row per epoch: losses, learning rate, seconds, images per second. Travels with the checkpoint.
 
+    Each is also one line of the log, with the time that the epochs to come would take.
+
     Args:
+        name: what is trained, as the log calls it.
         on_epoch: told each row.
         validate: further figures of the network, asked for every `every` epochs and after the last.
         every: None never asks.
@@ -112,17 +117,22 @@ class History(L.Callback):
 
     def __init__(
         self,
+        name: str,
         on_epoch: Callable[[dict[str, float]], None],
         validate: Callable[[Any], dict[str, float]] = lambda _: {},
         every: int | None = None,
     ) -> None:
         self.rows: list[dict[str, float]] = []
+        self._name = name
         self._on_epoch, self._validate, self._every = on_epoch, validate, every
         self._start = self._end = 0.0
-        self._images = 0
+        self._images = self._epochs = 0
+        self._fit_start: float | None = None
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
+        if self._fit_start is None:
+            self._fit_start = time.perf_counter()
         self._start, self._images = time.perf_counter(), 0
 
     def on_train_batch_end(
@@ -159,6 +169,17 @@ class History(L.Callback):
             row |= self._validate(pl_module.network)
         self.rows.append(row)
         self._on_epoch(row)
+        self._epochs += 1
+        if trainer.is_global_zero:
+            self._tell(row, int(trainer.max_epochs or epoch))
+
+    def _tell(self, row: Mapping[str, float], epochs: int) -> None:
+        took = (time.perf_counter() - (self._fit_start or self._start)) / self._epochs  # validation is part of it
+        left = (epochs - row["epoch"]) * took
+        losses = f"loss {row['train_loss']:.4f}"
+        losses += f", validation {row['val_loss']:.4f}" if "val_loss" in row else ""
+        ahead = f", at most {duration(left)} left" if left else ""
+        logger.info("%s: epoch %d of %d, %s, %s%s", self._name, row["epoch"], epochs, losses, duration(took), ahead)
 
     def state_dict(self) -> dict[str, Any]:
         """Rows so far."""

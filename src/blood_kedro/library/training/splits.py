@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from blood_kedro.library.core.errors import ConfigurationError
 
@@ -53,6 +52,8 @@ def fold_groups(
     Raises:
         ConfigurationError: there are fewer groups than parts.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     if len(np.unique(groups[rows])) < folds:
         raise ConfigurationError(
             f"{folds} parts need as many groups (slides, or images)",

@@ -134,6 +134,7 @@ def fit_supervised(
     compute: Compute = USUAL_COMPUTE,
     val_loss: Loss | None = None,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+    name: str = "training",
 ) -> Trained:
     """Train until the validation loss stands still, or for `settings.epochs`.
 
@@ -151,18 +152,19 @@ def fit_supervised(
         compute: where it is trained; another one continues the same training.
         val_loss: what validation is judged by; None takes `loss`.
         on_epoch: called with each history row as soon as the epoch ends.
+        name: what is trained, as the log calls it.
 
     Raises:
         TrainingDivergedError: the loss is no number any more.
         KeyboardInterrupt: the user stopped the training.
     """
     torch.manual_seed(seed)
-    name = fingerprint([identity, to_plain(settings), seed, train.chosen.tolist(), val.chosen.tolist()])
-    resume = resume_point(work_folder, name)
+    identified = fingerprint([identity, to_plain(settings), seed, train.chosen.tolist(), val.chosen.tolist()])
+    resume = resume_point(work_folder, identified)
     if resume is not None:
-        logger.info("training continues from %s", resume)
-    history = History(on_epoch)
-    best = ModelCheckpoint(work_folder / name, "best", monitor="val_loss", enable_version_counter=False)
+        logger.info("%s continues from %s", name, resume)
+    history = History(name, on_epoch)
+    best = ModelCheckpoint(work_folder / identified, "best", monitor="val_loss", enable_version_counter=False)
     task = SupervisedTask(network, loss, val_loss or loss, settings)
     with without_tips():
         trainer = L.Trainer(
@@ -175,7 +177,7 @@ def fit_supervised(
                 history,
                 best,
                 EarlyStopping("val_loss", min_delta=0.0, patience=settings.stop_patience),
-                checkpoint(work_folder, name),
+                checkpoint(work_folder, identified),
             ],
             logger=False,
             num_sanity_val_steps=0,

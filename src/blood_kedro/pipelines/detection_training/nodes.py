@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.cell_patch import CellPatch
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -158,14 +158,15 @@ def score(
     known = coco_train["images"] + (coco_val["images"] if split == "test" else [])
     otherwise = metrics_otherwise(coco, predictions, known, resamples=resamples, seed=seed)
     analysis = error_analysis(coco, predictions, score=evaluation.score_threshold, resamples=resamples, seed=seed)
+    twice = ("map_50_coarse", "ap_50_per_class_coarse")  # they are in `coarse`
     logged = {
-        **metrics,
+        **{name: value for name, value in metrics.items() if name not in twice},
         "by_source": {source: {"map_50": row["map_50"], "map": row["map"]} for source, row in by_source.items()},
         "errors": analysis["errors"],
         "count_mae": {name: row["mean_absolute_error"] for name, row in analysis["counting"].items()},
     }
     with tracking.reopened(run_id):
-        tracking.log_metrics({f"{split}_{name}": value for name, value in logged.items()} | speed)
+        tracking.log_metrics(tracking.of_part(split, logged) | speed)
     return {
         **metrics,
         "split": split,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.cells.reader import SetToRead
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -59,7 +59,7 @@ def train_segmenter(
     with tracking.child_run(namespace, "segmenter") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         trained = train(cells, options, work_folder, log_epoch)
-        tracking.log_metrics({f"test_{name}": value for name, value in trained.metrics.items()})
+        tracking.log_metrics(tracking.of_part("test", trained.metrics))
         tracking.log_data(f"{options.source}.cells", table_fingerprint(cells.table), "training")
         tracking.log_model("cell_segmenter", trained.model)
     metrics = {**trained.metrics, "segmenter": options.model_dump(mode="json"), "mlflow_run_id": run_id}
@@ -111,7 +111,7 @@ def score_classifier(
 
     score = score_variant(predictions, facts, options.resamples, seed)
     with tracking.reopened(run_id):
-        tracking.log_metrics({f"test_{name}": value for name, value in score.items()})
+        tracking.log_metrics(tracking.of_part("test", score))
     findings = smear_findings(predictions, facts["classes"])
     return {**score, "mlflow_run_id": run_id, "classifier": options.model_dump(mode="json")}, findings
 

@@ -6,13 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
-
+from blood_kedro import tracking
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.records import Record
-from blood_kedro.library.reporting.figures import loss_figure
-from blood_kedro.library.reporting.page import render_report
+from blood_kedro.library.reporting.headlines import headline_measures
 from blood_kedro.library.reporting.results import collect
-from blood_kedro.library.reporting.summary import build_summary
 
 
 def gather(**parts: Any) -> dict[str, Any]:  # noqa: ANN401 - any result
@@ -26,6 +24,8 @@ def draw_losses(
     **regimens: Any,  # noqa: ANN401 - what is gathered of each
 ) -> Figure:
     """Training and validation loss over epochs (paper 000, Fig. 1)."""
+    from blood_kedro.library.reporting.figures import loss_figure
+
     return loss_figure(collect(_histories(regimens), result_records, run_record["env"]).regimens)
 
 
@@ -45,9 +45,12 @@ def summarize(
     result_records: dict[str, Record],
     **results: Any,  # noqa: ANN401
 ) -> dict[str, Any]:
-    """summary.json, for machines."""
+    """summary.json, for machines; its headline figures also stand with the run in MLflow."""
+    from blood_kedro.library.reporting.summary import build_summary
+
     finished = {key: value for key, value in run_record.items() if key != "started"}
     shown = collect(_spread(results), result_records, run_record["env"])
+    tracking.log_headlines(headline_measures(shown))
     return build_summary({**finished, "seconds": time.time() - run_record["started"]}, shown)
 
 
@@ -59,6 +62,8 @@ def write_report(
     **results: Any,  # noqa: ANN401
 ) -> str:
     """report.html, for people."""
+    from blood_kedro.library.reporting.page import render_report
+
     return render_report(
         summary, collect(_spread(results), result_records, summary["run"]["env"]), loss_figure, parameters
     )

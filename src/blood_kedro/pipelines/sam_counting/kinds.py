@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.assembly.segmenters import segmenter
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.crop_set import CropSet, gather_crops
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
@@ -57,7 +57,7 @@ def train_kinds(
     with tracking.child_run(options.name, "kind classifier") as run_id:
         tracking.log_parameters(options.model_dump(mode="json"))
         trained = train(sets, first_cutouts, options, work_folder, start, log_epoch)
-        tracking.log_metrics({f"test_{name}": value for name, value in trained.metrics.items()})
+        tracking.log_metrics(tracking.of_part("test", trained.metrics))
         tracking.log_data(", ".join(options.cutouts), str(trained.metrics["data_fingerprint"]), "training")
         tracking.log_model("kind_classifier", trained.model)
         figure = kinds_figure(sets, trained.answers, trained.metrics, options)

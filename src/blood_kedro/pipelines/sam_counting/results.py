@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure  # Kedro reads the annotations of nodes
 
 from blood_kedro import tracking
 from blood_kedro.assembly.count_rules import COUNT_RULES
 from blood_kedro.assembly.namers import models_used
 from blood_kedro.assembly.segmenters import segmenter_of
+from blood_kedro.library.core.annotations import Figure
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.model_bundle import ModelBundle
 from blood_kedro.library.counting.options import SmearInput
@@ -126,8 +126,8 @@ def present_own_smear(
         logger.info("%s", line)
     notes = [
         *used,
-        f"Segmented by {options.segmenter!r}, red cells counted by the rule {options.count_rule!r}. The interval says "
-        "what other fields of the same smear would have given.",
+        f"Segmented by {options.segmenter!r}, red cells counted by the rule {options.count_rule!r}. The 95% "
+        "interval tells how far the count would vary with other fields of the same smear.",
     ]
     if not bool(smear_counts["fit_for_counting"].astype(bool).all()):
         notes.append("A smear marked as not fit for counting has too many overlapping cells, or none, to be trusted.")

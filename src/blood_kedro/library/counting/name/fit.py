@@ -80,6 +80,7 @@ def fit_kinds(
         work_folder=work_folder,
         compute=options.compute,
         on_epoch=log,
+        name=options.name,
     )
     counts = np.bincount(train_labels, minlength=len(options.kinds))
     trained_on = {kind: int(n) for kind, n in zip(map(str, options.kinds), counts, strict=True)}

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.hashing import seed_for
@@ -25,6 +24,8 @@ def splits(table: pd.DataFrame, options: KindClassifier) -> list[RowsByPart]:
     Raises:
         ConfigurationError: a part would be empty, or there are too few groups.
     """
+    from sklearn.model_selection import train_test_split
+
     rows, labels = np.arange(len(table)), table["label"].to_numpy(object)
     seed = seed_for(options.seed, "kinds", options.split)
     if options.split == "published":
