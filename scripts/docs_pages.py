@@ -216,7 +216,7 @@ def api_pages() -> dict[str, str]:
     """A page for each topic of the library, with its public functions and classes."""
     by_path = {}
     for topic in TOPICS:
-        lines = [f"# {topic}", ""]
+        lines = ["---", "search: {boost: 0.3}", "---", "", f"# {topic}", ""]  # pages for readers are found first
         folder = ROOT / "src/blood_kedro/library" / topic
         for module in sorted(folder.rglob("*.py")):
             if module.stem != "__init__":
