@@ -20,6 +20,9 @@ real data bench simulator transfer study train-shipped judge-shipped: \
 	export BLOOD_KEDRO_RAW := $(or $(value RAW),$(value BLOOD_KEDRO_RAW),data/01_raw)
 export CELL_PX REGIMEN
 
+# kedro-viz 12.5 uses a class of FastAPI that is to go, and is told so at every start.
+viz viz-site: export PYTHONWARNINGS := ignore:ORJSONResponse is deprecated
+
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 # Empty means no: Python keeps what it has compiled, so that every process after the first starts three times faster.

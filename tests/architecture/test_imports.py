@@ -61,9 +61,9 @@ def test_listing_pipelines_does_not_import_what_is_slow() -> None:
     code = (
         "import sys; import blood_kedro.pipelines.detection_training.nodes, blood_kedro.pipelines.merging.nodes,"
         " blood_kedro.pipelines.reporting.nodes, blood_kedro.pipelines.rbc_morphology.nodes, blood_kedro.hooks,"
-        " blood_kedro.pipelines.overlap_weak_supervision.nodes;"
+        " blood_kedro.pipelines.overlap_weak_supervision.nodes, blood_kedro.pipelines.ingestion.nodes;"
         " from blood_kedro.library.detection.options import Regimen; Regimen(augmentation='paper_r2');"
-        " slow = ('torch', 'torchvision', 'lightning', 'mlflow', 'sklearn', 'matplotlib', 'plotly');"
+        " slow = ('torch', 'torchvision', 'lightning', 'mlflow', 'sklearn', 'matplotlib', 'plotly', 'joblib');"
         " print([m for m in slow if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

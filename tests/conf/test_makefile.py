@@ -16,7 +16,8 @@ from tests.conftest import PROJECT
 
 ODD = '/data/Smith, J/it\'s my="smears": $5 ${x} é #1 (a;b) %d `x`'
 SPY = """#!/bin/sh
-printf '%s\\n' "images=$BLOOD_KEDRO_IMAGES" "raw=$BLOOD_KEDRO_RAW" "port=$BLOOD_KEDRO_APP_PORT" "$@"
+printf '%s\\n' "images=$BLOOD_KEDRO_IMAGES" "raw=$BLOOD_KEDRO_RAW" "port=$BLOOD_KEDRO_APP_PORT"
+printf '%s\\n' "unheard=$PYTHONWARNINGS" "$@"
 """
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
@@ -30,7 +31,9 @@ def make(tmp_path: Path, *arguments: str, **variables: str) -> str:
     stamp = tmp_path / "installed"
     stamp.touch()
     kept = {
-        name: value for name, value in os.environ.items() if name not in ("BLOOD_KEDRO_RAW", "RAW", "IMAGES", "PORT")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("BLOOD_KEDRO_RAW", "RAW", "IMAGES", "PORT", "PYTHONWARNINGS")
     }
     done = subprocess.run(
         ["make", "-s", f"STAMP={stamp}", f"BIN={tmp_path}", *arguments],
@@ -75,6 +78,12 @@ def test_the_width_of_a_red_cell_is_handed_on(tmp_path: Path) -> None:
 def test_port_moves_a_page(tmp_path: Path, target: str, told: str, usual: str) -> None:
     assert f"{told}{usual}\n" in make(tmp_path, target)
     assert f"{told}7123\n" in make(tmp_path, target, "PORT=7123")
+
+
+@pytest.mark.parametrize("target", ["viz", "viz-site"])
+def test_kedro_viz_does_not_warn_of_a_class_that_is_to_go(tmp_path: Path, target: str) -> None:
+    assert "unheard=ignore:ORJSONResponse is deprecated\n" in make(tmp_path, target)
+    assert "unheard=\n" in make(tmp_path, "mlflow")
 
 
 def test_port_moves_the_app(tmp_path: Path) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
-
 from blood_kedro.library.core.errors import ConfigurationError
 
 CLUSTER_TIMEOUT = "20s"
@@ -21,6 +18,9 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: int, *
 
     The processes end with the last result: idle ones would outlive a killed run by five minutes.
     """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+
     way = "generator" if ordered else "generator_unordered"
     try:
         yield from Parallel(n_jobs=workers, return_as=way, batch_size=1)(delayed(function)(task) for task in tasks)
