@@ -122,7 +122,7 @@ notebooks: $(STAMP) ## execute the notebooks on what `make run` has saved, and k
 	$(BIN)/python scripts/run_notebooks.py
 
 docs: $(STAMP) ## the documentation as a site, in build/docs: open build/docs/index.html
-	$(BIN)/mkdocs build --strict --site-dir build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/docs
 
 dist: $(STAMP) ## wheel, source distribution and configuration, in dist/
 	rm -rf dist

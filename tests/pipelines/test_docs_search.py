@@ -21,7 +21,7 @@ def site(tmp_path: Path) -> Path:
     """Two pages, built as `make docs` builds all of them, but for the reference."""
     config = yaml.safe_load((PROJECT / "mkdocs.yml").read_text(encoding="utf-8"))
     config["plugins"] = [plugin for plugin in config["plugins"] if isinstance(plugin, str)]
-    for key in ("hooks", "nav", "exclude_docs"):
+    for key in ("hooks", "nav", "exclude_docs", "extra_css"):
         del config[key]
     docs = tmp_path / "docs"
     shutil.copytree(PROJECT / "docs/javascripts", docs / "javascripts")

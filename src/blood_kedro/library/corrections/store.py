@@ -48,7 +48,7 @@ class Corrections:
     `images/` holds the pictures, named by their content; `corrections.csv` is the journal, to which rows are only
     added; `pictures.csv` says what the pictures are; `_annotations.coco.json` is what stands of the journal, made anew
     with each save, so that an entry with `adapter: coco` reads the folder as a source. Cells
-    that nobody looked at are ignore regions there (`iscrowd`): neither asked for nor wrong.
+    that nobody looked at are ignore regions there (`iscrowd`): neither expected nor wrong.
 
     Several processes may save at once: each waits for its turn.
 

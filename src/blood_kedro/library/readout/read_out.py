@@ -37,8 +37,8 @@ class Findings(Result):
     """What is told of one smear, or of several together."""
 
     cells: CellCounts = Field(description="how many of each kind")
-    differential: Differential | None = Field(description="null where types of white cells were not asked for")
-    shapes: Shapes | None = Field(description="null where shapes of red cells were not asked for")
+    differential: Differential | None = Field(description="null where types of white cells were not named")
+    shapes: Shapes | None = Field(description="null where shapes of red cells were not named")
     sizes: Sizes = Field(description="of red cells")
     platelets: Platelets = Field(description="and what they may mean per microlitre")
 

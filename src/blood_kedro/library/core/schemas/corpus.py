@@ -25,7 +25,7 @@ class CanvasAnnotations(Table):
     annotation_id: Series[str] = column("`<image_id>#<number>`", unique=True)
     image_id: Series[str] = column("picture that it is of")
     box_origin: Series[str] = column("who made the box", isin=BOX_ORIGINS)
-    ignore: Series[bool] = column("a region where cells are neither asked for nor wrong")
+    ignore: Series[bool] = column("a region where cells are neither expected nor wrong")
 
 
 class Annotations(BoxedLabel):

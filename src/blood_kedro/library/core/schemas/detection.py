@@ -22,7 +22,7 @@ class TrainingHistory(Table):
         "mean loss over the epoch: the whole, and its parts by name", alias="^train_.+$", regex=True
     )
     val: Series[float] | None = column(
-        "the same over the validation pictures; `val_map_50`: AP at IoU 0.5, where it was asked for",
+        "the same over the validation pictures; `val_map_50`: AP at IoU 0.5, where it was computed",
         alias="^val_.+$",
         regex=True,
         nullable=True,

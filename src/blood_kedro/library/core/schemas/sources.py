@@ -42,7 +42,7 @@ class BoxedLabel(Table):
         "who made the box: the source, a point or a whole picture that it names, fitting to the pixels, the simulator",
         isin=BOX_ORIGINS,
     )
-    ignore: Series[bool] = column("a region where cells are neither asked for nor wrong")
+    ignore: Series[bool] = column("a region where cells are neither expected nor wrong")
 
 
 class RawAnnotations(BoxedLabel):

@@ -163,7 +163,7 @@ def instances(red: RedCells) -> npt.NDArray[np.int64]:
 
 
 def by_kde_peaks(red: RedCells) -> npt.NDArray[np.int64]:
-    """The rule of paper 004: one cell in a clump, and one more for each threshold that its area passes."""
+    """The rule of Rao et al. 2024: one cell in a clump, and one more for each threshold that its area passes."""
     return cells_by_kde(red.clump_areas_px2, kde_peaks(red.clump_areas_px2))
 
 
