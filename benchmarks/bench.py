@@ -17,8 +17,10 @@ import cells
 import counting
 import cv2
 import detector
+import duplicates
 import overlap
 import read_out
+import segmentation
 import shipped
 import smears
 import standardization
@@ -28,10 +30,12 @@ from common import ROOT
 PAGE = ROOT / "docs/benchmarks.md"
 PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
     "standardization": standardization.report,
+    "duplicates": duplicates.report,
     "smears": smears.report,
     "detector": detector.report,
     "cells": cells.report,
     "overlap": overlap.report,
+    "segmentation": segmentation.report,
     "counting": counting.report,
     "shipped": shipped.report,
     "read_out": read_out.report,

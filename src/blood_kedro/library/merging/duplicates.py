@@ -9,7 +9,7 @@ fields that are both shifted and turned, and overlaps under a tenth of the frame
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ def find_duplicates(
 
     for i, j in _equal([t.pixels for t in thumbnails]):
         add(i, j, "same_pixels", 1.0, 1.0)
-    for i, j in _near_hashes([t.phash for t in thumbnails], options.hash_distance):
+    for i, j in near_hashes([t.phash for t in thumbnails], options.hash_distance):
         add(i, j, "near_hash", 1.0, 1.0)
     everything = list(range(len(thumbnails)))
     passes = [(everything, _ALL_PX, False)]
@@ -81,11 +81,26 @@ def _equal(values: list[str]) -> Iterator[tuple[int, int]]:
             yield first[value], k
 
 
-def _near_hashes(hashes: list[int], distance: int) -> Iterator[tuple[int, int]]:
+def near_hashes(hashes: list[int], distance: int) -> list[tuple[int, int]]:
+    """Pairs `i < j` of 64-bit hashes at most `distance` bits apart, in order.
+
+    Cut into one piece more than bits may differ, two such hashes agree in a whole piece (pigeonhole principle): only
+    hashes that share a piece are compared, and none is missed.
+    """
     bits = np.array(hashes, np.uint64)
-    for i in range(len(bits) - 1):
-        near = np.bitwise_count(bits[i + 1 :] ^ bits[i]) <= distance
-        yield from ((i, int(j) + i + 1) for j in np.flatnonzero(near))
+    near: set[tuple[int, int]] = set()
+    for low, high in pairwise(np.linspace(0, 64, distance + 2).round().astype(int).tolist()):
+        piece = bits & np.uint64((1 << high) - (1 << low))
+        order = np.argsort(piece, kind="stable")
+        piece = piece[order]
+        for step in range(1, len(bits)):
+            same = np.flatnonzero(piece[step:] == piece[:-step])
+            if not len(same):
+                break
+            i, j = order[same], order[same + step]
+            close = np.bitwise_count(bits[i] ^ bits[j]) <= distance
+            near.update(zip(np.minimum(i, j)[close].tolist(), np.maximum(i, j)[close].tolist(), strict=True))
+    return sorted(near)
 
 
 def _shifted(
@@ -143,11 +158,19 @@ def _phase_peaks(
             distinct = (peak - surface.mean(1)) / surface.std(1)
             rows = torch.stack([torch.full_like(part, i), part, place], 1).double()
             best.append(torch.cat([distinct.double()[:, None], rows], 1).cpu().numpy())
+            if sum(map(len, best)) > 4 * _CHECKED_PER_PASS:  # memory that does not grow with the number of pairs
+                best = [_most_distinct(best)]
     if not best:
         return []
-    table = np.concatenate(best)
-    order = np.argsort(-table[:, 0], kind="stable")[:_CHECKED_PER_PASS]
+    table = _most_distinct(best)
+    order = np.argsort(-table[:, 0], kind="stable")
     return [(int(i), int(j), *divmod(int(place), frame[1])) for _, i, j, place in table[order]]
+
+
+def _most_distinct(tables: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """The rows that are checked, in the order in which they came: earlier ones first where peaks are equal."""
+    table = np.concatenate(tables)
+    return table[np.sort(np.argsort(-table[:, 0], kind="stable")[:_CHECKED_PER_PASS])]
 
 
 def _overlap_correlation(
