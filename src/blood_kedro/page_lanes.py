@@ -102,7 +102,8 @@ class Lane:
                 if tell is not None:
                     tell(said.share, said.what)
                 continue
-            return said
+            answer: tuple[bool, Any] = said
+            return answer
         self.close()
         raise PageError(
             f"the picture was given up after {self.most_s:.0f} s",
