@@ -102,8 +102,8 @@ class Lane:
                 if tell is not None:
                     tell(said.share, said.what)
                 continue
-            ended, answer = said
-            return bool(ended), answer
+            answer: tuple[bool, Any] = said
+            return answer
         self.close()
         raise PageError(
             f"the picture was given up after {self.most_s:.0f} s",
