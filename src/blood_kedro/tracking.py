@@ -64,10 +64,12 @@ def _run(**arguments: Any) -> Iterator[str]:  # noqa: ANN401 - those of mlflow.s
 
 
 def log_parameters(values: dict[str, Any]) -> None:
-    """Log nested options flat, with dots."""
+    """Log nested options flat, with dots; what is longer than MLflow takes is cut and ends in `…`."""
     import mlflow
+    from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH as MOST
 
-    mlflow.log_params(dict(_flat(values)))
+    texts = {name: str(value) for name, value in _flat(values)}
+    mlflow.log_params({name: text if len(text) <= MOST else f"{text[: MOST - 1]}…" for name, text in texts.items()})
 
 
 def log_metrics(values: dict[str, Any], step: int | None = None) -> None:

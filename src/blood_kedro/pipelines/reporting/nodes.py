@@ -48,7 +48,7 @@ def summarize(
     """summary.json, for machines; its headline figures also stand with the run in MLflow."""
     from blood_kedro.library.reporting.summary import build_summary
 
-    finished = {key: value for key, value in run_record.items() if key != "started"}
+    finished = {key: value for key, value in run_record.items() if key not in {"started", "parameters"}}
     shown = collect(_spread(results), result_records, run_record["env"])
     tracking.log_headlines(headline_measures(shown))
     return build_summary({**finished, "seconds": time.time() - run_record["started"]}, shown)
@@ -57,16 +57,15 @@ def summarize(
 def write_report(
     summary: dict[str, Any],
     loss_figure: bytes,
-    parameters: dict[str, Any],
+    run_record: dict[str, Any],
     result_records: dict[str, Record],
     **results: Any,  # noqa: ANN401
 ) -> str:
     """report.html, for people."""
     from blood_kedro.library.reporting.page import render_report
 
-    return render_report(
-        summary, collect(_spread(results), result_records, summary["run"]["env"]), loss_figure, parameters
-    )
+    shown = collect(_spread(results), result_records, summary["run"]["env"])
+    return render_report(summary, shown, loss_figure, run_record["parameters"])
 
 
 def _spread(results: Mapping[str, Any]) -> dict[str, Any]:

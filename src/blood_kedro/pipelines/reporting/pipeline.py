@@ -43,14 +43,7 @@ def create_pipeline(plan: Plan) -> Pipeline:
             Node(summarize, {**known, **of_all, **gathered}, "summary", name="summarize"),
             Node(
                 write_report,
-                {
-                    "summary": "summary",
-                    "loss_figure": "loss_figure",
-                    "parameters": "parameters",
-                    "result_records": "result_records",
-                    **of_all,
-                    **gathered,
-                },
+                {"summary": "summary", "loss_figure": "loss_figure", **known, **of_all, **gathered},
                 "report",
                 name="write_report",
             ),
