@@ -21,7 +21,7 @@ from blood_kedro.library.smears.options import SmearOptions
 PHOTO_PX, SLIDES_PX = (4000, 3000), (20_000,)
 # A monolayer: some 30% of it is covered, as a slide's fields that are fit for counting are.
 MONOLAYER = {"normal_rbc": 440, "segmented_neutrophil": 1, "lymphocyte": 1, "platelet": 20}
-_POLL_S = 0.02
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
