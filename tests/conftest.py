@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -51,3 +53,12 @@ def copy_project(folder: Path) -> Path:
         shutil.copyfile(PROJECT / name, folder / name)
     (folder / "src").mkdir()
     return folder
+
+
+def load_script(name: str) -> ModuleType:
+    """A file of `scripts/`, which is no package, as a module."""
+    spec = importlib.util.spec_from_file_location(name, PROJECT / f"scripts/{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

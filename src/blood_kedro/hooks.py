@@ -19,7 +19,6 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
 
 from blood_kedro import tracking_store
 from blood_kedro.environments import name_of, parameters_of_files
@@ -32,7 +31,6 @@ from blood_kedro.tracking import TAGS, log_parameters
 logger = logging.getLogger(__name__)
 
 PROCESS_TAG = f"{TAGS}process"
-_EVALUATION = "params:evaluation"
 
 
 class SessionPlan:
@@ -218,8 +216,8 @@ class RunRecord:
         self._own_pictures = has_own_pictures(self._parameters)
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Put the record where reporting reads it; name the run in MLflow, with how detectors are scored."""
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
+        """Put the record where reporting reads it; name the run in MLflow, with all parameters."""
         import mlflow
 
         run = mlflow.active_run()
@@ -238,8 +236,7 @@ class RunRecord:
             name = run_name(self._environment, run_params.get("pipeline_names") or (), of_user=self._own_pictures)
             tags = {f"{TAGS}environment": self._environment, f"{TAGS}commit": record["git_commit"] or "none"}
             present_run(run.info.experiment_id, name, tags)
-            how = {"evaluation": catalog.load(_EVALUATION).model_dump()} if _EVALUATION in pipeline.inputs() else {}
-            log_parameters({**how, "parameters": self._parameters})
+            log_parameters({"parameters": self._parameters})
 
 
 _REPORTED = ("blood-kedro", "kedro", "mlflow", "torch", "torchvision", "lightning", "pandas", "numpy", "pycocotools")

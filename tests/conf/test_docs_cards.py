@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from blood_kedro.library.download.published import published
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, load_script
 
 
 @pytest.fixture(scope="module")
 def cards() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_cards", PROJECT / "scripts/docs_cards.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs_cards")
 
 
 def score(**changed: Any) -> dict[str, Any]:

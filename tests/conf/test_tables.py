@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from blood_kedro.environments import config_loader
 from blood_kedro.library.core import schemas
 from blood_kedro.library.core.schemas import Table
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, load_script
 
 ENTRIES: Mapping[str, Any] = config_loader(PROJECT, "base")["catalog"]
 TABLES = {name: entry for name, entry in sorted(ENTRIES.items()) if str(entry.get("type")).endswith("TableDataset")}
@@ -44,11 +43,7 @@ def test_schemas_are_strict_and_say_what_each_column_means(schema: str) -> None:
 
 def test_the_page_of_tables_shows_every_table_and_column() -> None:
     pytest.importorskip("mkdocs")
-    spec = importlib.util.spec_from_file_location("docs_pages", PROJECT / "scripts/docs_pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    pages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pages)
+    pages = load_script("docs_pages")
     page = pages.tables_page()
     assert not [name for name in TABLES if f"- `{name}`: `" not in page]
     for name in set(SCHEMAS) - {"Table"}:

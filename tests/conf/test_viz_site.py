@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
-
-SPEC = importlib.util.spec_from_file_location("viz_site", PROJECT / "scripts/viz_site.py")
+from tests.conftest import load_script
 
 
 @pytest.fixture
@@ -28,9 +25,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def test_a_static_lineage_has_no_tour_no_paths_of_ours_and_its_layers_in_order(site: Path) -> None:
-    assert SPEC is not None and SPEC.loader is not None
-    viz_site = importlib.util.module_from_spec(SPEC)
-    SPEC.loader.exec_module(viz_site)
+    viz_site = load_script("viz_site")
     viz_site.adapt(site, Path("/home/someone/project"))
     assert json.loads((site / "api/nodes/1").read_text()) == {"filepath": "data/a.csv"}
     for name in ("main", "pipelines/ingestion"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from blood_kedro.library.core.plain_options import to_plain
 from blood_kedro.library.detection.options import Regimen
 from blood_kedro.library.training.first_weights import FirstWeights
-from tests.conftest import PROJECT
+from tests.conftest import load_script
 
 
 def earlier(regimen: Regimen, kind: str, run: str | None = None) -> dict[str, Any]:
@@ -36,11 +35,7 @@ def earlier(regimen: Regimen, kind: str, run: str | None = None) -> dict[str, An
 def test_a_kept_training_is_accepted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: FirstWeights, kind: str, run: str | None
 ) -> None:
-    spec = importlib.util.spec_from_file_location("migrate", PROJECT / "scripts/migrate_regimens.py")
-    assert spec is not None
-    assert spec.loader is not None
-    migrate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(migrate)
+    migrate = load_script("migrate_regimens")
     regimen = Regimen(name="best", first_weights=weights, epochs=3)
     kept = tmp_path / "best_seed_1.json"
     kept.write_text(json.dumps({"map": 0.25, "regimen": earlier(regimen, kind, run)}))

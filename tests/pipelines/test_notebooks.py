@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, load_script
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 MACHINE_PATH = re.compile(r"/(?:home|root|tmp|work|Users)/\w")
@@ -19,11 +18,7 @@ MACHINE_PATH = re.compile(r"/(?:home|root|tmp|work|Users)/\w")
 
 @pytest.fixture(scope="module")
 def runner() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_notebooks", PROJECT / "scripts/run_notebooks.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("run_notebooks")
 
 
 def figures(notebook: Any) -> list[str]:
