@@ -37,6 +37,7 @@ RUN = {
     "versions": {},
     "python": "3.11",
     "machine": {"cpus": 2, "gpu": None},
+    "parameters": {},
 }
 UNIFIED = {
     "images": 2571,
@@ -135,7 +136,7 @@ def saved(metrics: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Record]]:
 
 def report_of(results: dict[str, Any], records: dict[str, Record]) -> tuple[dict[str, Any], str]:
     summary = summarize(RUN, records, **results)
-    page = write_report(summary, b"", {}, records, **results)
+    page = write_report(summary, b"", RUN, records, **results)
     return summary, re.sub(r"(?s)<(script|style).*?</\1>", "", page)
 
 
