@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -12,7 +13,10 @@ import published_counting
 import pytest
 
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError
+from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.join import join_across_borders
+from blood_kedro.library.counting.count.joined import joined_masks
+from blood_kedro.library.counting.count.mask_table import mask_table
 from blood_kedro.library.counting.count.rules import (
     cells_by_instance,
     cells_by_kde,
@@ -26,6 +30,7 @@ from blood_kedro.library.counting.pieces import Piece, overlaps, paint, piece, p
 from blood_kedro.library.counting.score.agreement import agree
 from blood_kedro.library.counting.score.reference_masks import _instances
 from blood_kedro.library.counting.segment.filters import FilterOptions, filter_as_published, filter_pieces
+from blood_kedro.library.counting.segment.journal import KeptTiles, write_tile
 
 
 def disc(x: int, y: int, radius: int, side: int = 200, score: float = float("nan")) -> Piece:
@@ -225,19 +230,45 @@ def test_cut_cells_are_joined_and_neighbours_are_not() -> None:
     ]
     grid = cut_into_tiles(200, 200, 64)
     parts = cut_up(cells, grid)
-    numbers = join_across_borders(grid, parts)
+    numbers = join_across_borders(grid, mask_table(grid, parts))
     flat = [each for tile in parts for each in tile]
     assert len(numbers) == len(flat) > len(cells)
     areas = np.bincount(numbers, [each.area_px2 for each in flat])[1:]
     assert sorted(areas) == sorted(each.area_px2 for each in cells)
 
 
+def test_joined_masks_are_those_of_before_the_cut_and_only_cut_ones_are_held() -> None:
+    cells = [disc(30, 30, 15), disc(64, 30, 15), disc(150, 30, 9), disc(30, 64, 15), disc(128, 128, 15)]
+    grid = cut_into_tiles(200, 200, 64)
+    tiles = cut_up(cells, grid)
+    table = mask_table(grid, tiles)
+    joined = list(joined_masks(tiles, table, join_across_borders(grid, table)))
+    assert sorted(each.box_xyxy_px for each in joined) == sorted(each.box_xyxy_px for each in cells)
+    assert {each.box_xyxy_px: each.mask.tobytes() for each in joined} == {
+        each.box_xyxy_px: each.mask.tobytes() for each in cells
+    }
+    # The two whole discs are not among the parts that are held: two halves, two halves, four quarters.
+    assert len(table) == 10
+    assert len(table.cut) == 8
+
+
+def test_tiles_of_a_slide_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_tile(tmp_path, name, [disc(20, 20, 5 + ord(name) - ord("a"))], {"error": ""}, RejectLog("x"))
+    tiles = KeptTiles(tmp_path, ["a", "b", "c"], [[disc(20, 20, 9)]])
+    areas = [[each.area_px2 for each in tile] for tile in tiles]
+    assert areas == [[disc(20, 20, radius).area_px2] for radius in (9, 6, 7)]  # the first is held, not read
+    assert [len(tile) for tile in tiles[1:]] == [1, 1]
+    write_tile(tmp_path, "c", [], {"error": ""}, RejectLog("x"))
+    assert tiles[-1] == []
+
+
 def test_two_cells_side_by_side_on_a_border_stay_two() -> None:
     grid = cut_into_tiles(128, 128, 64)
     cells = [disc(64, 20, 10, 128), disc(64, 42, 10, 128)]
     parts = cut_up(cells, grid)
-    assert len(set(join_across_borders(grid, parts))) == 2
-    assert len(join_across_borders(grid, [[] for _ in grid.places])) == 0
+    assert len(set(join_across_borders(grid, mask_table(grid, parts)))) == 2
+    assert len(join_across_borders(grid, mask_table(grid, [[] for _ in grid.places]))) == 0
 
 
 def test_density_and_peaks_are_those_of_scipy() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,11 @@ from blood_kedro.library.counting.count.clumps import clumps, lobes_together, ov
 from blood_kedro.library.counting.count.fields import area_px2, fields, overlap
 from blood_kedro.library.counting.count.join import join_across_borders
 from blood_kedro.library.counting.count.joined import joined_masks, table_of_cells
+from blood_kedro.library.counting.count.mask_table import mask_table
 from blood_kedro.library.counting.count.rules import CountRule, RedCells, count_interval, instances, single_cell_area
-from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats
+from blood_kedro.library.counting.name.cell_types import Floats
 from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.options import SmearInput
-from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.segment.filters import single_area
 from blood_kedro.library.counting.segment.tiles import SmearMasks
 
@@ -50,24 +50,19 @@ class CountedSmear:
     Attributes:
         cells: one row per joined cell, columns `CELL_COLUMNS`; `counted` is how many red cells it stands for where
             instances are counted, `clump` numbers groups of cells of one kind that touch.
-        masks: of each row.
+        masks: one row per cell, columns `joined.MASK_COLUMNS`.
         counts: of the smear, see `count_smear`.
         fields: one row per tile: its cells by kind, `overlap_ratio`, `fit_for_counting`, with a scale `rbc_per_mm2`.
     """
 
     cells: pd.DataFrame
-    masks: list[Piece]
+    masks: pd.DataFrame
     counts: dict[str, Any]
     fields: pd.DataFrame
 
 
 def count_smear(
-    name: str,
-    grid: Grid,
-    masks: SmearMasks,
-    kinds: Sequence[Floats],
-    options: SmearInput,
-    rules: Mapping[str, CountRule],
+    name: str, grid: Grid, masks: SmearMasks, kinds: Floats, options: SmearInput, rules: Mapping[str, CountRule]
 ) -> CountedSmear:
     """Join, name and count the cells of a smear.
 
@@ -75,7 +70,7 @@ def count_smear(
         name: of the smear.
         grid: its tiles.
         masks: of each tile.
-        kinds: of each tile, `(N, 3)` probabilities of `CELL_TYPES` for its masks.
+        kinds: `(N, 3)`, probabilities of `CELL_TYPES` of the masks of all tiles.
         options: how to count; its `count_rule` is one of `rules`.
         rules: all that red cells are counted by.
 
@@ -90,19 +85,14 @@ def count_smear(
         `width_px, height_px, seconds`; with a scale
         `rbc_per_mm2`, with a volume `rbc_per_ul`.
     """
-    numbers = join_across_borders(grid, masks.pieces)
-    flat = [each for tile in masks.pieces for each in tile]
-    shares = np.concatenate([np.zeros((0, len(CELL_TYPES))), *kinds])
-    tile_of = np.repeat(np.arange(len(grid.places)), [len(tile) for tile in masks.pieces])
-    joined = joined_masks(flat, numbers)
-    cells = table_of_cells(joined, flat, numbers, shares, tile_of, grid)
-    detected = bool(flat) and all(each.kind is not None for each in flat)
+    table = mask_table(grid, masks.pieces)
+    numbers, detected = join_across_borders(grid, table), table.detected
+    cells, outlines = table_of_cells(joined_masks(masks.pieces, table, numbers), table, numbers, kinds, grid)
     debris = np.zeros(len(cells), np.bool_) if detected else _debris(cells, options)
     labels = cells["label"].to_numpy(object)
     clump = overlapping(cells) if detected else clumps(numbers, masks, grid, labels, debris)
-    joined = [each for each, gone in zip(joined, debris, strict=True) if not gone]
-    cells = cells[~debris].reset_index(drop=True)
-    cells["cell"] = np.arange(1, len(cells) + 1)
+    cells, outlines = (each[~debris].reset_index(drop=True) for each in (cells, outlines))
+    cells["cell"] = outlines["cell"] = np.arange(1, len(cells) + 1)
     clump = clump[~debris] if detected else lobes_together(cells, clump[~debris], options)
     cells["clump"] = pd.factorize(clump)[0] + 1
     cells["cells_in_clump"] = cells.groupby("clump")["cell"].transform("size").astype(np.int64)
@@ -152,7 +142,7 @@ def count_smear(
         counts["rbc_per_mm2"] = counts["rbc"] / mm2
         if options.volume_ul_per_mm2:
             counts["rbc_per_ul"] = counts["rbc_per_mm2"] / options.volume_ul_per_mm2
-    return CountedSmear(cells[CELL_COLUMNS], joined, counts, fields(cells, grid, options))
+    return CountedSmear(cells[CELL_COLUMNS], outlines, counts, fields(cells, grid, options))
 
 
 def _debris(cells: pd.DataFrame, options: SmearInput) -> npt.NDArray[np.bool_]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from blood_kedro.library.counting.count.mask_table import MaskTable
 from blood_kedro.library.counting.open.tiles import Grid
 from blood_kedro.library.counting.pieces import Piece
 
@@ -17,25 +19,24 @@ from blood_kedro.library.counting.pieces import Piece
 _MIN_CONTACT = 0.5
 
 
-def join_across_borders(grid: Grid, pieces: Sequence[Sequence[Piece]]) -> npt.NDArray[np.int64]:
-    """The cell of each piece, numbered from 1 over the whole smear.
+def join_across_borders(grid: Grid, table: MaskTable) -> npt.NDArray[np.int64]:
+    """The cell of each mask, numbered from 1 over the whole smear in the order of first masks.
 
-    Two pieces of neighbouring tiles are one cell if they meet at the border for at least half of the shorter cut edge;
+    Two masks of neighbouring tiles are one cell if they meet at the border for at least half of the shorter cut edge;
     each edge takes the partner it meets longest, so that two cells side by side are not tied together.
 
     Args:
         grid: of the smear.
-        pieces: of each place of the grid, px of the smear, inside the place's core.
+        table: of the masks of its tiles.
 
     Returns:
-        One number per piece, in the order of `pieces` laid end to end.
+        One number per mask, `(N,) int64`.
     """
-    flat = [each for tile in pieces for each in tile]
-    # Position of a border -> pieces that end there, and pieces that begin there.
+    # Position of a border -> masks that end there, and masks that begin there.
     ends: dict[tuple[int, int], list[int]] = defaultdict(list)
     begins: dict[tuple[int, int], list[int]] = defaultdict(list)
     borders = [{place.core_xyxy_px[k] for place in grid.places} for k in range(4)]
-    for number, each in enumerate(flat):
+    for number, each in table.cut.items():
         x_min, y_min, x_max, y_max = each.box_xyxy_px
         for axis, low, high in ((0, x_min, x_max), (1, y_min, y_max)):
             if low in borders[axis]:
@@ -45,14 +46,15 @@ def join_across_borders(grid: Grid, pieces: Sequence[Sequence[Piece]]) -> npt.ND
     links = [
         link
         for (axis, position), after in begins.items()
-        for link in _links(flat, ends.get((axis, position), []), after, axis)
+        for link in _links(table.cut, ends.get((axis, position), []), after, axis)
     ]
     i, j = np.array(links, np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(flat), len(flat)))
-    return np.asarray(connected_components(graph, directed=False)[1] + 1, np.int64)
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(table), len(table)))
+    components = connected_components(graph, directed=False)[1]
+    return np.asarray(pd.factorize(components)[0] + 1, np.int64)
 
 
-def _links(pieces: list[Piece], before: list[int], after: list[int], axis: int) -> list[tuple[int, int]]:
+def _links(pieces: Mapping[int, Piece], before: list[int], after: list[int], axis: int) -> list[tuple[int, int]]:
     """Pairs that meet at one border, longest contact first, each edge used once."""
     contacts = []
     edges = {number: _edge(pieces[number], axis, last=True) for number in before}

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
-from blood_kedro.library.core.masks import decode_rle, encode_rle
+from blood_kedro.library.core.masks import decode_rle
 from blood_kedro.library.counting.count.cells import CountedSmear, count_smear
 from blood_kedro.library.counting.count.rules import CountRule
-from blood_kedro.library.counting.name.cell_types import CELL_TYPES, Floats
+from blood_kedro.library.counting.name.cell_types import CELL_TYPES
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
@@ -27,7 +27,6 @@ MOST_SHAPES = 2000
 # Pixels and cells `x_min_px ... y_max_px, label, asked` of a tile, and the width of a red cell, to `type` and
 # `sureness`; cells that are not `asked` for are not named.
 NameTypes = Callable[[RgbImage, pd.DataFrame, float], pd.DataFrame]
-_MASK_COLUMNS = ["smear", "cell", "left_px", "top_px", "width_px", "height_px", "counts"]
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,13 @@ def count_smears(
     for smear in smears:
         smear_masks = read_tiles(smear, folders[smear.name])
         mine = by_smear.get(smear.name, kinds.iloc[:0])
-        shares = _by_tile(mine, [len(pieces) for pieces in smear_masks.pieces])
+        shares = mine[list(CELL_TYPES)].to_numpy(np.float64)
         counted = count_smear(smear.name, smear.grid, smear_masks, shares, options, rules)
         named = counted.cells if name_types is None else _with_types(smear, counted, options, name_types)
         counts.append(counted.counts)
         cells.append(named.assign(smear=smear.name))
         fields.append(smear_masks.log.merge(counted.fields, on="tile").assign(smear=smear.name))
-        masks.append(_masks(smear.name, counted))
+        masks.append(counted.masks.assign(smear=smear.name))
     tables = (pd.concat(parts, ignore_index=True) for parts in (cells, fields, masks))
     return Counts(pd.DataFrame(counts), *tables)
 
@@ -95,19 +94,6 @@ def each_mask_of(masks: pd.DataFrame) -> Iterator[Piece]:
     columns = ("left_px", "top_px", "width_px", "height_px", "counts")
     for left, top, width, height, counts in zip(*(masks[name].tolist() for name in columns), strict=True):
         yield Piece(left, top, decode_rle(counts, height, width))
-
-
-def _by_tile(kinds: pd.DataFrame, sizes: Sequence[int]) -> list[Floats]:
-    return np.split(kinds[list(CELL_TYPES)].to_numpy(np.float64), np.cumsum(sizes)[:-1])
-
-
-def _masks(smear: str, counted: CountedSmear) -> pd.DataFrame:
-    pairs = zip(counted.cells["cell"].tolist(), counted.masks, strict=True)
-    rows = [
-        (smear, cell, each.left, each.top, each.mask.shape[1], each.mask.shape[0], encode_rle(each.mask))
-        for cell, each in pairs
-    ]
-    return pd.DataFrame(rows, columns=_MASK_COLUMNS)
 
 
 def _with_types(smear: Smear, counted: CountedSmear, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:

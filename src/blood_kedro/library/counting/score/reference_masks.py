@@ -14,6 +14,7 @@ from blood_kedro.library.core.hashing import fingerprint
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.counting.count.join import join_across_borders
 from blood_kedro.library.counting.count.joined import joined_masks
+from blood_kedro.library.counting.count.mask_table import mask_table
 from blood_kedro.library.counting.count.rules import cells_by_instance, single_cell_area
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.counting.open.tiles import Place
@@ -131,8 +132,8 @@ def _known(look: pd.DataFrame | None) -> list[Piece]:
 
 def _instances(smear: Smear, pieces: list[list[Piece]]) -> int:
     """Cells of a smear: joined masks; one that is oversized and not convex is several, by its area."""
-    numbers = join_across_borders(smear.grid, pieces)
-    joined = joined_masks([each for tile in pieces for each in tile], numbers)
+    table = mask_table(smear.grid, pieces)
+    joined = list(joined_masks(pieces, table, join_across_borders(smear.grid, table)))
     areas = np.array([each.area_px2 for each in joined], np.float64)
     solidities = np.array([solidity(each.mask) for each in joined], np.float64)
     return int(cells_by_instance(areas, single_cell_area(areas), solidities).sum())

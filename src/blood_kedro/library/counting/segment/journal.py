@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import pandas as pd
 
@@ -58,6 +58,36 @@ def pieces_of(table: pd.DataFrame) -> list[Piece]:
         Piece(int(left), int(top), decode_rle(str(counts), int(height), int(width)), float(score), kind)
         for left, top, width, height, counts, score, kind in rows
     ]
+
+
+class KeptTiles(Sequence[list[Piece]]):
+    """Masks of the tiles of a smear, px of it, read when they are asked for: those of a whole slide take gigabytes.
+
+    Args:
+        folder: of the finished tiles.
+        names: of the tiles.
+        held: masks of the first few of them, which are not read again.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], held: Sequence[list[Piece]] = ()) -> None:
+        self._folder, self._names, self._held = folder, names, held
+
+    def __len__(self) -> int:
+        """How many tiles."""
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, k: int) -> list[Piece]: ...
+
+    @overload
+    def __getitem__(self, k: slice) -> list[list[Piece]]: ...
+
+    def __getitem__(self, k: int | slice) -> list[Piece] | list[list[Piece]]:
+        """Masks of a tile, or of several, px of the smear."""
+        if isinstance(k, slice):
+            return [self[number] for number in range(len(self))[k]]
+        name, number = self._names[k], range(len(self))[k]
+        return self._held[number] if number < len(self._held) else pieces_of(read_tile(self._folder, name))
 
 
 def write_look(folder: Path, name: str, look: str, table: pd.DataFrame) -> None:

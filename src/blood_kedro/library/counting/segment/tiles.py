@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ from blood_kedro.library.counting.segment.looks import Look, SeenTile
 from blood_kedro.library.counting.segment.segmenter import Segment
 
 RgbImage = npt.NDArray[np.uint8]
+# Masks of so many tiles are held, some tens of MB, so that small smears are read once.
+_HELD_TILES = 64
 # Told after each tile how many are done, of how many.
 OnTile = Callable[[tuple[int, int]], None]
 
@@ -35,11 +38,12 @@ class SmearMasks:
     """Masks of a smear.
 
     Attributes:
-        pieces: of each place of its grid those inside its core, px of the smear.
+        pieces: of each place of its grid those inside its core, px of the smear; of a slide, most are read each time
+            they are asked for.
         log: one row per tile: `tile, seconds, found, kept, brightened_by, error`, and how many masks each rule dropped.
     """
 
-    pieces: list[list[Piece]]
+    pieces: Sequence[Sequence[Piece]]
     log: pd.DataFrame
 
 
@@ -104,8 +108,14 @@ def _worked(work: _Work, tasks: Sequence[_Task], options: SmearInput) -> Iterabl
 
 def read_tiles(smear: Smear, folder: Path) -> SmearMasks:
     """The masks of a smear all of whose tiles were tried; one that failed has none, and its error in the log."""
-    tables = [journal.read_tile(folder, place.name) for place in smear.grid.places]
-    return SmearMasks([journal.pieces_of(t) for t in tables], pd.DataFrame([t.attrs["log"] for t in tables]))
+    log: list[dict[str, Any]] = []
+    held: list[list[Piece]] = []
+    for place in smear.grid.places:
+        table = journal.read_tile(folder, place.name)
+        log.append(table.attrs["log"])
+        if len(held) < _HELD_TILES:
+            held.append(journal.pieces_of(table))
+    return SmearMasks(journal.KeptTiles(folder, [place.name for place in smear.grid.places], held), pd.DataFrame(log))
 
 
 def folders_of(segmented: pd.DataFrame, work_folder: Path) -> dict[str, Path]:
