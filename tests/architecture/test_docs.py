@@ -25,7 +25,8 @@ GENERATED = re.compile(r"(cards|pipelines|api)/\w+\.md|registries\.md|tables\.md
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What only those understand who wrote it: private numbers of papers, and turns that say less than they seem to.
 PRIVATE_WORDS = re.compile(
-    r"\bpapers?[ _]00\d|\bas asked\b|\basked (?:for|of)\b|\bwhat it leaves\b|\bleast score\b|\bbesides\b|\bmade anew\b",
+    r"\bpapers?[ _]00\d|\bas asked\b|\basked (?:for|of)\b|\bwhat it leaves\b|\bleast score\b|\bbesides\b|\bmade anew\b"
+    r"|\bmakes (?:it|them) anew\b|\bcounts? for nothing\b",
     re.IGNORECASE,
 )
 # Papers by a number, which only we would know.
@@ -89,10 +90,12 @@ def test_no_page_speaks_to_insiders() -> None:
     assert PRIVATE_WORDS.search("as paper 004 does") and PRIVATE_WORDS.search("`view: paper_003`")
 
 
-def test_no_parameter_speaks_to_insiders() -> None:
-    """What the pages of pipelines and tables show: configuration, and descriptions of tables."""
-    folders = (PROJECT / "conf", PROJECT / "src/blood_kedro/library/core/schemas")
-    files = [file for folder in folders for file in folder.rglob("*") if file.suffix in {".yml", ".py"}]
+def test_no_parameter_and_no_report_speaks_to_insiders() -> None:
+    """What the pages of pipelines, tables and reports show: configuration, descriptions of tables, and templates."""
+    folders = ("conf", "src/blood_kedro/library/core/schemas", "src/blood_kedro/library/reporting/templates")
+    files = [
+        file for folder in folders for file in (PROJECT / folder).rglob("*") if file.suffix in {".yml", ".py", ".j2"}
+    ]
     assert len(files) > 20
     spoken = {
         file.relative_to(PROJECT).as_posix(): PRIVATE_WORDS.findall(file.read_text(encoding="utf-8")) for file in files
