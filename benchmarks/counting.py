@@ -1,4 +1,4 @@
-"""Speed and memory of counting: segmenters, what comes after them beside paper 004's own way, and a whole slide."""
+"""Speed and memory of counting: segmenters, Rao et al. 2024's own steps after them, and a whole slide."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _beside_the_published(folder: Path, work: Path) -> list[str]:
         (work / "tiles" / f"{name}.png").symlink_to((folder / "grid_images" / f"{name}.png").absolute())
     (_, first, _), (cells, again, memory) = (_after_sam(masks, work) for _ in range(2))
     rows = [
-        f"paper 004's way, whole frames in memory | {slow:.2f} | {slow / len(tiles):.3f} | {published[0]:,} | 1",
+        f"as Rao et al. 2024, whole frames in memory | {slow:.2f} | {slow / len(tiles):.3f} | {published[0]:,} | 1",
         f"this project, from PNG masks | {first:.2f} | {first / len(tiles):.3f} | {cells:,.0f} | {slow / first:.1f}",
         f"this project, from run-length encoded tiles | {again:.2f} | {again / len(tiles):.3f} | {cells:,.0f} | "
         f"{slow / again:.1f}",

@@ -1,4 +1,4 @@
-"""Paper 004's steps after SAM as docs/facts/peer.md#what-the-code-does has them: whole frames, one after the other.
+"""What Rao et al. 2024 do after SAM, as docs/facts/peer.md#what-the-code-does has it: whole frames, one by one.
 
 Written from that description (no code of the authors), as what the project's own steps are compared with: in the tests
 by result, in the benchmark by time.

@@ -19,7 +19,7 @@ from common import parameters
 from PIL import Image, ImageDraw, ImageFont
 
 from blood_kedro.library.imaging.read import read_rgb
-from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
+from blood_kedro.library.smears.crops import ELMANNA_2024_KINDS, simulate_crop
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.fit_style import fit_styles
 from blood_kedro.library.smears.kinds import LABELS as KINDS
@@ -112,13 +112,13 @@ def class_sheets() -> None:
         write_sheet(SHEETS / f"{name}.jpg", np.concatenate([np.concatenate(left), np.concatenate(right)], axis=1))
 
 
-def paper_003_sheet() -> None:
-    """The eight classes of paper 003 as 80 px crops, twelve slides each."""
+def elmanna_2024_sheet() -> None:
+    """The eight classes of Elmanna et al. 2024 as 80 px crops, twelve slides each."""
     rows = []
-    for name, kinds in PAPER_003_KINDS.items():
+    for name, kinds in ELMANNA_2024_KINDS.items():
         crops = [simulate_crop(kinds[n % len(kinds)], 0, 2 * n + 1, n, 80, 5.0).rgb for n in range(12)]
         rows.append(titled(grid(crops, 12), name))
-    write_sheet(SHEETS / "paper_003_classes.jpg", np.concatenate(rows))
+    write_sheet(SHEETS / "elmanna_2024_classes.jpg", np.concatenate(rows))
 
 
 def field_sheets() -> None:
@@ -252,7 +252,7 @@ def realism_page(raw: Path) -> str:
 def main() -> None:
     """Sheets always; numbers where there are real images."""
     class_sheets()
-    paper_003_sheet()
+    elmanna_2024_sheet()
     field_sheets()
     truth_sheet()
     raw = Path(os.environ.get("BLOOD_KEDRO_RAW", ROOT / "data/01_raw")).expanduser()

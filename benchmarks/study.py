@@ -264,7 +264,7 @@ def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
         f"{name} ({len(arms.get(name, {}))} of {len(SEEDS)})" for name in ARMS if len(arms.get(name, {})) < len(SEEDS)
     ]
     lines = [
-        "# Study: what brings what",
+        "# Study: what each choice brings",
         "",
         f"Written by `make study RAW=../shared/data`; trained on {', '.join(machines)}. "
         f"Every training: {network['backbone']} at {network['input_px']} px (generated_smears: ResNet-18, after "

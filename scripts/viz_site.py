@@ -2,7 +2,7 @@
 
 kedro-viz writes its build into `build/`, with this machine's paths in it and without one of the answers that its own
 page asks for. Here it ends in a folder of its own, with paths relative to the project, without the tour that would
-cover the page at every first visit, and with layers in their order also in a pipeline whose datasets do not tell it.
+cover the page at every first visit.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ _METADATA = {
         for name in ("fsspec", "kedro-datasets")
     ],
 }
-# kedro-viz orders layers by what leads to what, and those that nothing connects as they come.
-LAYERS = ("raw", "intermediate", "primary", "feature", "model_input", "models", "model_output", "reporting")
 # Its own switch of the tour, which a visitor can turn on again in the settings.
 _NO_TOUR = """<script>
 (function () {
@@ -58,7 +56,7 @@ def main(target: Path) -> None:
 
 
 def adapt(site: Path, root: Path) -> None:
-    """Paths relative to the project, layers in order, no tour.
+    """Paths relative to the project, no tour.
 
     Args:
         site: built by kedro-viz.
@@ -68,9 +66,6 @@ def adapt(site: Path, root: Path) -> None:
     for answer in (path for path in (site / "api").rglob("*") if path.is_file()):
         text = answer.read_text(encoding="utf-8")
         text = text.replace(f"/{root_path}/", "").replace(f"{root_path}/", "")
-        if answer.name == "main" or answer.parent.name == "pipelines":
-            graph = json.loads(text)
-            text = json.dumps({**graph, "layers": sorted(graph["layers"], key=LAYERS.index)})
         answer.write_text(text, encoding="utf-8")
     page = site / "index.html"
     page.write_text(page.read_text(encoding="utf-8").replace("<head>", f"<head>\n{_NO_TOUR}", 1), encoding="utf-8")

@@ -6,7 +6,7 @@ import base64
 import json
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,16 @@ PAGE_PORT = 5000
 OWN_PICTURES = "own pictures"
 # What a whole run of an environment is, in a word; others are called as their environment.
 _RUNS = {BASE: "demo", "laptop": "real"}
+# What `kedro run` can be told to do of its pipelines, by Kedro's words for it, and ours.
+_CHOICES = {
+    "node_names": "",
+    "namespaces": "",
+    "tags": "tagged ",
+    "from_nodes": "from ",
+    "from_inputs": "from ",
+    "to_nodes": "to ",
+    "to_outputs": "to ",
+}
 # Saved views of an experiment are tags of it: `mlflow/demo/generators/saved_views.py` of MLflow 3.17 writes one like
 # this, for traces; that of runs has the prefix below (github.com/mlflow/mlflow/pull/24359, since 3.15). Pages of older
 # servers do not know them, and ignore the tags.
@@ -44,17 +54,25 @@ def has_own_pictures(parameters: Mapping[str, Any]) -> bool:
     return any((parameters.get(section) or {}).get("input") for section in ("detection", "sam_counting"))
 
 
-def run_name(environment: str, pipelines: Sequence[str], *, of_user: bool = False) -> str:
-    """What a run is: `demo`, `real`, `demo: merging, reporting`, `own pictures: sam_counting`.
+def run_name(environment: str, chosen: Mapping[str, Any], *, of_user: bool = False) -> str:
+    """What a run is: `demo`, `real`, `demo: merging, reporting`, `demo: from merge to summarize`.
 
     Args:
         environment: of the run.
-        pipelines: those that were named.
+        chosen: what was named of all that could run, as Kedro tells its hooks (`run_params`).
         of_user: whether pictures are the user's own.
     """
     kind = OWN_PICTURES if of_user else _RUNS.get(environment, environment)
-    parts = sorted(name for name in pipelines if name != "__default__")
-    return f"{kind}: {', '.join(parts)}" if parts else kind
+    pipelines = sorted(name for name in chosen.get("pipeline_names") or () if name != "__default__")
+    parts = [", ".join(pipelines)] if pipelines else []
+    parts += [f"{word}{_in_short(chosen[key])}" for key, word in _CHOICES.items() if chosen.get(key)]
+    parts += ["missing outputs"] if chosen.get("only_missing_outputs") else []
+    return f"{kind}: {' '.join(parts)}" if parts else kind
+
+
+def _in_short(names: Iterable[str]) -> str:
+    first, *others = names
+    return f"{first} and {len(others)} more" if others else first
 
 
 def link_of(port: int = PAGE_PORT) -> str:

@@ -233,7 +233,7 @@ class RunRecord:
         }
         catalog["run_record"] = record
         if run:
-            name = run_name(self._environment, run_params.get("pipeline_names") or (), of_user=self._own_pictures)
+            name = run_name(self._environment, run_params, of_user=self._own_pictures)
             tags = {f"{TAGS}environment": self._environment, f"{TAGS}commit": record["git_commit"] or "none"}
             present_run(run.info.experiment_id, name, tags)
             log_parameters({"parameters": self._parameters})

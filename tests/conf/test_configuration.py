@@ -21,7 +21,7 @@ from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import CropOptions, OverlapClassifier, RuleOptions
-from blood_kedro.library.reporting import published_004
+from blood_kedro.library.reporting import published_rao_2024
 from blood_kedro.library.smears.kinds import LABELS
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.sources.options import SourceOptions
@@ -84,7 +84,7 @@ def test_paper_environment_is_what_the_paper_says() -> None:
     assert (first.network.norm, first.first_weights.trainable_layers) == ("batch", None)
     assert (second.network.norm, second.first_weights.trainable_layers) == ("frozen_batch", 3)
     assert parameters["standardization"]["boxes"] == "paper"
-    assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "paper_000")
+    assert (parameters["merging"]["split"], parameters["merging"]["view"]) == ("paper", "sahay_2025")
     # Neither algorithm looks for duplicates, of images or of boxes.
     assert not MergingOptions(**parameters["merging"]).duplicates.merge_identical
     assert not SourceOptions.model_validate(parameters["sources"]["bccd"]).merge_twins
@@ -179,17 +179,17 @@ def test_every_entry_of_counting_is_valid(environment: str) -> None:
     assert set(plan.kind_classifiers) <= set(section["classifiers"])
 
 
-def test_the_published_classifier_is_that_of_paper_004() -> None:
+def test_the_published_classifier_is_that_of_rao_2024() -> None:
     made = KindClassifier(**load("paper")["sam_counting"]["classifiers"]["kinds_published"])
     assert {key: list(values) for key, values in made.search.model_dump().items()} == {
-        key: list(values) for key, values in published_004.SEARCH_SPACE.items()
+        key: list(values) for key, values in published_rao_2024.SEARCH_SPACE.items()
     }
     base = KindClassifier(**load("base")["sam_counting"]["classifiers"]["kinds_published"])
-    assert {key: values[0] for key, values in base.search.model_dump().items()} == published_004.BEST
+    assert {key: values[0] for key, values in base.search.model_dump().items()} == published_rao_2024.BEST
     assert (base.kinds, base.copies, base.ratio, base.augmented) == (("rbc", "wbc"), 10, 2, ("wbc",))
 
 
-def test_the_authors_smears_are_counted_as_in_paper_004() -> None:
+def test_the_authors_smears_are_counted_as_in_rao_2024() -> None:
     section = load("paper")["sam_counting"]
     inputs = [SmearInput(**entry) for name, entry in section["inputs"].items() if re.match("count_(ojaghi|test)", name)]
     assert {each.segmenter for each in inputs if each.enabled} == {"sam", "precomputed"}
@@ -201,7 +201,7 @@ def test_the_authors_smears_are_counted_as_in_paper_004() -> None:
     # As published beside the paper; its text says 128 px (docs/counting.md).
     assert {CutoutOptions(**section["cutouts"][name]).side_px for name in made.cutouts} == {96}
     test_smear = SmearInput(**section["inputs"]["count_test_smear"])
-    assert test_smear.counted_by_hand == {"test_smear": {"rbc": published_004.COUNTS["first smear"][1]}}
+    assert test_smear.counted_by_hand == {"test_smear": {"rbc": published_rao_2024.COUNTS["first smear"][1]}}
 
 
 def test_a_smear_of_ones_own_is_counted_alone_and_nothing_is_trained() -> None:

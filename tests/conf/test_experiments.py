@@ -37,18 +37,40 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("environment", "pipelines", "own", "name"),
+    ("environment", "chosen", "own", "name"),
     [
-        ("base", ["__default__"], False, "demo"),
-        ("base", [], False, "demo"),
-        ("laptop", (), False, "real"),
-        ("paper", (), False, "paper"),
-        ("laptop", ["reporting", "merging"], False, "real: merging, reporting"),
-        ("base", ["sam_counting"], True, "own pictures: sam_counting"),
+        ("base", {"pipeline_names": ["__default__"], "tags": (), "from_nodes": []}, False, "demo"),
+        ("base", {}, False, "demo"),
+        ("laptop", {"pipeline_names": None}, False, "real"),
+        ("paper", {}, False, "paper"),
+        ("laptop", {"pipeline_names": ["reporting", "merging"]}, False, "real: merging, reporting"),
+        ("base", {"pipeline_names": ["sam_counting"]}, True, "own pictures: sam_counting"),
+        ("base", {"node_names": ["merge"]}, False, "demo: merge"),
+        ("base", {"node_names": ("merge", "split", "write_report")}, False, "demo: merge and 2 more"),
+        ("base", {"from_nodes": ["merge"], "to_outputs": ["report"]}, False, "demo: from merge to report"),
+        ("base", {"namespaces": ["regimen_1"], "only_missing_outputs": True}, False, "demo: regimen_1 missing outputs"),
+        (
+            "laptop",
+            {"pipeline_names": ["reporting", "detection_training"], "from_nodes": ["best.predict"]},
+            False,
+            "real: detection_training, reporting from best.predict",
+        ),
     ],
 )
-def test_runs_are_named_by_what_they_are(environment: str, pipelines: list[str], own: bool, name: str) -> None:
-    assert run_name(environment, pipelines, of_user=own) == name
+def test_runs_are_named_by_what_they_are(environment: str, chosen: dict[str, Any], own: bool, name: str) -> None:
+    assert run_name(environment, chosen, of_user=own) == name
+
+
+def test_all_that_kedro_can_choose_is_in_the_name() -> None:
+    """A choice that Kedro adds, or calls otherwise, would leave a part of a run named as the whole."""
+    from inspect import signature
+
+    from kedro.framework.session import KedroSession
+
+    told = {*signature(KedroSession.run).parameters} - {"self", "runner", "load_versions", "pipeline_name"}
+    for key in told:
+        names: Any = True if key == "only_missing_outputs" else ["some"]
+        assert run_name("base", {key: names}) != "demo", key
 
 
 def test_own_pictures_have_an_experiment_of_their_own() -> None:

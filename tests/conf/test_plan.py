@@ -96,6 +96,20 @@ def test_a_group_that_is_given_one_value_says_what_it_holds() -> None:
     assert "merging.<one of view, min_class_count" in raised.value.expected
 
 
+@pytest.mark.parametrize(
+    ("key", "old", "new"),
+    [
+        ("merging.view", "paper_" + "000", "sahay_2025"),
+        ("morphology.classifiers.efficientnet_lite0.view", "paper_" + "003", "elmanna_2024"),
+    ],
+)
+def test_a_number_that_a_paper_once_had_is_refused_with_its_name(key: str, old: str, new: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build(changed(key, old))
+    assert raised.value.got.startswith(f"{key}: Input should be ")
+    assert f"'{new}'" in raised.value.got
+
+
 def test_all_values_that_cannot_be_meant_are_named_at_once_whether_enabled_or_not() -> None:
     parameters = changed("regimens.focal.epochs", "many")
     parameters["evaluation"]["split"] = "train"

@@ -15,9 +15,9 @@ from blood_kedro.library.cells.crop import crop_square
 from blood_kedro.library.cells.gather import elsafty_cells, ojaghi_cells, point_cells
 from blood_kedro.library.cells.options import CellOptions
 from blood_kedro.library.core.crop_set import Crop, read_crops, write_crops
+from blood_kedro.library.core.elmanna_2024 import EIGHT_SHAPES, NINE_SHAPES, NINE_TO_EIGHT
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, DataContractError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
-from blood_kedro.library.core.paper_003 import EIGHT_SHAPES, NINE_SHAPES, NINE_TO_EIGHT
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.smears.cell_crops import simulated_cells
 
@@ -58,7 +58,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize(("images", "masks"), [("Images", "Masks"), ("01_Cropped images", "02-RBC mask")])
-def test_published_tree_of_paper_003(tmp_path: Path, images: str, masks: str) -> None:
+def test_published_tree_of_elmanna_2024(tmp_path: Path, images: str, masks: str) -> None:
     elsafty_tree(tmp_path / "raw", images, masks, FOLDERS)
     rejects = RejectLog("elsafty")
     cells = write_crops(
@@ -85,7 +85,7 @@ def test_published_tree_of_paper_003(tmp_path: Path, images: str, masks: str) ->
     assert {NINE_TO_EIGHT[s] for s in NINE_SHAPES} - {None} == set(EIGHT_SHAPES)
 
 
-def test_every_bad_crop_of_paper_003_is_a_reject_with_its_reason(tmp_path: Path) -> None:
+def test_every_bad_crop_of_elmanna_2024_is_a_reject_with_its_reason(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     elsafty_tree(raw, "Images", "Masks", {"Teardrops": "teardrop"})
     good = raw / "Images/Teardrops"

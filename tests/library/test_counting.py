@@ -287,7 +287,7 @@ def test_density_and_peaks_are_those_of_scipy() -> None:
         assert _peaks(np.array(level, float)).tolist() == find_peaks(level)[0].tolist(), level
 
 
-def test_kde_rule_of_paper_004() -> None:
+def test_kde_rule_of_rao_2024() -> None:
     rng = np.random.default_rng(0)
     areas = np.concatenate([rng.normal(1000, 100, 900), rng.normal(2050, 150, 90), rng.normal(3100, 150, 30)])
     rule = kde_peaks(areas)

@@ -1,4 +1,4 @@
-"""Cutouts and the classifier that names them (paper 004, sections 3.3 and 3.4)."""
+"""Cutouts and the classifier that names them (Rao et al. 2024, sections 3.3 and 3.4)."""
 
 from __future__ import annotations
 

@@ -280,7 +280,7 @@ def test_paper_view_rolls_labels_up(tmp_path: Path) -> None:
         corpus.metadata,
         {"pbc": tmp_path / "pbc"},
         tmp_path / "out",
-        MergingOptions(view="paper_000", min_class_count=0),
+        MergingOptions(view="sahay_2025", min_class_count=0),
         seed=1,
     )
     labelled = merged.annotations[~merged.annotations["ignore"]]

@@ -12,9 +12,9 @@ import torch
 from pydantic import ValidationError
 
 from blood_kedro.library.core.crop_set import Crop, CropSet, write_crops
+from blood_kedro.library.core.elmanna_2024 import EIGHT_SHAPES
 from blood_kedro.library.core.errors import ConfigurationError, TrainingDivergedError, WeightsNotFoundError
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
-from blood_kedro.library.core.paper_003 import EIGHT_SHAPES
 from blood_kedro.library.evaluation.classification import (
     RunAnswers,
     abstention,
@@ -158,13 +158,13 @@ def test_weights_of_classes_are_equation_1() -> None:
 
 
 def test_views_of_the_same_cells(cells: CropSet) -> None:
-    table, classes, left_out = in_view(cells.table, "paper_003", 3)
+    table, classes, left_out = in_view(cells.table, "elmanna_2024", 3)
     assert classes == [name for name in EIGHT_SHAPES if name in set(cells.table["shape"])]
     assert len(table) == 36
     assert left_out == {}
     odd = cells.table.copy()
     odd.loc[:1, "shape"] = ["borderline_ovalocyte", "angled_rbc"]
-    table, classes, left_out = in_view(odd, "paper_003", 3)
+    table, classes, left_out = in_view(odd, "elmanna_2024", 3)
     assert left_out == {"": 1, "other": 1}  # a borderline cell has no place there, one angled cell is too few
     assert table["row"].tolist() == list(range(2, 36))
     with pytest.raises(ConfigurationError, match="fewer than two classes"):
@@ -172,7 +172,7 @@ def test_views_of_the_same_cells(cells: CropSet) -> None:
 
 
 def test_no_slide_stands_on_two_sides(cells: CropSet) -> None:
-    table, _, _ = in_view(cells.table, "paper_003", 3)
+    table, _, _ = in_view(cells.table, "elmanna_2024", 3)
     made = runs(table, small(repeats=3))
     assert [run.name for run in made] == ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2"]
     groups = table["group_id"].to_numpy()
@@ -190,7 +190,7 @@ def test_no_slide_stands_on_two_sides(cells: CropSet) -> None:
 
 
 def test_each_scanner_is_left_out_in_turn(cells: CropSet) -> None:
-    table, _, _ = in_view(cells.table, "paper_003", 3)
+    table, _, _ = in_view(cells.table, "elmanna_2024", 3)
     made = runs(table, small(split_by="scanner"))
     assert [run.name for run in made] == ["scanner_1", "scanner_2"]
     for run in made:

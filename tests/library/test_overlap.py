@@ -316,7 +316,9 @@ def test_counting_learns_from_probabilities_and_same_seed_same_answers(
 
 
 @pytest.mark.parametrize("network", ["base", "improved"])
-def test_networks_of_paper_002_on_its_sample(crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, network: Any) -> None:
+def test_networks_of_gurav_2025_on_its_sample(
+    crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, network: Any
+) -> None:
     cells, table = crops
     said, labels = labels_of(table)
     study = OverlapClassifier(
@@ -336,7 +338,7 @@ def test_networks_of_paper_002_on_its_sample(crops: tuple[CropSet, pd.DataFrame]
 
 
 @pytest.mark.parametrize(("network", "noise"), [("base", 0.0), ("improved", 0.05)])
-def test_networks_of_paper_002_see_crops_as_they_are_or_noisy_and_never_mirrored(
+def test_networks_of_gurav_2025_see_crops_as_they_are_or_noisy_and_never_mirrored(
     crops: tuple[CropSet, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Any, noise: float
 ) -> None:
     import torch

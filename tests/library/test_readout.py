@@ -84,7 +84,7 @@ def test_without_types_there_are_no_types() -> None:
     made = summarise(counts, cells.drop(columns="type"), fields, facts())
     assert made.together.differential is None and made.together.shapes is None
     assert made.together.cells.wbc.value == 8
-    assert "Types of white cells and shapes of red cells were not asked for." in made.notes
+    assert "Types of white cells and shapes of red cells were switched off." in made.notes
 
 
 def test_a_smear_without_a_cell_has_a_read_out() -> None:

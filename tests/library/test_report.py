@@ -20,7 +20,7 @@ from blood_kedro.library.cells.describe import cells_by_class_and_scanner
 from blood_kedro.library.core.records import Data, Record
 from blood_kedro.library.evaluation.coco_metrics import detection_metrics, metrics_by_source, metrics_otherwise
 from blood_kedro.library.evaluation.errors import error_analysis
-from blood_kedro.library.reporting import published, published_003
+from blood_kedro.library.reporting import published_elmanna_2024, published_sahay_2025
 from blood_kedro.library.reporting.chart import Chart
 from blood_kedro.library.reporting.filters import counted, notes_in, picture
 from blood_kedro.library.reporting.first_screen import MOST_HEADLINES, first_screen
@@ -213,16 +213,16 @@ def test_table_iv_has_both_deltas(metrics: dict[str, Any]) -> None:
 
 
 def test_published_figures_are_those_of_the_paper() -> None:
-    # Table IV prints its deltas; Table 4 of paper 003 its averages, which are those of its columns.
+    # Table IV prints its deltas; Table 4 of Elmanna et al. 2024 its averages, which are those of its columns.
     printed = {"lymphocyte": 0.0403, "segmented_neutrophil": 0.1898, "macrocyte": -0.0845, "stomatocyte": -0.0161}
     for label, delta in printed.items():
-        first, second = published.AP_50_PER_CLASS[label]
+        first, second = published_sahay_2025.AP_50_PER_CLASS[label]
         assert second - first == pytest.approx(delta)
-    for loss, averages in enumerate(published_003.AVERAGE):
-        columns = zip(*(each[loss] for each in published_003.PER_CLASS.values()), strict=True)
+    for loss, averages in enumerate(published_elmanna_2024.AVERAGE):
+        columns = zip(*(each[loss] for each in published_elmanna_2024.PER_CLASS.values()), strict=True)
         for printed_average, column in zip(averages, columns, strict=True):
             assert sum(column) / len(column) == pytest.approx(printed_average, abs=0.011)
-    assert set(published_003.P_VALUES) == set(published_003.COMPARISON) - {"efficientnet_b0"}
+    assert set(published_elmanna_2024.P_VALUES) == set(published_elmanna_2024.COMPARISON) - {"efficientnet_b0"}
 
 
 def test_counts_have_their_accuracy_where_a_reference_is_known() -> None:

@@ -252,7 +252,7 @@ def test_figures_of_perfect_answers() -> None:
     assert made["answered"]["0.5"] == 1
 
 
-def test_shapes_of_paper_003_add_up_what_they_hold() -> None:
+def test_shapes_of_elmanna_2024_add_up_what_they_hold() -> None:
     table = pd.DataFrame({"p_ovalocyte": [0.3], "p_elliptocyte": [0.3], "p_burr_cell": [0.4], "p_macrocyte": [0.0]})
     seen = with_eight(table)
     assert seen["shape"].tolist() == ["ovalocyte"]

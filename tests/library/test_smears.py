@@ -11,14 +11,14 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage
 
+from blood_kedro.library.core.elmanna_2024 import SCANNER_OF_SLIDE
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError, UnknownLabelError
 from blood_kedro.library.core.masks import decode_rle, encode_rle, encode_rle_at
-from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.core.taxonomy import PARENT, is_a
 from blood_kedro.library.imaging.measures import measure_red_cells
 from blood_kedro.library.smears import red_cells
 from blood_kedro.library.smears.cell import HAEMOGLOBIN, CellStyle, rasterize
-from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
+from blood_kedro.library.smears.crops import ELMANNA_2024_KINDS, simulate_crop
 from blood_kedro.library.smears.field import SimulatedField, plan, render, simulate_field, tiles
 from blood_kedro.library.smears.fit_style import fit_styles, jpeg_quality
 from blood_kedro.library.smears.kinds import LABELS, draw
@@ -178,9 +178,9 @@ def test_run_length_of_a_patch_is_that_of_the_whole_mask() -> None:
         assert (decode_rle(encode_rle(whole), height, width) == whole).all()
 
 
-@pytest.mark.parametrize("name", sorted(PAPER_003_KINDS))
-def test_crops_of_the_eight_classes_of_paper_003(name: str) -> None:
-    for kind in PAPER_003_KINDS[name]:
+@pytest.mark.parametrize("name", sorted(ELMANNA_2024_KINDS))
+def test_crops_of_the_eight_classes_of_elmanna_2024(name: str) -> None:
+    for kind in ELMANNA_2024_KINDS[name]:
         crop = simulate_crop(kind, 0, 3, 5)
         assert crop.rgb.shape == (80, 80, 3) and crop.mask.shape == (80, 80)
         assert (crop.rgb == simulate_crop(kind, 0, 3, 5).rgb).all()
@@ -310,7 +310,7 @@ def test_red_cells_give_way_to_white_ones_and_nobody_is_left_out() -> None:
     assert (gaps < 41).sum() >= 3  # pushed until they touch
 
 
-def test_slides_go_through_the_scanners_of_paper_003() -> None:
+def test_slides_go_through_the_scanners_of_elmanna_2024() -> None:
     assert len(SCANNER_OF_SLIDE) == 25 and len(SCANNERS) == 4
     assert [SCANNER_OF_SLIDE[s] for s in (1, 11, 24, 21)] == ["scanner_1", "scanner_2", "scanner_3", "scanner_4"]
     assert slide_style(0, 1).name == slide_style(0, 26).name == "scanner_1"

@@ -213,7 +213,7 @@ def wrong_config(load: Callable[[ModelBundle], Any], config: dict[str, Any]) -> 
             "classes": ["rbc"],
             "classifier": {"model": "nobody"},
             "segmenter": {"encoder": "resnet18"},
-            "regimen": {"network": {"backbone": "nobody"}, "augmentation": "paper_000"},
+            "regimen": {"network": {"backbone": "nobody"}, "augmentation": "sahay_2025"},
             "study": {"network": "base"},
             "kinds": ["rbc"],
             "side_px": 16,

@@ -1,4 +1,4 @@
-"""Kept work that is cut, damaged or of another training is noticed, said, and made anew: same result as without it."""
+"""Kept work that is cut, damaged or of another training is noticed, reported and done again, with the same result."""
 
 from __future__ import annotations
 

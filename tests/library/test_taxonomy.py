@@ -6,7 +6,7 @@ import pytest
 
 from blood_kedro.library.core import taxonomy
 from blood_kedro.library.core.errors import UnknownLabelError
-from blood_kedro.library.reporting.published import AP_50_PER_CLASS, COMPOSITION
+from blood_kedro.library.reporting.published_sahay_2025 import AP_50_PER_CLASS, COMPOSITION
 from blood_kedro.library.sources.registry import SOURCES
 
 
@@ -20,8 +20,8 @@ def test_relations() -> None:
     assert taxonomy.ancestors("band_neutrophil") == ("band_neutrophil", "neutrophil", "wbc")
     assert taxonomy.is_a("teardrop", "rbc")
     assert not taxonomy.is_a("rbc", "teardrop")
-    assert taxonomy.roll_up("myelocyte", taxonomy.PAPER_000) == "immature_granulocyte"
-    assert taxonomy.roll_up("wbc", taxonomy.PAPER_000) is None
+    assert taxonomy.roll_up("myelocyte", taxonomy.SAHAY_2025) == "immature_granulocyte"
+    assert taxonomy.roll_up("wbc", taxonomy.SAHAY_2025) is None
     assert [taxonomy.coarse(name) for name in ("teardrop", "basophil", "platelet", "erythroblast")] == [
         "rbc",
         "wbc",
@@ -31,8 +31,8 @@ def test_relations() -> None:
 
 
 def test_paper_view_is_the_published_table() -> None:
-    assert len(taxonomy.PAPER_000) == 24
-    assert set(taxonomy.PAPER_000) == set(AP_50_PER_CLASS)
+    assert len(taxonomy.SAHAY_2025) == 24
+    assert set(taxonomy.SAHAY_2025) == set(AP_50_PER_CLASS)
     assert sum(annotations for name, (_, annotations) in COMPOSITION.items() if name != "total") == 46332
 
 

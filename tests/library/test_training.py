@@ -49,7 +49,7 @@ def trained_through(val_losses: list[float], work_folder: Path, compute: Compute
 
 
 def test_rate_falls_after_four_epochs_without_a_fall_of_the_loss(tmp_path: Path) -> None:
-    """As Keras counts (paper 003, section 4.4): a fall by less than 0.0001 is none, a larger one starts anew."""
+    """As Keras counts (Elmanna et al. 2024, 4.4): a fall by less than 0.0001 is none, a larger one starts anew."""
     losses = [1.0, 0.9, 0.9, 0.9, 0.89995, 0.89995, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8]
     rates = [row["lr"] for row in trained_through(losses, tmp_path / "w").history]
     assert rates == pytest.approx([0.1] * 6 + [0.01] * 5 + [0.001])

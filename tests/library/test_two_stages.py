@@ -1,4 +1,4 @@
-"""Segmentation, then classification (paper 003): both are tested on slides that neither learnt from."""
+"""Segmentation, then classification (Elmanna et al. 2024): both are tested on slides that neither learnt from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from blood_kedro.library.core.crop_set import CropSet
+from blood_kedro.library.core.elmanna_2024 import SCANNER_OF_SLIDE
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.library.core.model_bundle import ModelBundle, save_bundle
-from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.morphology import cross_validate
 from blood_kedro.library.morphology.attention import attention_maps, chosen_cells
 from blood_kedro.library.morphology.cross_validate import train_variant

@@ -1,4 +1,4 @@
-"""The classifier of cutouts (paper 004) as an MLflow model: cutouts in, kinds of cells out."""
+"""The classifier of cutouts (Rao et al. 2024) as an MLflow model: cutouts in, kinds of cells out."""
 
 from __future__ import annotations
 

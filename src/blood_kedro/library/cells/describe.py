@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def cells_by_class_and_scanner(table: pd.DataFrame) -> pd.DataFrame:
-    """Cells of each class and scanner (paper 003, Fig. 3): `class`, `scanner`, `cells`, the commonest class first.
+    """Cells of each class and scanner (Elmanna et al. 2024, Fig. 3): `class`, `scanner`, `cells`, commonest first.
 
     Args:
         table: of schema `CropTable`. The class is the shape, else the class of the taxonomy, else the source's own

@@ -1,4 +1,4 @@
-"""The published cells of paper 003 (Elsafty et al., 1 Million Segmented Red Blood Cells, Scientific Data 11, 2024).
+"""The published cells of Elmanna et al. 2024 (Elsafty et al., Scientific Data 11, 2024).
 
 Crops lie in one folder per shape, in parallel trees for images, masks and segmented images; sets for segmentation lie
 in one folder per slide, with images and masks and without shapes. Spelling and numbering of the folders differ between
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from blood_kedro.library.core.crop_set import Crop
+from blood_kedro.library.core.elmanna_2024 import SCANNER_OF_SLIDE, SHAPE_TO_LABEL
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
-from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE, SHAPE_TO_LABEL
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.imaging.read import SUFFIXES, is_litter, read_rgb
 

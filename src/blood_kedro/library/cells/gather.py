@@ -29,7 +29,7 @@ _Result = tuple[list[Crop], list[tuple[str, str, int | None]]]
 
 
 def elsafty_cells(folder: Path, options: CellOptions, side_px: int, rejects: RejectLog, seed: int) -> Iterator[Crop]:
-    """Cells of the published data of paper 003.
+    """Cells of the published data of Elmanna et al. 2024.
 
     Raises:
         SourceNotFoundError: there is no crop.

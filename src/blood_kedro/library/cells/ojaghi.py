@@ -1,4 +1,4 @@
-"""Tiles of two smears with the masks that SAM ViT-H made of them (Ojaghi et al. 2020; the data of paper 004).
+"""Tiles of two smears with the masks that SAM ViT-H made of them (Ojaghi et al. 2020; the data of Rao et al. 2024).
 
 Layout: `grid_images/<tile>.png` and `Mask_sub_folders/<tile>/<number>.png`, one full-size mask each. A tile named
 `HS2_<column>_<row>` is of the second smear, `<column>_<row>` of the first.

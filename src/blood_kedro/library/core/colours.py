@@ -10,8 +10,8 @@ RgbColour = tuple[int, int, int]
 
 # Drawn on pictures: boxes of cells, their names beside them.
 CELL_TYPES: dict[str, RgbColour] = {"rbc": (214, 39, 40), "wbc": (0, 128, 0), "platelet": (148, 0, 211)}
-# Written into masks, which other programs compare with the published ones. Paper 004, section 3.5: red cells are pure
-# red, white cells green; platelets, which it does not count, have their usual colour.
+# Written into masks, which other programs compare with the published ones. Rao et al. 2024, section 3.5: red cells are
+# pure red, white cells green; platelets, which they do not count, have their usual colour.
 MASKS: dict[str, RgbColour] = {**CELL_TYPES, "rbc": (255, 0, 0)}
 # Written as text: light enough for a dark page, dark enough for a light one.
 TEXT = {"rbc": "#d62728", "wbc": "#2ca02c", "platelet": "#a45ee5"}

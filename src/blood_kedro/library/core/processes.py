@@ -46,7 +46,7 @@ def on_cluster(function: Callable[[T], R], tasks: Iterable[T], address: str) -> 
         from distributed import Client, as_completed
     except ImportError as error:
         raise ConfigurationError(
-            "a cluster is asked for, and distributed is not installed",
+            "a Dask cluster is named, and the package distributed is not installed",
             where=address,
             remedy="pip install 'blood-kedro[cluster]', or leave cluster empty",
         ) from error

@@ -52,8 +52,8 @@ COARSE = ("rbc", "wbc", "platelet")
 # What stands in place of a type: a classifier that is not sure enough, and one that was not asked.
 UNSURE, NOT_NAMED = "other", "not named"
 
-# The 24 classes of paper 000, Table IV, in its order (left column, right column, failing classes).
-PAPER_000 = (
+# The 24 classes of Sahay 2025, Table IV, in its order (left column, right column, failing classes).
+SAHAY_2025 = (
     "lymphocyte",
     "neutrophil",
     "eosinophil",
@@ -80,7 +80,7 @@ PAPER_000 = (
     "uncategorized",
 )
 
-# What the classes are called among the shapes of paper 003 (paper_003.py), where they have a counterpart there.
+# What the classes are called among the shapes of Elmanna et al. 2024 (elmanna_2024.py), where there is a counterpart.
 SHAPE_OF_LABEL = {
     "normal_rbc": "rounded_rbc",
     "ovalocyte": "ovalocyte",

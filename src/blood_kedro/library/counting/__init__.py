@@ -1,1 +1,1 @@
-"""Whole-smear masks and counts (paper 004)."""
+"""Whole-smear masks and counts (Rao et al. 2024)."""

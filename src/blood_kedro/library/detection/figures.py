@@ -1,4 +1,4 @@
-"""Pictures of predictions and of their failures (paper 000, Figs. 2 and 3)."""
+"""Pictures of predictions and of their failures (Sahay 2025, Figs. 2 and 3)."""
 
 from __future__ import annotations
 

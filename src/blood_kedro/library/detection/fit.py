@@ -54,7 +54,7 @@ def fit(
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
     seconds: float | None = None,
 ) -> Fit:
-    """Train a detector and keep the weights of its last epoch, as paper 000 does.
+    """Train a detector and keep the weights of its last epoch, as Sahay 2025 does.
 
     A run that was killed continues from the last finished epoch when it is called again with the same regimen, data and
     folder, and ends with the same weights. Under torchrun every process calls this and gets the same result.

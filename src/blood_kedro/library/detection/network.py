@@ -33,7 +33,7 @@ def build_network(
 
     Args:
         options: architecture.
-        num_classes: classes including background (25 in paper 000).
+        num_classes: classes including background (25 in Sahay 2025).
         mean: of each channel, images in 0..1; normalisation is applied once, by the network's own transform.
         std: likewise.
         anchors: of `anchors.fit_anchors`; None for sizes and ratios as torchvision has them.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torchvision.transforms import v2
 
-# The two augmentations of paper 000 (sections III-E1 and III-E2); it names the transforms and gives no amounts.
+# The two augmentations of Sahay 2025 (sections III-E1 and III-E2); it names the transforms and gives no amounts.
 PAPER = {"none": (), "paper_r1": ("sharpen", "brightness_contrast"), "paper_r2": ("flip", "colour_jitter")}
 
 # Done to every image, in training or not.
@@ -68,7 +68,7 @@ def unsharp(image: Tensor, radius_px: float = 2.0, amount: float = 1.0) -> Tenso
 def preprocessing(augmentation: str | Sequence[str]) -> Callable[[Tensor], Tensor]:
     """The part of an augmentation that is not random, and so also holds for validation and prediction.
 
-    `sharpen` is an unsharp mask (paper 000, III-E1; radius 2 px, amount 1 are ours).
+    `sharpen` is an unsharp mask (Sahay 2025, III-E1; radius 2 px, amount 1 are ours).
     """
     return unsharp if "sharpen" in named(augmentation) else (lambda image: image)
 

@@ -122,7 +122,7 @@ class ResumingDownloader:
                 "the server encodes what it sends, so that its size says nothing",
                 where=url,
                 got=f"Content-Encoding: {encoding}",
-                expected="the file as it is, as was asked for",
+                expected="the file as it is, not compressed",
                 remedy="name a mirror under download.mirrors, or download it by hand",
             )
         if start and not answer.headers.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-"):

@@ -1,4 +1,4 @@
-"""Measures of paper 003, section 4.5, and what it lacks: intervals, calibration, and the price of answering all."""
+"""Measures of Elmanna et al. 2024, 4.5, and what they lack: intervals, calibration, the price of answering all."""
 
 from __future__ import annotations
 

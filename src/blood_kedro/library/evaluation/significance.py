@@ -1,4 +1,4 @@
-"""Whether two variants differ over their runs: the t-test of paper 003, and one that allows for shared cells."""
+"""Whether two variants differ over their runs: Elmanna et al. 2024's t-test, and one that allows for shared cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunTest:
 
 
 def two_sample_test(first: Mapping[str, float], second: Mapping[str, float], why_not: str = "") -> RunTest:
-    """Student's t-test of two samples of runs with equal variances, as in paper 003, Table 6.
+    """Student's t-test of two samples of runs with equal variances, as in Elmanna et al. 2024, Table 6.
 
     It takes runs for independent, which runs that share cells are not: its p is too small.
 

@@ -1,4 +1,4 @@
-"""Algorithm 1 of paper 000, lines 5 to 20: scale to a square canvas and move boxes along."""
+"""Algorithm 1 of Sahay 2025, lines 5 to 20: scale to a square canvas and move boxes along."""
 
 from __future__ import annotations
 

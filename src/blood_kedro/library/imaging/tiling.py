@@ -1,8 +1,8 @@
 """A picture as tiles: where each lies, and its core, the part that belongs to it alone.
 
 Two layouts. Detection has tiles of one side, which overlap, with cores that meet in the middle of what neighbours
-share: a network sees pictures of the size that it learnt. Counting has cores of one side, which abut (paper 004), and
-tiles that show more than their core: masks are cut at cores, and put together again.
+share: a network sees pictures of the size that it learnt. Counting has cores of one side, which abut (Rao et al. 2024),
+and tiles that show more than their core: masks are cut at cores, and put together again.
 """
 
 from __future__ import annotations

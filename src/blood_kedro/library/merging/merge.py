@@ -1,4 +1,4 @@
-"""Algorithm 2 of paper 000: one corpus out of the standardized sources, without duplicates counted twice."""
+"""Algorithm 2 of Sahay 2025: one corpus out of the standardized sources, without duplicates counted twice."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _missing(index: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame) ->
 
 def _apply_view(labels: pd.DataFrame, options: MergingOptions) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Roll labels up to the view; cells of classes outside it, or too rare, stay as ignore regions."""
-    view = taxonomy.PAPER_000 if options.view == "paper_000" else tuple(taxonomy.PARENT)
+    view = taxonomy.SAHAY_2025 if options.view == "sahay_2025" else tuple(taxonomy.PARENT)
     rolled = labels["label"].map(lambda name: taxonomy.roll_up(name, view))
     labels = labels.assign(label=rolled.fillna(labels["label"]), ignore=labels["ignore"] | rolled.isna())
     removed = [
@@ -186,8 +186,8 @@ def _apply_view(labels: pd.DataFrame, options: MergingOptions) -> tuple[pd.DataF
 def _classes(labels: pd.DataFrame, removed: list[dict[str, Any]], options: MergingOptions) -> list[str]:
     """Classes that a detector has outputs for: those of the paper's view, found or not, else those found."""
     names = set(labels.loc[~labels["ignore"], "label"])
-    if options.view == "paper_000":
-        names = {*taxonomy.PAPER_000} - {row["class"] for row in removed}
+    if options.view == "sahay_2025":
+        names = {*taxonomy.SAHAY_2025} - {row["class"] for row in removed}
     return [name for name in taxonomy.CLASS_IDS if name in names]
 
 

@@ -48,7 +48,7 @@ class MergingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    view: Literal["full", "paper_000"] = "paper_000"
+    view: Literal["full", "sahay_2025"] = "sahay_2025"
     min_class_count: int = Field(3, ge=0, description="classes with fewer labelled cells are removed")
     split: Literal["grouped", "paper", "official"] = "grouped"
     val_fraction: float = Field(0.1, gt=0, lt=1)

@@ -24,7 +24,7 @@ def split_images(
         class_counts: labelled cells of each class, one row per image of `index`, one column per class.
         options: fractions.
         mode: `grouped` keeps duplicate groups (and slides) whole and balances classes and sources; `paper` is the
-            plain random split of paper 000, section III-E; `official` keeps what a source publishes and splits the
+            plain random split of Sahay 2025, section III-E; `official` keeps what a source publishes and splits the
             other sources by group.
         seed: global seed.
     """

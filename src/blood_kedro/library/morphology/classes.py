@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from blood_kedro.library.core.elmanna_2024 import EIGHT_SHAPES, NINE_SHAPES, NINE_TO_EIGHT
 from blood_kedro.library.core.errors import ConfigurationError
-from blood_kedro.library.core.paper_003 import EIGHT_SHAPES, NINE_SHAPES, NINE_TO_EIGHT
 from blood_kedro.library.core.taxonomy import CLASS_IDS
 
-VIEWS = {"paper_003": EIGHT_SHAPES, "nine": NINE_SHAPES, "taxonomy": tuple(CLASS_IDS)}
+VIEWS = {"elmanna_2024": EIGHT_SHAPES, "nine": NINE_SHAPES, "taxonomy": tuple(CLASS_IDS)}
 
 
 def in_view(table: pd.DataFrame, view: str, min_cells: int) -> tuple[pd.DataFrame, list[str], dict[str, int]]:
@@ -28,7 +28,7 @@ def in_view(table: pd.DataFrame, view: str, min_cells: int) -> tuple[pd.DataFram
     """
     if view == "taxonomy":
         names = table["label"]
-    elif view == "paper_003":
+    elif view == "elmanna_2024":
         names = table["shape"].map(lambda shape: NINE_TO_EIGHT.get(shape) if isinstance(shape, str) else None)
     else:
         names = table["shape"].where(table["shape"].isin(NINE_SHAPES))

@@ -1,4 +1,4 @@
-"""Figures of paper 003 (6, 7, 8, 9, 10) and of what it lacks: calibration, abstention, where a classifier looks."""
+"""Figures 6 to 10 of Elmanna et al. 2024, and what they lack: calibration, abstention, where a classifier looks."""
 
 from __future__ import annotations
 

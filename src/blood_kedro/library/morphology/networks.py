@@ -1,4 +1,4 @@
-"""The classifiers that paper 003 compares (timm), and its U-Net, or others (segmentation-models-pytorch)."""
+"""The classifiers that Elmanna et al. 2024 compare (timm), and their U-Net, or others (segmentation-models-pytorch)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Segmenter(SegmenterRecipe, Configured):
 class ClassifierRecipe(_Frozen):
     """All that decides the runs of one variant: model, loss, input, and how it is cross-validated (4.3 and 5.2).
 
-    `view`: `paper_003` are its eight shapes, `nine` those of its published data, `taxonomy` this project's classes.
+    `view`: `elmanna_2024` are its eight shapes, `nine` those of its published data, `taxonomy` this project's classes.
     `segmented` blackens what is not the cell: by the masks that the source gives, and where it gives none by those that
     `masks_from`, a segmenter, finds; `masks: predicted` takes the segmenter's for every cell. Then both stages are
     tested on the same slides. `stain` brings all slides to the colours of one. `augmented` cells are shown instead of
@@ -57,7 +57,7 @@ class ClassifierRecipe(_Frozen):
     """
 
     source: str
-    view: Literal["paper_003", "nine", "taxonomy"] = "paper_003"
+    view: Literal["elmanna_2024", "nine", "taxonomy"] = "elmanna_2024"
     model: str = Field("efficientnet_b0", description="a name of backbones.py")
     first_weights: Annotated[FirstWeights, possible_for("cell classifier")] = FirstWeights()
     probe: Method = "linear"

@@ -1,4 +1,4 @@
-"""Train the U-Net of paper 003 on cells with masks, measure it, and apply it."""
+"""Train the U-Net of Elmanna et al. 2024 on cells with masks, measure it, and apply it."""
 
 from __future__ import annotations
 

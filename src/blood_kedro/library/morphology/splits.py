@@ -66,9 +66,9 @@ def runs(table: pd.DataFrame, options: Classifier, first: FirstStage | None = No
     """Every training of a variant, at most `options.runs` of them.
 
     A fifth of the groups (or those that are named) is tested on in every run; `repeats` times, the others are dealt
-    into `folds` parts, each of which stops a training on the rest (paper 003, section 4.3). Groups stay whole and
-    classes are spread evenly. Where a segmenter finds the masks, the groups it was tested on are those tested on here,
-    so that no tested cell is seen through a mask that is better than a new slide's would be.
+    into `folds` parts, each of which stops a training on the rest (Elmanna et al. 2024, section 4.3). Groups stay
+    whole and classes are spread evenly. Where a segmenter finds the masks, the groups it was tested on are those tested
+    on here, so that no tested cell is seen through a mask that is better than a new slide's would be.
 
     Args:
         table: cells to use, with `class`, `group_id`, `image_id`, `slide`, `scanner` and `has_mask`, index from 0.

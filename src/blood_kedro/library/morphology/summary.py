@@ -25,7 +25,7 @@ from blood_kedro.library.evaluation.significance import corrected_test, two_samp
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _COMPARED = ("accuracy", "sensitivity", "ppv", "f1")
 _TIMES = ("train_s", "test_s")
-# Paper 003, section 4.1: more than 5% ovalocytes goes with nearly every anaemia.
+# Elmanna et al. 2024, section 4.1: more than 5% ovalocytes goes with nearly every anaemia.
 OVALOCYTE_PERCENT = 5.0
 OVERLAPPING = ("two_overlapping_cells", "three_overlapping_cells")
 

@@ -1,4 +1,4 @@
-"""The U-Net of Ronneberger et al. (MICCAI 2015), as paper 003, section 4.2, describes it."""
+"""The U-Net of Ronneberger et al. (MICCAI 2015), as Elmanna et al. 2024, section 4.2, describes it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class ClassicUnet(nn.Module):
     On the way down, four times: two 3x3 convolutions, each with ReLU and batch normalisation, and 2x2 pooling; each
     level has twice the channels of the one above. On the way up: a 2x2 up-convolution to half the channels, the
     features of the same level from the way down beside it, and two 3x3 convolutions with ReLU. Neither depth nor
-    channels are given in paper 003; they are Ronneberger's. Borders are padded, so that a mask has the size of its
-    crop.
+    channels are given in Elmanna et al. 2024; they are Ronneberger's. Borders are padded, so that a mask has the
+    size of its crop.
 
     Args:
         width: channels of the first level.

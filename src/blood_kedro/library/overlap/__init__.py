@@ -1,1 +1,1 @@
-"""Which red cells overlap, learnt from rules instead of labels (paper 002)."""
+"""Which red cells overlap, learnt from rules instead of labels (Gurav et al. 2025)."""

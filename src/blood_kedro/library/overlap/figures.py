@@ -1,4 +1,4 @@
-"""Figures of paper 002 (5 to 11), and crops with what is said of them."""
+"""Figures of Gurav et al. 2025 (5 to 11), and crops with what is said of them."""
 
 from __future__ import annotations
 

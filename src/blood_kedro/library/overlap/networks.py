@@ -1,4 +1,4 @@
-"""The classifiers of red cells in boxes: paper 002's two, and one that counts."""
+"""The classifiers of red cells in boxes: the two of Gurav et al. 2025, and one that counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build_network(name: NetworkName, side_px: int) -> nn.Module:
     """A classifier of `(N, 3, S, S)` images in 0..1 with random weights; its outputs are logits of `CLASSES[name]`.
 
     `base`: two convolutions, each with ReLU and pooling, and two dense layers, on grey crops; `improved`: the same with
-    dropout (paper 002, section 5 D; widths are not given there). `counting`: a small residual network on colour
+    dropout (Gurav et al. 2025, section 5 D; widths are not given there). `counting`: a small residual network on colour
     (timm's resnet10t), since 64 px crops of thousands of cells can feed more than two layers.
     """
     classes = len(CLASSES[name])

@@ -196,7 +196,7 @@ def _ellipse_residual(mask: BoolMask) -> float:
 
 
 def otsu_area(crop: RgbImage) -> float:
-    """Foreground pixels of a crop after Otsu's threshold on grey (paper 002, section 5 C); NaN where it is constant."""
+    """Foreground pixels of a crop after Otsu's threshold on grey (Gurav et al. 2025, section 5 C); NaN if constant."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     if grey.min() == grey.max():
         return float("nan")

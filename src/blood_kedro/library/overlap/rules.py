@@ -1,8 +1,8 @@
 """Labelling functions: each says single, overlapping or nothing of a red cell, and each has a way to be wrong.
 
-- `otsu_area` (paper 002): the foreground of the crop after Otsu's threshold covers more than T pixels. Wrong, because
-  boxes are drawn tightly and each is about as full as another; pallor falls out of the foreground; a dark nucleus or
-  platelet moves the threshold.
+- `otsu_area` (Gurav et al. 2025): the foreground of the crop after Otsu's threshold covers more than T pixels. Wrong,
+  because boxes are drawn tightly and each is about as full as another; pallor falls out of the foreground; a dark
+  nucleus or platelet moves the threshold.
 - `relative_area`: the component is larger than so many single cells of its image. Wrong on macrocytes among small
   cells, on groups of fragments, in images without single cells. What the border cuts may be larger, never smaller.
 - `neighbour_iou`: the box overlaps another box. Wrong on cells that lie diagonally apart, and on neighbours that have
@@ -58,7 +58,7 @@ def votes(table: pd.DataFrame, options: RuleOptions, threshold_px2: float) -> pd
 
 
 def area_threshold(table: pd.DataFrame, options: RuleOptions) -> float:
-    """T of paper 002, which does not say how it was chosen: the option, or Otsu's threshold over training areas."""
+    """T of Gurav et al. 2025, who do not say how it was chosen: the option, or Otsu's threshold over training areas."""
     if options.otsu_area_px2 is not None:
         return options.otsu_area_px2
     areas = table.loc[table["part"] == "train", "otsu_area"].dropna().to_numpy()

@@ -1,4 +1,4 @@
-"""How good a classifier's answers are: against the weak labels, as paper 002 does, and against a truth, where known."""
+"""How good a classifier's answers are: against weak labels, as Gurav et al. 2025 do, and a truth, where known."""
 
 from __future__ import annotations
 

@@ -143,8 +143,8 @@ def targets(said: pd.DataFrame, labels: pd.DataFrame, classifier: OverlapClassif
 def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], classifier: OverlapClassifier) -> RowsByPart:
     """Rows of each part that have a label (test crops also without).
 
-    `sample: paper` draws as few crops as paper 002 had, by crop; its epochs are fixed, so the training crops stand in
-    for validation and nothing is chosen on the test crops.
+    `sample: paper` draws as few crops as Gurav et al. 2025 had, by crop; its epochs are fixed, so the training crops
+    stand in for validation and nothing is chosen on the test crops.
 
     Raises:
         ConfigurationError: a part is empty.
@@ -155,7 +155,7 @@ def split(table: pd.DataFrame, wanted: npt.NDArray[np.float32], classifier: Over
         drawn = np.random.default_rng(seed_for(classifier.seed, "sample")).permutation(np.flatnonzero(known))[:count]
         if len(drawn) < count:
             raise ConfigurationError(
-                "too few labelled crops for the sample of paper 002",
+                "too few labelled crops for the sample of Gurav et al. 2025",
                 where=f"overlap.classifiers.{classifier.name}.sample_size",
                 got=str(len(drawn)),
                 expected=str(count),

@@ -45,7 +45,7 @@ def _window(
 
 
 def box_crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], side_px: int) -> npt.NDArray[np.uint8]:
-    """A box resized to a square, whatever its sides (paper 002, section 5 B)."""
+    """A box resized to a square, whatever its sides (Gurav et al. 2025, section 5 B)."""
     height, width = image.shape[:2]
     x0, y0 = min(int(box[0]), width - 1), min(int(box[1]), height - 1)
     x1, y1 = max(int(np.ceil(box[2])), x0 + 1), max(int(np.ceil(box[3])), y0 + 1)

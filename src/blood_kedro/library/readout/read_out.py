@@ -176,5 +176,5 @@ def _notes(tables: SettledTables, pictures: tuple[SmearReadOut, ...]) -> tuple[s
             f"{rows} rows of them, of which some stand for several cells or none."
         )
     if "type" not in tables.cells:
-        notes.append("Types of white cells and shapes of red cells were not asked for.")
+        notes.append("Types of white cells and shapes of red cells were switched off.")
     return tuple(notes)

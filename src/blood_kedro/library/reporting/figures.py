@@ -11,7 +11,7 @@ from blood_kedro.library.core.colours import SERIES
 
 
 def loss_figure(regimens: dict[str, dict[str, Any]]) -> Figure:
-    """Training (dashed) and validation (solid) loss over epochs, one colour per regimen (paper 000, Fig. 1).
+    """Training (dashed) and validation (solid) loss over epochs, one colour per regimen (Sahay 2025, Fig. 1).
 
     Where a regimen measured AP50 on the validation images on its way (`map_every`), that stands beside it.
     """

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from blood_kedro.library.core.records import GENERATED, pictures_of
-from blood_kedro.library.reporting import published, published_002, published_003, published_004
+from blood_kedro.library.reporting import (
+    published_elmanna_2024,
+    published_gurav_2025,
+    published_rao_2024,
+    published_sahay_2025,
+)
 from blood_kedro.library.reporting.headlines import best_of, counted
 from blood_kedro.library.reporting.results import Results
 
@@ -141,7 +146,7 @@ def _detection(regimens: Mapping[str, dict[str, Any]]) -> Headline | None:
     low, high = metrics["interval_95"].get("map_50") or (None, None)
     if low is not None:
         detail += f"; 95% interval {low:.2f} to {high:.2f}"
-    best = max(published.METRICS["map_50"])
+    best = max(published_sahay_2025.METRICS["map_50"])
     return Headline(
         f"{metrics['map_50']:.3f}",
         "AP50 of the best detector, mean over cell classes",
@@ -156,7 +161,7 @@ def _cells(results: Results) -> Headline | None:
     name = best_of(scored, lambda metrics: metrics["accuracy"])
     if name is None:
         return None
-    best = max(row[0] for row in published_003.COMPARISON.values())
+    best = max(row[0] for row in published_elmanna_2024.COMPARISON.values())
     return Headline(
         f"{100 * scored[name]['accuracy']:.1f}%",
         "of single red cells named right",
@@ -173,7 +178,7 @@ def _counts(results: Results) -> Headline | None:
     name = best_of(facts, lambda of_input: of_input["accuracy"])
     if name is None:
         return None
-    errors = [(count - by_hand) / by_hand for count, by_hand, _ in published_004.COUNTS.values()]
+    errors = [(count - by_hand) / by_hand for count, by_hand, _ in published_rao_2024.COUNTS.values()]
     return Headline(
         f"{100 * facts[name]['error']:+.1f}%",
         "error of the count of red cells",
@@ -192,7 +197,7 @@ def _overlap(results: Results) -> Headline | None:
     name = best_of(judged, lambda measures: measures["accuracy"])
     if name is None:
         return None
-    best = max(model["accuracy"] for model in published_002.MODELS.values() if model["accuracy"] is not None)
+    best = max(model["accuracy"] for model in published_gurav_2025.MODELS.values() if model["accuracy"] is not None)
     return Headline(
         f"{100 * judged[name]['accuracy']:.1f}%",
         "of cells told right: single or overlapping",

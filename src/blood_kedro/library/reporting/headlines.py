@@ -12,7 +12,7 @@ HEADLINE_METRICS = ("detection_ap50", "segmentation_iou", "shape_accuracy", "ove
 
 
 def headline_measures(results: Results) -> dict[str, float]:
-    """What is known of `HEADLINE_METRICS`: the best of each; overlap judged by the truth, counts as paper 004 does."""
+    """What is known of `HEADLINE_METRICS`: the best of each; overlap by the truth, counts as Rao et al. 2024 do."""
     of_each: tuple[list[float | None], ...] = (
         [parts["metrics"]["map_50"] for parts in results.regimens.values() if "metrics" in parts],
         [parts["metrics"]["iou"] for parts in results.segmenters.values() if "metrics" in parts],
@@ -43,7 +43,7 @@ def best_of(group: Mapping[str, dict[str, Any]], value: Callable[[dict[str, Any]
 
 
 def counted(totals: dict[str, Any]) -> dict[str, Any]:
-    """Red cells by hand; accuracy (paper 004, section 4.2) and error of the count, where there is a reference."""
+    """Red cells by hand; accuracy (Rao et al. 2024, section 4.2) and error of the count, where there is a reference."""
     facts: dict[str, Any] = {"by_hand": None, "what": "", "accuracy": None, "error": None}
     cells = 0.0
     if "rbc" in totals.get("by_hand", {}):

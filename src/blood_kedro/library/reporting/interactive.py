@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 
 from blood_kedro.library.core.colours import SERIES
 from blood_kedro.library.core.limits import LEAST_CELLS_SHOWN
-from blood_kedro.library.reporting import published
+from blood_kedro.library.reporting import published_sahay_2025
 from blood_kedro.library.reporting.chart import Chart
 
 _HEIGHT_PX = 420
 
 
 def loss_curves(regimens: dict[str, dict[str, Any]]) -> go.Figure:
-    """Training and validation loss over epochs (paper 000, Fig. 1); empty before anything was trained."""
+    """Training and validation loss over epochs (Sahay 2025, Fig. 1); empty before anything was trained."""
     figure = go.Figure()
     for colour, (name, parts) in zip(SERIES * 9, regimens.items(), strict=False):
         table = parts["history"]
@@ -89,10 +89,10 @@ def classes_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
             },
         )
     for number, symbol in ((0, "circle-open"), (1, "diamond-open")):
-        known = [label for label in order if label in published.AP_50_PER_CLASS]
+        known = [label for label in order if label in published_sahay_2025.AP_50_PER_CLASS]
         figure.add_scatter(
             x=known,
-            y=[published.AP_50_PER_CLASS[label][number] for label in known],
+            y=[published_sahay_2025.AP_50_PER_CLASS[label][number] for label in known],
             mode="markers",
             name=f"regimen {number + 1}, published (other data)",
             marker={"symbol": symbol, "size": 8, "color": "#888"},
@@ -138,7 +138,7 @@ def curves_chart(regimens: dict[str, dict[str, Any]]) -> Chart | None:
 
 
 def comparison_chart(table: pd.DataFrame | None) -> Chart | None:
-    """Accuracy of variants of single cells against the seconds of a test, sized by parameters (paper 003, Fig. 8)."""
+    """Accuracy of variants of single cells by seconds of a test, sized by parameters (Elmanna et al. 2024, Fig. 8)."""
     if table is None or table.empty:
         return None
     figure = go.Figure()
@@ -157,7 +157,7 @@ def comparison_chart(table: pd.DataFrame | None) -> Chart | None:
 
 
 def cells_chart(tables: dict[str, pd.DataFrame]) -> Chart | None:
-    """Cells of each class, one bar per scanner (paper 003, Fig. 3)."""
+    """Cells of each class, one bar per scanner (Elmanna et al. 2024, Fig. 3)."""
     filled = [table.assign(source=name) for name, table in tables.items() if len(table)]
     if not filled:
         return None

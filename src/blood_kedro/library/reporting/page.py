@@ -11,10 +11,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from blood_kedro.library.core.limits import LEAST_CELLS_SHOWN
 from blood_kedro.library.core.records import CORPUS, GENERATED, pictures_of
 from blood_kedro.library.evaluation.errors import OUTCOMES
-from blood_kedro.library.reporting import interactive, published, published_002, published_003, published_004
+from blood_kedro.library.reporting import (
+    interactive,
+    published_elmanna_2024,
+    published_gurav_2025,
+    published_rao_2024,
+    published_sahay_2025,
+)
 from blood_kedro.library.reporting.chart import Chart, plotly_packed
 from blood_kedro.library.reporting.filters import FILTERS
 from blood_kedro.library.reporting.first_screen import first_screen
+from blood_kedro.library.reporting.papers import PAPERS
 from blood_kedro.library.reporting.regimen_tables import by_source, compared, differences, per_class, repetitions
 from blood_kedro.library.reporting.results import Results
 
@@ -84,7 +91,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         composition=_composition(results),
         per_class=per_class(shown),
         delta=compared(shown),
-        papers=published.PAPERS,
+        papers=PAPERS,
         metric_names=METRIC_NAMES,
         differences=differences(shown),
         repetitions=repetitions(shown),
@@ -97,7 +104,7 @@ def render_report(summary: dict[str, Any], results: Results, loss_figure: bytes,
         **_counting(results),
         left_out=results.left_out,
         measured_on=_measured_on(results),
-        published=published,
+        sahay_2025=published_sahay_2025,
         loss_figure=loss_figure,
         charts=_charts(results, shown),
         plotly=plotly_packed(),
@@ -136,9 +143,12 @@ def _composition(results: Results) -> list[dict[str, Any]]:
     ours = {}
     if "composition_table" in results.unified:
         ours = results.unified["composition_table"].set_index("source").to_dict("index")
-    names = [*dict.fromkeys([*(n for n in published.COMPOSITION if n != "total"), *ours])]
+    names = [*dict.fromkeys([*(n for n in published_sahay_2025.COMPOSITION if n != "total"), *ours])]
     names = [name for name in names if name != "total"] + ["total"]
-    return [{"source": name, "published": published.COMPOSITION.get(name), "ours": ours.get(name)} for name in names]
+    return [
+        {"source": name, "published": published_sahay_2025.COMPOSITION.get(name), "ours": ours.get(name)}
+        for name in names
+    ]
 
 
 def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +157,7 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
     known = [name for metrics in classifiers.values() for name in metrics["classes"]]
     table = results.morphology.get("classifier_comparison")
     return {
-        "p003": published_003,
+        "elmanna_2024": published_elmanna_2024,
         "pixel_names": _PIXEL_NAMES,
         "segmenters": {name: parts["metrics"] for name, parts in results.segmenters.items() if "metrics" in parts},
         "mask_figures": {
@@ -155,17 +165,17 @@ def _morphology(results: Results, parameters: dict[str, Any]) -> dict[str, Any]:
         },
         "classifiers": classifiers,
         "cell_counts": _cell_counts(results),
-        "p003_sets": ("elsafty",),
+        "paper_sets": ("elsafty",),
         "p_columns": _p_columns(table),
         "classifier_parts": {name: results.classifiers[name] for name in classifiers},
-        "cell_classes": list(dict.fromkeys([*published_003.PER_CLASS, *known])) if classifiers else [],
+        "cell_classes": list(dict.fromkeys([*published_elmanna_2024.PER_CLASS, *known])) if classifiers else [],
         "comparison": [] if table is None else table.to_dict("records"),
         "reference": parameters.get("morphology", {}).get("reference", ""),
     }
 
 
 def _cell_counts(results: Results) -> dict[str, dict[str, Any]]:
-    """Cells of each source by class and scanner (paper 003, Fig. 3)."""
+    """Cells of each source by class and scanner (Elmanna et al. 2024, Fig. 3)."""
     tables = {}
     for name, parts in results.cells.items():
         if "cell_counts" in parts and len(parts["cell_counts"]):
@@ -197,7 +207,7 @@ def _overlap(results: Results) -> dict[str, Any]:
     """What the section of overlapping cells shows."""
     classifiers = results.overlap_classifiers
     return {
-        "p002": published_002,
+        "gurav_2025": published_gurav_2025,
         "overlap_crops": {name: parts for name, parts in results.overlap_crops.items() if "label_facts" in parts},
         "overlap_classifiers": {name: parts["metrics"] for name, parts in classifiers.items() if "metrics" in parts},
         "overlap_figures": {
@@ -210,7 +220,7 @@ def _counting(results: Results) -> dict[str, Any]:
     """What the section of counts shows."""
     kinds, inputs = results.kind_classifiers, results.smear_inputs
     return {
-        "p004": published_004,
+        "rao_2024": published_rao_2024,
         "kind_classifiers": {name: parts["metrics"] for name, parts in kinds.items() if "metrics" in parts},
         "kind_figures": {name: parts["kinds_figure"] for name, parts in kinds.items() if "kinds_figure" in parts},
         "smear_inputs": {name: parts["count_totals"] for name, parts in inputs.items() if "count_totals" in parts},

@@ -8,29 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from blood_kedro.library.core.taxonomy import PAPER_000
+from blood_kedro.library.core.taxonomy import SAHAY_2025
 from blood_kedro.library.evaluation.resampling import paired_difference
-from blood_kedro.library.reporting import published
+from blood_kedro.library.reporting.published_sahay_2025 import AP_50_PER_CLASS
 
 
 def per_class(regimens: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Table IV rows in the paper's order, then classes that only our corpus has."""
     measured = {name: parts["metrics"] for name, parts in regimens.items()}
     pair = compared(regimens)
-    extra = [c for m in measured.values() for c in m["ap_50_per_class"] if c not in PAPER_000]
+    extra = [c for m in measured.values() for c in m["ap_50_per_class"] if c not in SAHAY_2025]
     return [
         {
             "class": label,
-            "published": published.AP_50_PER_CLASS.get(label),
+            "published": AP_50_PER_CLASS.get(label),
             "ours": {
                 name: (m["ap_50_per_class"].get(label), m["ap_50_interval_95_per_class"].get(label))
                 for name, m in measured.items()
             },
-            "published_delta": _difference(published.AP_50_PER_CLASS.get(label)),
+            "published_delta": _difference(AP_50_PER_CLASS.get(label)),
             "delta": _difference([measured[name]["ap_50_per_class"].get(label) for name in pair]),
             "objects": next((m["objects_per_class"].get(label, 0) for m in measured.values()), 0),
         }
-        for label in [*PAPER_000, *dict.fromkeys(extra)]
+        for label in [*SAHAY_2025, *dict.fromkeys(extra)]
     ]
 
 

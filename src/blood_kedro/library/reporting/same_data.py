@@ -27,7 +27,7 @@ _CUT_CELLS = "rbc_morphology,overlap_weak_supervision,sam_counting"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A result that is not of this corpus: parts, why, and the command that makes it anew."""
+    """A result that is not of this corpus: parts, why, and the command that measures it again."""
 
     section: str
     name: str

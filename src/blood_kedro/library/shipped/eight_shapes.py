@@ -1,4 +1,4 @@
-"""Chula's shapes seen as the eight of paper 003, of which the six that a single cell can have."""
+"""Chula's shapes seen as the eight of Elmanna et al. 2024, of which the six that a single cell can have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.core.paper_003 import EIGHT_SHAPES
+from blood_kedro.library.core.elmanna_2024 import EIGHT_SHAPES
 from blood_kedro.library.core.taxonomy import SHAPE_OF_LABEL
 
 # Overlapping cells are no shape of one cell, and Chula does not label them.
@@ -17,7 +17,7 @@ _OTHER = "other"
 
 
 def shape_of(label: str) -> str:
-    """The shape of paper 003 that a class has, `other` where it has none."""
+    """The shape of Elmanna et al. 2024 that a class has, `other` where it has none."""
     return SHAPE_OF_LABEL.get(label, _OTHER)
 
 
@@ -29,7 +29,7 @@ def as_eight(logs: npt.NDArray[np.float64], classes: Sequence[str]) -> npt.NDArr
 
 
 def with_eight(table: pd.DataFrame) -> pd.DataFrame:
-    """What a classifier of shapes answered, with `shape` (of paper 003) and its probability `shape_sureness` added.
+    """What a classifier of shapes answered, with `shape` (Elmanna et al. 2024) and its probability `shape_sureness`.
 
     Args:
         table: with `p_<class>` of each class, as `CellClassifier.predict` gives it.

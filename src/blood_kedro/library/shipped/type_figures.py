@@ -62,7 +62,7 @@ def whole_types(classes: Sequence[str]) -> list[str]:
 
 
 def eight_figures(logs: Floats, table: pd.DataFrame, options: TypeModel) -> dict[str, Any]:
-    """Figures over the eight shapes of paper 003."""
+    """Figures over the eight shapes of Elmanna et al. 2024."""
     truth = np.array([SINGLE_SHAPES.index(shape_of(t)) for t in table["type"]], np.int64)
     eight_logs, groups = as_eight(logs, options.classes), table["group_id"].to_numpy()
     return figures(truth, eight_logs, groups, SINGLE_SHAPES, resamples=options.resamples, seed=options.seed)

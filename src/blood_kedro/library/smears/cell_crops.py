@@ -1,16 +1,16 @@
-"""Simulated single-cell crops as cells: the eight shapes of paper 003, or the nine of its published data."""
+"""Simulated single-cell crops as cells: the eight shapes of Elmanna et al. 2024, or the nine of its published data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from blood_kedro.library.core.crop_set import Crop
-from blood_kedro.library.core.paper_003 import SHAPE_TO_LABEL
+from blood_kedro.library.core.elmanna_2024 import SHAPE_TO_LABEL
 from blood_kedro.library.core.processes import in_processes
-from blood_kedro.library.smears.crops import PAPER_003_KINDS, simulate_crop
+from blood_kedro.library.smears.crops import ELMANNA_2024_KINDS, simulate_crop
 
 _NINE_KINDS = {
-    **{shape: kinds for shape, kinds in PAPER_003_KINDS.items() if shape != "other"},
+    **{shape: kinds for shape, kinds in ELMANNA_2024_KINDS.items() if shape != "other"},
     "borderline_ovalocyte": ("borderline_ovalocyte",),
     "angled_rbc": ("angled_rbc",),
 }
@@ -23,13 +23,13 @@ def simulated_cells(
 
     Args:
         per_class: crops of each shape.
-        slides: numbered from 1; scanners follow paper 003, Table 2.
+        slides: numbered from 1; scanners follow Elmanna et al. 2024, Table 2.
         shapes: `eight` or `nine`.
         side_px: side of a crop.
         seed: global seed.
         workers: processes; -1 takes every core. The cells do not depend on it.
     """
-    table = PAPER_003_KINDS if shapes == "eight" else _NINE_KINDS
+    table = ELMANNA_2024_KINDS if shapes == "eight" else _NINE_KINDS
     tasks = [
         (shape, kinds[number // slides % len(kinds)], seed, number % slides + 1, number, side_px)
         for shape, kinds in table.items()

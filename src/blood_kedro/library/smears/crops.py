@@ -1,4 +1,4 @@
-"""Single-cell crops with exact masks, as paper 003 cuts them: one cell, or two or three that overlap, in the middle."""
+"""Single-cell crops with exact masks, as Elmanna et al. 2024 cut them: one cell, or two or three that overlap."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from blood_kedro.library.smears.stack import Stack
 from blood_kedro.library.smears.styles import Style, slide_style
 from blood_kedro.library.smears.truth import cut
 
-# The eight classes of paper 003 (section 4.1), and the kinds of cell each is drawn from; `+` means overlapping.
-PAPER_003_KINDS: dict[str, tuple[str, ...]] = {
+# The eight classes of Elmanna et al. 2024 (section 4.1) and the kinds of cell each is drawn from; `+`: overlapping.
+ELMANNA_2024_KINDS: dict[str, tuple[str, ...]] = {
     "rounded_rbc": ("normal_rbc",),
     "ovalocyte": ("ovalocyte", "elliptocyte"),
     "teardrop": ("teardrop",),

@@ -1,6 +1,6 @@
 """How slides and scanners look: four scanner styles, 25 slides, and what varies from slide to slide.
 
-Which slide goes through which scanner is Table 2 of paper 003. The paper shows the scanners' looks (Fig. 5) and gives
+Which slide goes through which scanner is Table 2 of Elmanna et al. 2024. It shows their looks (Fig. 5) and gives
 no numbers; those here were set by eye on the public sets, and `fit_style` measures further ones from real images.
 """
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from blood_kedro.library.core.elmanna_2024 import SCANNER_OF_SLIDE
 from blood_kedro.library.core.hashing import seed_for
-from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
 from blood_kedro.library.smears.cell import LAYERS, CellStyle
 
 Rgb = tuple[float, float, float]

@@ -19,7 +19,7 @@ from blood_kedro.library.core.taxonomy import SOURCE_LABELS
 from blood_kedro.library.core.text_files import read_json
 from blood_kedro.library.sources.base import NO_LOSSES, RawImage, RawLabel
 
-HOW_TO_GET = "kedro run --pipelines=ingestion generates it; delete the folder to have it made anew"
+HOW_TO_GET = "kedro run --pipelines=ingestion generates it; delete the folder to have it generated again"
 
 
 class Synthetic:

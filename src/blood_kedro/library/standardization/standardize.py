@@ -1,4 +1,4 @@
-"""Algorithm 1 of paper 000 for one source: from its ingested tables to the four standardized files."""
+"""Algorithm 1 of Sahay 2025 for one source: from its ingested tables to the four standardized files."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CropMasks = npt.NDArray[np.bool_]
 
 
 def flips(rotation_deg: float = 0.0) -> v2.Transform:
-    """Horizontal and vertical flips, and a turn by up to so many degrees (paper 003, sections 4.2 and 4.3).
+    """Horizontal and vertical flips, and a turn by up to so many degrees (Elmanna et al. 2024, sections 4.2 and 4.3).
 
     What turns in from beyond the crop repeats its border, as does a neighbour's absence: no black corners.
     """

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 def class_weights(counts: Tensor, cells: int) -> Tensor:
     """Weight of each class, `(C,) float32`: cells over classes times cells of the class; 0 for a class without.
 
-    Equation 1 of paper 003, and what scikit-learn calls balanced.
+    Equation 1 of Elmanna et al. 2024, and what scikit-learn calls balanced.
 
     Args:
         counts: `(C,)`, cells of each class, or sums of their probabilities.
@@ -22,8 +22,8 @@ def class_weights(counts: Tensor, cells: int) -> Tensor:
 class ClassWeighted(nn.Module):
     """Cross-entropy in which each cell counts as much as its class weighs, then the mean over the cells of a batch.
 
-    So does Keras' `class_weight` (paper 003, section 4.3). torch's own mean divides by the weights of the batch
-    instead: a cell of a rare class would then weigh less where the batch has several of them.
+    So does Keras' `class_weight` (Elmanna et al. 2024, section 4.3). torch's own mean divides by the weights of the
+    batch instead: a cell of a rare class would then weigh less where the batch has several of them.
 
     Args:
         weight: `(C,)`, of each class.

@@ -65,12 +65,12 @@ class SupervisedTask(EpochTask):
         self.log("val_loss", loss, batch_size=len(batch[0]), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """As paper 003, section 4.4, or with a cosine."""
+        """As Elmanna et al. 2024, section 4.4, or with a cosine."""
         settings = self._settings
         optimizer = torch.optim.Adam(self.network.parameters(), settings.lr)
         if settings.schedule == "cosine":
             return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, settings.epochs)}
-        # torch lowers the rate after one flat epoch more than its patience; Keras, which paper 003 used, does not.
+        # torch lowers the rate after one flat epoch more than its patience; Keras (Elmanna et al. 2024) does not.
         scheduler = ReduceLROnPlateau(
             optimizer,
             factor=settings.lr_factor,

@@ -187,7 +187,7 @@ def score(
 def draw(
     coco: dict[str, Any], predictions: list[dict[str, Any]], images: Path, metrics: dict[str, Any], run_id: str
 ) -> tuple[Figure, Figure, Figure]:
-    """Predictions over ground truth (paper 000, Fig. 2), failures (Fig. 3) and precision-recall, also in MLflow."""
+    """Predictions over ground truth (Sahay 2025, Fig. 2), failures (Fig. 3) and precision-recall, also in MLflow."""
     from blood_kedro.library.detection.figures import curves_figure, failures_figure, predictions_figure
 
     over_truth = predictions_figure(coco, predictions, images)

@@ -115,7 +115,7 @@ def train_classifier(
 def score_overlap_classifier(
     answers: pd.DataFrame, model: ModelBundle, classifier: OverlapClassifier, crops: CropOptions, run_id: str, seed: int
 ) -> tuple[dict[str, Any], Figure]:
-    """Measures against the weak labels and against the truth, and the figures of paper 002, logged to the same run."""
+    """Measures against weak labels and the truth, and the figures of Gurav et al. 2025, logged to the same run."""
     from blood_kedro.library.overlap.figures import overlap_figure
     from blood_kedro.library.overlap.score import score_overlap_classifier as score
 

@@ -41,7 +41,7 @@ def cut_cells(
 
 
 def count_cells(cells: CropSet) -> pd.DataFrame:
-    """Cells by class and scanner (paper 003, Fig. 3)."""
+    """Cells by class and scanner (Elmanna et al. 2024, Fig. 3)."""
     from blood_kedro.library.cells.describe import cells_by_class_and_scanner
 
     return cells_by_class_and_scanner(cells.table)
@@ -67,7 +67,7 @@ def train_segmenter(
 
 
 def draw_masks(cells: CropSet, model: ModelBundle, test: list[int], run_id: str) -> Figure:
-    """Good and hard cells of the test groups (paper 003, Figs. 9 and 10), also in MLflow."""
+    """Good and hard cells of the test groups (Elmanna et al. 2024, Figs. 9 and 10), also in MLflow."""
     from blood_kedro.library.morphology.figures import masks_figure
     from blood_kedro.library.morphology.networks import load_segmenter
     from blood_kedro.library.morphology.segment import predict_masks

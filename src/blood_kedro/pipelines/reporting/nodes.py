@@ -23,7 +23,7 @@ def draw_losses(
     result_records: dict[str, Record],
     **regimens: Any,  # noqa: ANN401 - what is gathered of each
 ) -> Figure:
-    """Training and validation loss over epochs (paper 000, Fig. 1)."""
+    """Training and validation loss over epochs (Sahay 2025, Fig. 1)."""
     from blood_kedro.library.reporting.figures import loss_figure
 
     return loss_figure(collect(_histories(regimens), result_records, run_record["env"]).regimens)

@@ -46,7 +46,7 @@ def train_kinds(
     start: ModelBundle | None = None,
     **cutouts: CropSet,
 ) -> tuple[ModelBundle, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], Figure]:
-    """Search, train and test a classifier of cutouts in its own MLflow child run (paper 004, Tables 1 to 4)."""
+    """Search, train and test a classifier of cutouts in its own MLflow child run (Rao et al. 2024, Tables 1 to 4)."""
     from blood_kedro.library.counting.draw.figures import kinds_figure
     from blood_kedro.library.counting.name.train import train_kinds as train
 

@@ -34,7 +34,7 @@ class CropTable(Table):
     scanner: Series[str] = column("scanner or microscope", nullable=True)
     label_raw: Series[str] = column("label in the source's own word")
     label: Series[str] = column("class of the taxonomy, where the source says it", nullable=True)
-    shape: Series[str] = column("one of `paper_003.NINE_SHAPES` or `other`, where the source says it", nullable=True)
+    shape: Series[str] = column("one of `elmanna_2024.NINE_SHAPES` or `other`, where the source says it", nullable=True)
     x_px: Series[float] = column("middle of the crop in its picture, px", nullable=True)
     y_px: Series[float] = column("middle of the crop in its picture, px", nullable=True)
     has_mask: Series[bool] = column("whether the cell's mask is known")

@@ -112,7 +112,7 @@ def count_smear(
     counts: dict[str, Any] = {
         "smear": name,
         "rbc": totals[options.count_rule],
-        # What touches is one white cell (paper 004, section 3.6), where nobody told touching ones apart.
+        # What touches is one white cell (Rao et al. 2024, section 3.6), where nobody told touching ones apart.
         "wbc": int(white.sum()) if detected else int(cells.loc[white, "clump"].nunique()),
         "platelet": int(cells["label"].eq("platelet").sum()),
         "rule": options.count_rule,

@@ -1,4 +1,4 @@
-"""From masks to a number of cells: paper 004's rule on areas, one that holds on single fields, and plain instances."""
+"""From masks to a number of cells: Rao et al. 2024's rule on areas, one that holds on single fields, and instances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from blood_kedro.library.evaluation.resampling import Floats, Intervals, intervals
 
-# Paper 004's code knows at most three thresholds.
+# The code of Rao et al. 2024 knows at most three thresholds.
 _MOST_THRESHOLDS = 3
 _GRID = 1000
 _AT_ONCE = 2000  # areas, of which each meets the whole grid
@@ -76,7 +76,7 @@ class KdeRule:
 
 
 def kde_peaks(areas: Floats) -> KdeRule:
-    """Thresholds midway between the first peaks of a Gaussian density of areas (paper 004, section 3.6).
+    """Thresholds midway between the first peaks of a Gaussian density of areas (Rao et al. 2024, section 3.6).
 
     Scott's bandwidth, 1,000 points from the smallest to the largest area, every peak however flat, at most three
     thresholds: as its code does. With fewer than three areas, or equal ones, there is no density and no threshold.

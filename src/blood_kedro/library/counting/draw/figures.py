@@ -1,4 +1,4 @@
-"""Figures 5 and 6 of paper 004, counts beside a reference, and what a classifier of cutouts gets wrong."""
+"""Figures 5 and 6 of Rao et al. 2024, counts beside a reference, and what a classifier of cutouts gets wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of cells, and the CNN of paper 004 that tells them apart on cutouts."""
+"""Kinds of cells, and the CNN of Rao et al. 2024 that tells them apart on cutouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CELL_TYPES = COARSE
 
 
 def build_network(kinds: int, side_px: int, dropout: float) -> nn.Module:
-    """The CNN of paper 004, section 3.4 and Fig. 3: three convolutions (32, 64, 128), a dense layer of 512, dropout.
+    """The CNN of Rao et al. 2024, section 3.4 and Fig. 3: convolutions (32, 64, 128), a dense layer of 512, dropout.
 
     It takes `(N, 3, S, S)` in 0..1; two kinds have one logit, more have one each. Neither the paper nor
     docs/facts/peer.md#classifier gives a padding; here the map keeps its size.

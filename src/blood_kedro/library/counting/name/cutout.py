@@ -1,4 +1,4 @@
-"""A mask cut out: its pixels in the middle of a black square (paper 004, section 3.3)."""
+"""A mask cut out: its pixels in the middle of a black square (Rao et al. 2024, section 3.3)."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def fit_kinds(
 
 
 def fine_tuned_from(network: nn.Module, start: ModelBundle, options: KindClassifier) -> None:
-    """Load a trained classifier's weights; a last layer for other kinds starts anew (paper 004, section 4.3).
+    """Load a trained classifier's weights; a last layer for other kinds starts anew (Rao et al. 2024, section 4.3).
 
     Raises:
         ConfigurationError: it was made for cutouts of another size.
@@ -125,7 +125,7 @@ class _Loss(nn.Module):
 
 
 def multiplied(pixels: Cutouts, labels: Indices, options: KindClassifier, seed: int) -> tuple[Cutouts, Indices]:
-    """Training cutouts after augmentation and balancing (paper 004, section 3.4).
+    """Training cutouts after augmentation and balancing (Rao et al. 2024, section 3.4).
 
     Augmented kinds come `copies` times, as they are and flipped and turned by up to 90 degrees; of the other kinds, at
     most `ratio` times as many as all augmented ones together are kept, drawn at random.

@@ -1,4 +1,4 @@
-"""Which kind of cell each mask of a smear is: paper 004's CNN on its cutout, what its segmenter said, or its stain."""
+"""Which kind of cell each mask of a smear is: Rao et al. 2024's CNN on its cutout, its segmenter's word, its stain."""
 
 from __future__ import annotations
 

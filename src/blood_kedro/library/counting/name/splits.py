@@ -1,4 +1,4 @@
-"""Which cutouts a classifier learns from, is chosen by and is tested on (paper 004, section 3.4)."""
+"""Which cutouts a classifier learns from, is chosen by and is tested on (Rao et al. 2024, section 3.4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from blood_kedro.library.core.schemas import SPLITS
 from blood_kedro.library.counting.options import KindClassifier
 from blood_kedro.library.training.splits import Indices, RowsByPart, fold_groups, missing_from_parts, split_groups
 
-# Paper 004, section 3.4: 75:15:10. Images of sources have the parts of the table of groups instead.
+# Rao et al. 2024, section 3.4: 75:15:10. Images of sources have the parts of the table of groups instead.
 _VAL, _TEST = 0.15, 0.10
 
 

@@ -1,4 +1,4 @@
-"""Train the classifier of cutouts as paper 004 does: split, tenfold white cells, grid search, test (Tables 1 to 4)."""
+"""Train the classifier of cutouts as Rao et al. 2024 do (Tables 1 to 4): split, tenfold white cells, search, test."""
 
 from __future__ import annotations
 

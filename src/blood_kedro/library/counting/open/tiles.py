@@ -80,7 +80,7 @@ def open_sides(grid: Grid) -> npt.NDArray[np.bool_]:
 
 
 def cut_into_tiles(width_px: int, height_px: int, tile_px: int, overlap_px: int = 0) -> Grid:
-    """Tiles of an image, row by row: without overlap and with remainders as in paper 004, section 3.2, or overlapping.
+    """Tiles of an image, row by row: with remainders and no overlap (Rao et al. 2024, section 3.2), or overlapping.
 
     Args:
         width_px: of the image.

@@ -1,4 +1,4 @@
-"""Counts beside those that somebody made by hand (paper 004, sections 3.7 and 4)."""
+"""Counts beside those that somebody made by hand (Rao et al. 2024, sections 3.7 and 4)."""
 
 from __future__ import annotations
 

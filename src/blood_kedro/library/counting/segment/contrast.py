@@ -10,7 +10,7 @@ RgbImage = npt.NDArray[np.uint8]
 
 
 def brightened(rgb: RgbImage, least: float) -> tuple[RgbImage, float]:
-    """A tile whose mean grey level is below `least`, raised to it; and by how many levels (paper 004, section 4.3).
+    """A tile whose mean grey level is below `least`, raised to it; and by how many levels (Rao et al. 2024, 4.3).
 
     The level is added to the value channel and cut at 255, as the authors' code does (docs/facts/peer.md#brightness).
     """

@@ -150,7 +150,7 @@ def _parts(pieces: list[Piece], options: FilterOptions) -> set[int]:
 def filter_as_published(
     pieces: Sequence[Piece], height_px: int, width_px: int, min_area_px2: int = 300, max_area_px2: int = 9000
 ) -> list[Piece]:
-    """The filter of paper 004's own code (docs/facts/peer.md#mask-filter), on boxes, not whole frames.
+    """The filter of Rao et al. 2024's own code (docs/facts/peer.md#mask-filter), on boxes, not whole frames.
 
     Largest first, masks outside of the limits and masks that add no new pixel go. Then, smallest first, each mask keeps
     the pixels that no smaller one has, and every connected piece of more than `min_area_px2` of what is left is a cell.

@@ -1,4 +1,4 @@
-"""Masks that were made before: one image file per mask beside a table, as the authors of paper 004 store SAM's."""
+"""Masks that were made before: one image file per mask beside a table, as Rao et al. 2024 store SAM's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Papers 003 and 002 in configuration: what the papers say is what is set."""
+"""Elmanna et al. 2024 and Gurav et al. 2025 in configuration: what the papers say is what is set."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from blood_kedro.environments import config_loader
-from blood_kedro.library.core.paper_003 import SCANNER_OF_SLIDE
+from blood_kedro.library.core.elmanna_2024 import SCANNER_OF_SLIDE
 from blood_kedro.library.morphology.options import Classifier, Segmenter
 from blood_kedro.library.overlap.options import OverlapClassifier
-from blood_kedro.library.reporting import published_003
+from blood_kedro.library.reporting import published_elmanna_2024
 from blood_kedro.plan import build
 from tests.conftest import PROJECT
 
 ENVIRONMENTS = ("base", "laptop", "paper", "bccd")
-TEST_SLIDES = tuple(f"slide_{slide:03d}" for slide in published_003.PER_SLIDE)
+TEST_SLIDES = tuple(f"slide_{slide:03d}" for slide in published_elmanna_2024.PER_SLIDE)
 
 
 def load(environment: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_training_is_that_of_section_4() -> None:
     for made in classifiers:
         assert (made.augmented, made.rotation_deg, made.repeats, made.folds) == ("added", 36, 5, 2)
         assert made.first_weights.kind == "imagenet"
-    assert {made.model for made in classifiers} == set(published_003.COMPARISON)
+    assert {made.model for made in classifiers} == set(published_elmanna_2024.COMPARISON)
     variants = {(made.segmented, made.loss, made.masks) for made in classifiers if made.model == "efficientnet_b0"}
     assert {
         (False, "unweighted", "given"),
@@ -81,7 +81,7 @@ def test_every_segmenter_and_classifier_has_its_inputs(environment: str) -> None
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_networks_of_paper_002_see_no_mirrored_crops(environment: str) -> None:
+def test_the_networks_of_gurav_2025_see_no_mirrored_crops(environment: str) -> None:
     for entry in load(environment)["overlap"]["classifiers"].values():
         study = OverlapClassifier(**entry)
         assert study.flips == (study.network == "counting"), study.name

@@ -1,4 +1,4 @@
-"""Figures as published in paper 002. Never mixed with what is measured here.
+"""Figures as published in Gurav et al. 2025. Never mixed with what is measured here.
 
 Table 1 gives 91.00 for the recall of single cells of the improved model where Table 3 and the text give 1.00 (7 of 7);
 Table 3 is taken, since 7 of 7 and 1 of 3 also give its accuracy and precisions.

@@ -1,4 +1,4 @@
-"""Figures as published in paper 004. Never mixed with what is measured here."""
+"""Figures as published in Rao et al. 2024. Never mixed with what is measured here."""
 
 from __future__ import annotations
 

@@ -1,14 +1,6 @@
-"""Figures as published in paper 000 (arXiv 2511.08465). Never mixed with what is measured here."""
+"""Figures as published in Sahay 2025 (arXiv 2511.08465). Never mixed with what is measured here."""
 
 from __future__ import annotations
-
-# The papers by the numbers that this project gives them.
-PAPERS = {
-    "000": '"Generalizable Blood Cell Detection via Unified Dataset and Faster R-CNN" (arXiv 2511.08465)',
-    "002": '"Classification of Overlapping Red Blood Cells in Microscopic Blood Smear Images Using Deep Learning"',
-    "003": '"Deep Learning Segmentation and Classification of Red Blood Cells Using a Large Multi-Scanner Dataset"',
-    "004": '"Deep Learning Pipeline for Blood Cell Segmentation, Classification and Counting"',
-}
 
 # Table I. The column of images adds up to 19,460; the paper prints 19,470. PBC has 17,092 images, not 18,092.
 COMPOSITION = {

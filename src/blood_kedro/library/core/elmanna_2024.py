@@ -1,4 +1,4 @@
-"""Facts of paper 003: its shapes of red cells, and which scanner took which slide."""
+"""Facts of Elmanna et al. 2024: its shapes of red cells, and which scanner took which slide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures as published in paper 003. Per cent, as printed. Never mixed with what is measured here."""
+"""Figures as published in Elmanna et al. 2024. Per cent, as printed. Never mixed with what is measured here."""
 
 from __future__ import annotations
 
