@@ -16,7 +16,7 @@ from blood_kedro.app import READ_OUT, Answer, detectors, look, models
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.page_example import EXAMPLE, example_field
 from blood_kedro.page_lanes import Lane, PageError, Tell
-from blood_kedro.page_limits import LARGE_S, LIMITS, MOST_MB, MOST_WAITING, SMALL_S
+from blood_kedro.page_limits import LARGE_S, LIMITS, MOST_SLIDE_MB, MOST_WAITING, SMALL_S
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -81,7 +81,7 @@ def serve(root: Path, port: int = 7860) -> None:
         css=_STYLE,
         footer_links=[],
         show_error=True,
-        max_file_size=f"{MOST_MB}mb",
+        max_file_size=f"{MOST_SLIDE_MB}mb",
     )
 
 

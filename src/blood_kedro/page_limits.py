@@ -9,9 +9,12 @@ from pathlib import Path
 
 from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.imaging.files import FORMATS
+from blood_kedro.library.imaging.large import is_read_as_slide
 from blood_kedro.library.imaging.tiff_layout import is_tiff
 
 MOST_MB = 200
+# A slide is read in parts, and of a large one some fields alone: its pixels are not limited.
+MOST_SLIDE_MB = 4000
 MOST_PIXELS = 100_000_000
 # A picture of more waits in a queue of its own, so that small ones need not wait for it.
 LARGE_PIXELS = 6_000_000
@@ -19,10 +22,10 @@ SMALL_S, LARGE_S = 180, 900
 MOST_WAITING = 10
 MOST_PICTURES = 40
 LIMITS = (
-    f"Limits of this page: {MOST_PICTURES} pictures at once, files of up to {MOST_MB} MB and "
-    f"{MOST_PIXELS // 10**6} million pixels, "
-    f"{SMALL_S // 60} minutes of work. Pictures of more than {LARGE_PIXELS // 10**6} million pixels wait in a queue of "
-    f"their own and have {LARGE_S // 60} minutes. "
+    f"Limits of this page: {MOST_PICTURES} pictures at once, each of up to {MOST_MB} MB and "
+    f"{MOST_PIXELS // 10**6} million pixels, slides of up to {MOST_SLIDE_MB} MB, {SMALL_S // 60} minutes of work. "
+    f"Slides, and pictures of more than {LARGE_PIXELS // 10**6} million pixels, wait in a queue of their own and have "
+    f"{LARGE_S // 60} minutes. "
     "For more: `make count IMAGES=...`, which has none of them but the largest picture that is read."
 )
 
@@ -31,7 +34,7 @@ def check_all(files: Sequence[Path]) -> bool:
     """Whether pictures wait among the large ones: one of them does, or all of them together have so many pixels.
 
     Raises:
-        BadInputError: they are too many, or one is larger than the page takes.
+        BadInputError: they are too many, or one of them, or all together, are larger than the page takes.
     """
     if len(files) > MOST_PICTURES:
         raise BadInputError(
@@ -41,6 +44,7 @@ def check_all(files: Sequence[Path]) -> bool:
             remedy="take some of them, or use blood-kedro read-out <folder>",
         )
     are_large = [check(file) for file in files]
+    _check_megabytes("the pictures together are", sum(file.stat().st_size for file in files) / 1e6, MOST_SLIDE_MB)
     return any(are_large) or sum(pixels_of_header(file) or 0 for file in files) > LARGE_PIXELS
 
 
@@ -53,15 +57,10 @@ def check(file: Path) -> bool:
     Raises:
         BadInputError: it is larger than the page takes.
     """
-    megabytes = file.stat().st_size / 1e6
-    if megabytes > MOST_MB:
-        raise BadInputError(
-            "the file is larger than this page takes",
-            where=file.name,
-            got=f"{megabytes:.0f} MB",
-            expected=f"at most {MOST_MB} MB",
-            remedy="cut it to the part that matters, or use make count IMAGES=...",
-        )
+    is_slide = _is_slide(file)
+    _check_megabytes("the file is", file.stat().st_size / 1e6, MOST_SLIDE_MB if is_slide else MOST_MB, file.name)
+    if is_slide:
+        return True
     pixels = pixels_of_header(file)
     if pixels is not None and pixels > MOST_PIXELS:
         raise BadInputError(
@@ -72,6 +71,24 @@ def check(file: Path) -> bool:
             remedy="cut it to the part that matters, or use make count IMAGES=...",
         )
     return pixels is None or pixels > LARGE_PIXELS
+
+
+def _check_megabytes(what: str, megabytes: float, most: float, where: str = "") -> None:
+    if megabytes > most:
+        raise BadInputError(
+            f"{what} larger than this page takes",
+            where=where,
+            got=f"{megabytes:,.0f} MB",
+            expected=f"at most {most} MB",
+            remedy="cut it to the part that matters, or use blood-kedro read-out <file>, which takes any size",
+        )
+
+
+def _is_slide(file: Path) -> bool:
+    try:
+        return is_read_as_slide(file)
+    except BadInputError:
+        return False  # the reader says what is wrong with it
 
 
 def pixels_of_header(file: Path) -> int | None:

@@ -21,6 +21,7 @@ from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.page_example import example_field
 from blood_kedro.page_lanes import Lane, PageError, Tell
 from tests.conftest import copy_project
+from tests.fixtures.slides import write_svs
 from tests.pipelines.browser import browser_page, free_port, wait_for
 from tests.pipelines.runs import environment
 
@@ -51,6 +52,20 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
     np.random.default_rng(0).integers(0, 256, 2000, np.uint8).tofile(tmp_path / "a.png")
     with pytest.raises(BadInputError, match="larger than this page takes"):
         page_limits.check(tmp_path / "a.png")
+
+
+def test_a_slide_may_be_as_large_as_slides_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slide = write_svs(tmp_path / "slide.svs", np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8))
+    monkeypatch.setattr(page_limits, "MOST_MB", 0.001)
+    monkeypatch.setattr(page_limits, "MOST_PIXELS", 1000)
+    assert page_limits.check_all([slide])  # it waits among the large ones, however small
+    monkeypatch.setattr(page_limits, "MOST_SLIDE_MB", slide.stat().st_size * 1.5 / 1e6)
+    assert page_limits.check(slide)
+    with pytest.raises(BadInputError, match="the pictures together are larger than this page takes"):
+        page_limits.check_all([slide, slide])
+    monkeypatch.setattr(page_limits, "MOST_SLIDE_MB", 0.001)
+    with pytest.raises(BadInputError, match="the file is larger than this page takes"):
+        page_limits.check(slide)
 
 
 def test_a_file_without_a_header_is_left_to_the_reader(tmp_path: Path) -> None:
