@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro import page_folder, page_limits, ports
-from blood_kedro.app import READ_OUT, Answer, detectors, look, models
+from blood_kedro.app import READ_OUT, Answer, corrected, detectors, look, models
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.page_example import EXAMPLE, example_field
 from blood_kedro.page_lanes import Lane, PageError, Tell
@@ -183,7 +183,7 @@ def build(root: Path, folder: Path) -> gr.Blocks:
             "",
         )
 
-    def save(last: Answer | None, by: str | None, event: gr.EventData) -> str:
+    def save(last: Answer | None, by: str | None, event: gr.EventData) -> tuple[Any, ...]:
         from blood_kedro.assembly.own_corrections import keep_corrections
 
         try:
@@ -191,9 +191,10 @@ def build(root: Path, folder: Path) -> gr.Blocks:
                 raise PageError("nothing was read out yet")
             rows, folder = event.corrections, root / CORRECTIONS
             said = keep_corrections(folder, last.looked_at, rows, (by or "").strip(), last.made_with)
+            now = corrected(last, rows)
         except BloodKedroError as error:
             raise gr.Error(_shown(str(error), None), duration=None, print_exception=False) from error
-        return html.escape(said)
+        return html.escape(said), now.first, now.parts, now.files, now
 
     # Gradio looks the name up in this module, which does not import it before it is needed.
     save.__annotations__["event"] = gr.EventData
@@ -217,7 +218,7 @@ def build(root: Path, folder: Path) -> gr.Blocks:
             show_progress_on=[shown.first],
         )
         asked.example.click(lambda: [str(example_field(folder.parent / EXAMPLE))], None, asked.files)
-        shown.viewer.submit(save, [last, asked.by], shown.saved)
+        shown.viewer.submit(save, [last, asked.by], [shown.saved, shown.first, shown.parts, asked.archive, last])
     blocks: gr.Blocks = page
     return blocks
 

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from blood_kedro.library.core.errors import BadInputError
 from blood_kedro.library.core.limits import LEAST_RED_CELLS, LEAST_SCALE_CONFIDENCE, MOST_OVERLAPPING
+from blood_kedro.library.core.taxonomy import NOT_NAMED
 from blood_kedro.library.readout import schema
 from blood_kedro.library.readout.confusion import Mistakes
+from blood_kedro.library.readout.corrected import CountedAgain
 from blood_kedro.library.readout.intervals import Drawing
 from blood_kedro.library.readout.read_out import RESEARCH_USE, Facts, MadeWith, ReadOut, summarise
 from blood_kedro.library.readout.scale import Scale
@@ -62,6 +65,37 @@ def test_all_parts_count_the_same_cells() -> None:
     assert made.together.cells.wbc.value == 6 and made.together.cells.platelet.value == 6
     assert any(note.endswith("and counted as platelets: 2.") for note in made.notes)
     assert made.notes[0] == RESEARCH_USE
+
+
+def numbered(tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]) -> CountedAgain:
+    counts, cells, fields = tables
+    cells = cells.assign(cell=cells.groupby("smear").cumcount() + 1, sureness=0.5)
+    return CountedAgain(counts, cells, fields, facts())
+
+
+def test_a_read_out_with_corrections_counts_the_corrected_cells() -> None:
+    again = numbered(two_smears())
+    before, _ = again.read_out()
+    # Of smear a: two red cells are a lymphocyte and no cell, one is a schistocyte, a lymphocyte is a red cell.
+    changes = {("a", 1): "lymphocyte", ("a", 2): None, ("a", 3): "schistocyte", ("a", 31): "rbc"}
+    after, tables = again.read_out(changes)
+    (a, b), (a_before, b_before) = after.pictures, before.pictures
+    assert a_before.cells.rbc.value == 30 and a.cells.rbc.value == a.cells.rbc_rows == 29
+    assert a.cells.wbc.value == a_before.cells.wbc.value and b.cells == b_before.cells
+    assert a.shapes is not None and a.shapes.named == 28 and a.shapes.not_named == 1
+    assert {row.shape: row.cells for row in a.shapes.shapes}["schistocyte"] == 1
+    assert int(tables.fields["rbc"].sum()) == after.together.cells.rbc.value == 39
+    rows = tables.cells[tables.cells["corrected"]]
+    assert rows[["smear", "cell", "label", "type"]].to_numpy().tolist() == [
+        ["a", 1, "wbc", "lymphocyte"],
+        ["a", 3, "rbc", "schistocyte"],
+        ["a", 31, "rbc", NOT_NAMED],
+    ]
+    assert (rows["sureness"] == 1).all() and len(tables.cells) == len(again.cells) - 1
+    assert "4 cells were looked at and named by a person." in after.notes
+    assert again.read_out()[0] == before  # nothing of it is kept
+    with pytest.raises(BadInputError, match="cell 99 of b"):
+        again.read_out({("b", 99): "rbc"})
 
 
 def test_a_rule_that_counts_otherwise_is_named() -> None:

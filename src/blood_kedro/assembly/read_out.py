@@ -29,10 +29,10 @@ from blood_kedro.library.counting.open.smear import Smear, open_smears
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.segment.tiles import OnTile, folders_of
 from blood_kedro.library.readout.confusion import mistakes_of
+from blood_kedro.library.readout.corrected import CountedAgain
 from blood_kedro.library.readout.intervals import Drawing
-from blood_kedro.library.readout.read_out import Facts, MadeWith, summarise
+from blood_kedro.library.readout.read_out import Facts, MadeWith
 from blood_kedro.library.readout.scale import Scale
-from blood_kedro.library.readout.settled import settled
 from blood_kedro.library.readout.stain import stain_likeness
 from blood_kedro.library.reporting.picture_pages import MOST_PX
 from blood_kedro.library.shipped.bundle import shipped_digest
@@ -135,9 +135,10 @@ def read_pictures(
         rbc_per_ul=options.rbc_per_ul,
         drawing=Drawing(seed=options.seed),
     )
-    tables = settled(counts, cells, fields)
+    counted_again = CountedAgain(counts, cells, fields, facts)
+    read_out, tables = counted_again.read_out()
     return ReadSmears(
-        summarise(counts, cells, fields, facts),
+        read_out,
         tables.counts,
         tables.cells,
         tables.fields,
@@ -148,6 +149,7 @@ def read_pictures(
         scales,
         choices,
         notes,
+        counted_again,
     )
 
 

@@ -20,7 +20,8 @@ from blood_kedro.library.counting.draw.masks import write_smears
 from blood_kedro.library.counting.draw.outlines import outlines
 from blood_kedro.library.counting.open.smear import Smear
 from blood_kedro.library.imaging.pixels import RgbImage
-from blood_kedro.library.readout.read_out import RESEARCH_USE, Findings, ReadOut
+from blood_kedro.library.readout.corrected import CountedAgain
+from blood_kedro.library.readout.read_out import Findings, ReadOut
 from blood_kedro.library.readout.scale import Scale
 from blood_kedro.library.reporting.picture_pages import MOST_PX, PAGE, Picture
 from blood_kedro.library.reporting.read_out_page import MAPS, MASKS, MOST_OUTLINES, write_page
@@ -49,6 +50,7 @@ class ReadSmears:
         scales: of each smear.
         choices: of slides of which some fields were read, those that were looked at (`open.fields_fit.choose_fields`).
         notes: what has to be said of them.
+        counted_again: makes the read-out anew of what a person says of cells.
     """
 
     read_out: ReadOut
@@ -62,6 +64,7 @@ class ReadSmears:
     scales: Mapping[str, Scale]
     choices: Mapping[str, pd.DataFrame]
     notes: list[str]
+    counted_again: CountedAgain
 
     def picture(self, name: str) -> OutlinedPicture:
         """A smear made small enough to be shown, with its cells and their outlines."""
@@ -87,7 +90,7 @@ class ReadSmears:
             write_smears(part / MASKS, self.counts, self.cells, self.masks)
             figures = self.read_out.model_dump(mode="json")
             names = [row["name"] for row in figures["pictures"]]
-            notes = [*(note for note in self.read_out.notes if note != RESEARCH_USE), *self.notes]
+            notes = [*self.read_out.notes_of_these(), *self.notes]
             write_page(
                 part,
                 figures,

@@ -64,6 +64,10 @@ class ReadOut(Result):
     fit_smears: int = Field(ge=0, description="smears that are fit for counting")
     notes: tuple[str, ...] = Field(description="what has to be known beside the numbers")
 
+    def notes_of_these(self) -> list[str]:
+        """The notes but for the one that stands on every page anyway."""
+        return [note for note in self.notes if note != RESEARCH_USE]
+
 
 @dataclass(frozen=True)
 class Facts:
