@@ -27,6 +27,8 @@ import standardization
 import torch
 from common import ROOT
 
+from blood_kedro.library.core.git import commit_of
+
 PAGE = ROOT / "docs/benchmarks.md"
 PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
     "standardization": standardization.report,
@@ -58,6 +60,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; all if none is named")
     chosen = parser.parse_args().parts or list(PARTS)
     raw = Path(os.environ.get("BLOOD_KEDRO_RAW", ROOT / "data/01_raw")).expanduser()
+    commit = (commit_of(ROOT) or "unknown")[:7]
     known = sections(PAGE.read_text()) if PAGE.is_file() else {}
     for name in chosen:
         work = Path(tempfile.mkdtemp(prefix="blood-kedro-bench-"))
@@ -65,8 +68,9 @@ def main() -> None:
             lines = PARTS[name](raw, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        where = f"*{time.strftime('%Y-%m-%d')}, {os.cpu_count()} CPU cores, no GPU, torch {torch.__version__}, OpenCV "
-        known[name] = "\n".join([f"{where}{cv2.__version__}.*", "", *lines]).strip()
+        versions = f"torch {torch.__version__}, OpenCV {cv2.__version__}"
+        where = f"*{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} CPU cores, no GPU, {versions}.*"
+        known[name] = "\n".join([where, "", *lines]).strip()
         print(known[name], flush=True)
         parts = (f"<!-- part: {part} -->\n\n{known[part]}\n" for part in PARTS if part in known)
         PAGE.write_text(HEAD + "\n".join(parts))
