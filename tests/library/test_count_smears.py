@@ -18,9 +18,11 @@ import tifffile
 from blood_kedro.library.core.errors import BadInputError, ConfigurationError, SourceNotFoundError
 from blood_kedro.library.core.groups import Groups
 from blood_kedro.library.core.reject_log import RejectLog
+from blood_kedro.library.core.taxonomy import NOT_NAMED, UNSURE
 from blood_kedro.library.counting.count import smears
 from blood_kedro.library.counting.count.clumps import overlapping
 from blood_kedro.library.counting.count.rules import count_interval
+from blood_kedro.library.counting.count.smears import NameTypes
 from blood_kedro.library.counting.draw.looks import CornerLook, ReducedLook, corner, reduced
 from blood_kedro.library.counting.name.looks import PixelsLook
 from blood_kedro.library.counting.name.namers import BySegmenter
@@ -109,7 +111,6 @@ def test_a_segmenter_that_tells_kinds_apart_is_believed_and_cells_get_types(imag
 
     def name_types(rgb: np.ndarray, cells: pd.DataFrame, cell_px: float) -> pd.DataFrame:
         assert cell_px == 36
-        assert cells["asked"].all()
         middle = (cells[["x_min_px", "y_min_px"]].to_numpy() + cells[["x_max_px", "y_max_px"]].to_numpy()) // 2
         dark = [rgb[y, x].sum() < 350 for x, y in np.minimum(middle, np.array(rgb.shape[1::-1]) - 1)]
         return pd.DataFrame({"type": np.where(dark, "dark", "light"), "sureness": 0.5})
@@ -129,18 +130,30 @@ def test_of_many_red_cells_some_drawn_at_random_get_a_shape(tmp_path: Path, monk
         tmp_path / "field.png", smear(400, 300, [(60 + 60 * k, 60 + 60 * row) for k in range(5) for row in (0, 2)])
     )
 
-    def name_types(_rgb: np.ndarray, cells: pd.DataFrame, _cell_px: float) -> pd.DataFrame:
-        return pd.DataFrame({"type": np.where(cells["asked"], "asked", "not"), "sureness": 0.5})
+    def sure(_rgb: np.ndarray, cells: pd.DataFrame, _cell_px: float) -> pd.DataFrame:
+        return pd.DataFrame({"type": ["normal_rbc"] * len(cells), "sureness": 0.5})
+
+    def unsure(_rgb: np.ndarray, cells: pd.DataFrame, _cell_px: float) -> pd.DataFrame:
+        return pd.DataFrame({"type": [UNSURE] * len(cells), "sureness": 0.1})
+
+    def named(name_types: NameTypes, seed: int) -> tuple[list[int], list[int]]:
+        """All cells, and those that were looked at."""
+        work = tmp_path / f"{name_types.__name__}{seed}"
+        cells = count(image, work, Watershed(settings), name_types=name_types, tile_px=256, seed=seed).cells
+        return cells["cell"].tolist(), cells.loc[cells["type"] != NOT_NAMED, "cell"].tolist()
 
     settings = SmearInput(name="t", path=str(image), workers=1, tile_px=256)
-    cells = [
-        count(image, tmp_path / str(seed), Watershed(settings), name_types=name_types, tile_px=256, seed=seed).cells
-        for seed in (1, 1, 2)
-    ]
-    chosen = [tuple(table.loc[table["type"] == "asked", "cell"]) for table in cells]
-    assert len(cells[0]) == 10
-    assert [len(each) for each in chosen] == [3, 3, 3]
-    assert chosen[0] == chosen[1] != chosen[2]
+    monkeypatch.setattr(smears, "ENOUGH_RED_CELLS", 3)
+    (cells, first), (_, again), (_, other) = named(sure, 1), named(sure, 1), named(sure, 2)
+    assert len(cells) == 10
+    assert [len(each) for each in (first, again, other)] == [3, 3, 3]
+    assert first == again != other
+    # Too few have a shape: others are drawn, until all were looked at, or often enough.
+    assert named(unsure, 1)[1] == cells
+    monkeypatch.setattr(smears, "MOST_DRAWS", 2)
+    assert len(named(unsure, 3)[1]) == 6
+    monkeypatch.setattr(smears, "ENOUGH_RED_CELLS", 4)
+    assert len(named(sure, 4)[1]) == 6
 
 
 def test_cells_that_touch_lie_apart_and_those_that_overlap_together() -> None:

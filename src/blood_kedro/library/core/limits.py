@@ -14,6 +14,9 @@ IGNORED_SHARE = 0.5
 MOST_OVERLAPPING = 0.25
 # Fewer red cells than these say nothing of a smear: the 95% interval of ten is 5 to 18.
 LEAST_RED_CELLS = 10
+# Schistocytes are counted among so many red cells (ICSH, Zini et al., Int J Lab Hematol 2012;34:107-116, and the update
+# of 2021, 43:1264-1271).
+ENOUGH_RED_CELLS = 1000
 # A share measured on fewer cells than these has a 95% interval of up to 0.18 to both sides: reports fold it away.
 LEAST_CELLS_SHOWN = 30
 # Two widths of a red cell, or what micrometres per pixel make of one, cannot both be meant where they differ by more.

@@ -8,15 +8,13 @@ import pandas as pd
 from pydantic import Field
 
 from blood_kedro.library.core.errors import UnknownLabelError
+from blood_kedro.library.core.limits import ENOUGH_RED_CELLS
 from blood_kedro.library.core.taxonomy import NOT_NAMED, UNSURE
 from blood_kedro.library.evaluation.resampling import FEW_GROUPS
 from blood_kedro.library.readout.confusion import Mistakes, corrected_shares
 from blood_kedro.library.readout.grades import Grade, grade_of, thresholds_of
 from blood_kedro.library.readout.intervals import Drawing, Floats, Number, Result, fields_of, share_of
 
-# Schistocytes are counted among so many red cells (ICSH, Zini et al., Int J Lab Hematol 2012;34:107-116, and the update
-# of 2021, 43:1264-1271).
-ENOUGH_RED_CELLS = 1000
 SCHISTOCYTE = "schistocyte"
 # With more unsure cells than this share of those that were asked for, the field is unlike those that the classifier
 # was judged on, and its mistakes there say nothing here.

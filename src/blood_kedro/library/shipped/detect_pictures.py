@@ -91,10 +91,9 @@ class CountedTypes:
         self.white, self.red = named.white_cells, named.red_cell_shapes
 
     def __call__(self, rgb: RgbImage, cells: pd.DataFrame, cell_px: float) -> pd.DataFrame:
-        """`type` and `sureness` of the cells of a tile; `not named` where they are not `asked` for."""
-        labels = cells["label"].where(cells["asked"], NOT_NAMED).tolist()
+        """`type` and `sureness` of cells of a tile."""
         boxes = cells[list(BOX_COLUMNS)].to_numpy(np.float64)
-        detected = FoundCells(boxes, labels, np.ones(len(cells)), cell_px)
+        detected = FoundCells(boxes, cells["label"].tolist(), np.ones(len(cells)), cell_px)
         return pd.DataFrame(types_of(rgb, detected, self.white, self.red))
 
 

@@ -11,7 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from blood_kedro.library.core.boxes import BOX_COLUMNS
+from blood_kedro.library.core.limits import ENOUGH_RED_CELLS
 from blood_kedro.library.core.masks import decode_rle
+from blood_kedro.library.core.taxonomy import NOT_NAMED, UNSURE
 from blood_kedro.library.counting.count.cells import CountedSmear, count_smear
 from blood_kedro.library.counting.count.rules import CountRule
 from blood_kedro.library.counting.name.cell_types import CELL_TYPES
@@ -22,10 +24,9 @@ from blood_kedro.library.counting.segment.tiles import folders_of, read_tiles
 
 RgbImage = npt.NDArray[np.uint8]
 # Shapes of so many red cells are named, drawn at random where a smear has more: naming all of a slide takes minutes,
-# and percents do not gain by it.
-MOST_SHAPES = 2000
-# Pixels and cells `x_min_px ... y_max_px, label, asked` of a tile, and the width of a red cell, to `type` and
-# `sureness`; cells that are not `asked` for are not named.
+# and percents do not gain by it. Where the classifier was unsure of so many that too few have a shape, more are drawn.
+MOST_SHAPES, MOST_DRAWS = 2000, 4
+# Pixels and cells `x_min_px ... y_max_px, label` of a tile, and the width of a red cell, to `type` and `sureness`.
 NameTypes = Callable[[RgbImage, pd.DataFrame, float], pd.DataFrame]
 
 
@@ -97,17 +98,29 @@ def each_mask_of(masks: pd.DataFrame) -> Iterator[Piece]:
 
 
 def _with_types(smear: Smear, counted: CountedSmear, options: SmearInput, name_types: NameTypes) -> pd.DataFrame:
-    """The cells of a smear with `type` and `sureness`, looked at tile by tile."""
-    boxes = list(BOX_COLUMNS)
-    red = np.flatnonzero(counted.cells["label"] == "rbc")
-    left_out = np.random.default_rng(options.seed).permutation(red)[MOST_SHAPES:]
-    asked = ~np.isin(np.arange(len(counted.cells)), left_out)
-    parts = []
+    """The cells of a smear with `type` and `sureness`; of red cells beyond those that were drawn, `not named`."""
+    cells = counted.cells
+    is_red = (cells["label"] == "rbc").to_numpy()
+    drawn = np.random.default_rng(options.seed).permutation(np.flatnonzero(is_red))
+    types = pd.DataFrame({"type": np.full(len(cells), NOT_NAMED, object), "sureness": np.nan}, cells.index)
+    for first in range(0, max(1, min(len(drawn), MOST_DRAWS * MOST_SHAPES)), MOST_SHAPES):
+        rows = drawn[first : first + MOST_SHAPES]
+        looked_at = cells.iloc[np.sort(rows if first else np.concatenate([rows, np.flatnonzero(~is_red)]))]
+        named = _types_of(smear, looked_at, options.cell_px, name_types)
+        types.loc[named.index] = named
+        has_shape = is_red & ~types["type"].isin([UNSURE, NOT_NAMED]).to_numpy()
+        if has_shape.sum() >= ENOUGH_RED_CELLS:
+            break
+    return cells.join(types)
+
+
+def _types_of(smear: Smear, cells: pd.DataFrame, cell_px: float, name_types: NameTypes) -> pd.DataFrame:
+    """`type` and `sureness` of some cells of a smear, looked at tile by tile."""
+    boxes, by_tile = list(BOX_COLUMNS), dict(tuple(cells.groupby("tile")))
+    parts = [pd.DataFrame({"type": [], "sureness": []})]
     for place in smear.grid.places:
-        mine = counted.cells[counted.cells["tile"] == place.name]
-        if len(mine):
+        if place.name in by_tile:
+            mine = by_tile[place.name]
             moved = mine.assign(**{name: mine[name] - (place.left, place.top)[k % 2] for k, name in enumerate(boxes)})
-            moved["asked"] = asked[mine.index]
-            parts.append(name_types(smear.read(place), moved, options.cell_px).set_index(mine.index))
-    types = pd.concat(parts) if parts else pd.DataFrame({"type": [], "sureness": []})
-    return counted.cells.join(types)
+            parts.append(name_types(smear.read(place), moved, cell_px).set_index(mine.index))
+    return pd.concat(parts[1:] or parts)
