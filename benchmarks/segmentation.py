@@ -11,7 +11,8 @@ import numpy as np
 from common import peak_memory_mb, table
 from skimage.segmentation import watershed
 
-from blood_kedro.library.counting.segment.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.counting.segment.options import WatershedOptions
+from blood_kedro.library.counting.segment.watershed import watershed_pieces
 from blood_kedro.library.imaging.regions import components
 from blood_kedro.library.imaging.segmentation import foreground
 from blood_kedro.library.smears.field import simulate_field

@@ -15,8 +15,19 @@ SHARED_DATA = PROJECT.parent / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first: of two test processes, none is left alone with them at the end."""
-    items.sort(key=lambda item: "slow" not in item.keywords)
+    """Slow files first: of two test processes, none is left alone with them at the end.
+
+    One file that looks at the demo is before all others, and the rest of these are the last slow ones: they would wait
+    for the process that makes it.
+    """
+    of_demo = sorted({item.path for item in items if "demo" in getattr(item, "fixturenames", ())}, reverse=True)
+
+    def turn(item: pytest.Item) -> int:
+        if item.path in of_demo:
+            return 2 if of_demo.index(item.path) else 0
+        return 1 if "slow" in item.keywords else 3
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(autouse=True)

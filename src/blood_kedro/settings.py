@@ -11,29 +11,20 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # It sets the level of its loggers itself, whatever conf/logging.yml says.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
-import logging
 import warnings
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
 from blood_kedro.environments import EnvironmentConfigLoader
-from blood_kedro.hooks import MlflowRunGuard, RunRecord, SessionPlan, StaleRuns, TrackingStore
-from blood_kedro.library.core.logs import without_warning
-from blood_kedro.records import ResultRecords
-from blood_kedro.run_log import RunLines
+from blood_kedro.mlflow_plugin import hold_commands_back, import_plugin
 
 # Kedro reads this file before all else, and no library of this project does: what it sets holds for a run.
 # Kedro 1.7 calls what omegaconf 2.4 renamed: https://github.com/hydra-ecosystem/omegaconf/issues/426
 warnings.filterwarnings("ignore", message="(?s).*register_new_resolver")
-# kedro-mlflow and MLflow have classes without type hints, and MLflow warns of them when they are imported, which every
-# command does. No filter holds: MLflow puts one of its own before all others. So they are imported here, and this alone
-# is not heard, whatever -W says: nobody here can act on it.
-with without_warning("type hint"):
-    warnings.simplefilter("default")
-    import kedro_mlflow.mlflow  # noqa: F401
-# Its logger is set to INFO when it is imported; what it tells is in run_log.py's lines.
-logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
+hold_commands_back()
 # Kedro says so of names that it makes itself, wherever a namespace reads a dataset of another one. That none is written
 # by hand is held by tests/architecture/test_pipelines.py.
 warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters")
@@ -50,8 +41,25 @@ def from_environment(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
-# Hooks of a later entry run first. The guard's order is set by tryfirst/trylast, not by this tuple.
-HOOKS = (SessionPlan(), TrackingStore(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords(), RunLines())
+@cache
+def _hooks() -> tuple[object, ...]:
+    import_plugin()
+    from blood_kedro.hooks import MlflowRunGuard, RunRecord, SessionPlan, StaleRuns, TrackingStore
+    from blood_kedro.records import ResultRecords
+    from blood_kedro.run_log import RunLines
+
+    # Hooks of a later entry run first. The guard's order is set by tryfirst/trylast, not by this tuple.
+    return SessionPlan(), TrackingStore(), MlflowRunGuard(), RunRecord(), StaleRuns(), ResultRecords(), RunLines()
+
+
+class _HooksOfSessions:
+    """Hooks that are made when a session asks for them: most commands have none, and need neither MLflow nor pandas."""
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(_hooks())
+
+
+HOOKS = _HooksOfSessions()
 CONFIG_LOADER_CLASS = EnvironmentConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,14 +58,52 @@ def test_direction(path: Path) -> None:
             )
 
 
+def python(code: str) -> str:
+    """What a new Python process says that runs this in the project; that MLflow wants type hints is not said."""
+    command = [sys.executable, "-W", "default", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=SOURCE.parents[1])
+    assert "type hint" not in done.stderr
+    return done.stdout
+
+
+# What takes a tenth of a second or more to import, and no list of pipelines needs.
+SLOW = "torch torchvision lightning timm mlflow sklearn scipy skimage matplotlib plotly joblib onnxruntime transformers"
+
+
 def test_listing_pipelines_does_not_import_what_is_slow() -> None:
     code = (
-        "import sys; import blood_kedro.pipelines.detection_training.nodes, blood_kedro.pipelines.merging.nodes,"
-        " blood_kedro.pipelines.reporting.nodes, blood_kedro.pipelines.rbc_morphology.nodes, blood_kedro.hooks,"
-        " blood_kedro.pipelines.overlap_weak_supervision.nodes, blood_kedro.pipelines.ingestion.nodes;"
+        "import sys; import blood_kedro.hooks;"
         " from blood_kedro.library.detection.options import Regimen; Regimen(augmentation='paper_r2');"
-        " slow = ('torch', 'torchvision', 'lightning', 'mlflow', 'sklearn', 'matplotlib', 'plotly', 'joblib');"
-        " print([m for m in slow if m in sys.modules])"
+        " from kedro.framework.cli import main; sys.argv = ['kedro', 'registry', 'list'];\n"
+        "try: main()\n"
+        f"finally: print([each for each in {SLOW!r}.split() if each in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    lines = python(code).splitlines()
+    assert "- rbc_morphology" in lines and lines[-1] == "[]"
+
+
+def test_the_version_of_kedro_is_told_without_tables_and_pixels() -> None:
+    code = (
+        "import sys; from kedro.framework.cli import main; sys.argv = ['kedro', '--version'];\n"
+        "try: main()\n"
+        f"finally: print([each for each in '{SLOW} pandas numpy cv2 pandera'.split() if each in sys.modules])"
+    )
+    lines = python(code).splitlines()
+    assert lines[0].startswith("kedro, version 1.") and lines[-1] == "[]"
+
+
+def test_commands_of_kedro_mlflow_are_there_all_the_same() -> None:
+    code = "import sys; from kedro.framework.cli import main; sys.argv = ['kedro', 'mlflow', '--help']; main()"
+    said = python(code)
+    assert all(re.search(rf"^  {name} ", said, re.MULTILINE) for name in ("init", "modelify", "ui")), said
+
+
+def test_a_session_has_the_hooks_of_the_project_and_of_kedro_mlflow() -> None:
+    code = (
+        "from pathlib import Path; from kedro.framework.session import KedroSession;"
+        " from kedro.framework.startup import bootstrap_project; bootstrap_project(Path.cwd());"
+        " session = KedroSession.create(); again = KedroSession.create();"
+        " print(sorted(type(each).__name__ for each in session._hook_manager.get_plugins()))"
+    )
+    hooks = {"SessionPlan", "TrackingStore", "MlflowRunGuard", "RunRecord", "StaleRuns", "ResultRecords", "RunLines"}
+    assert hooks | {"MlflowHook"} <= set(ast.literal_eval(python(code).splitlines()[-1]))

@@ -29,8 +29,9 @@ from blood_kedro.library.counting.open.tiles import Grid, cut_into_tiles, grids,
 from blood_kedro.library.counting.pieces import Piece, overlaps, paint, piece, pieces_of_labels
 from blood_kedro.library.counting.score.agreement import agree
 from blood_kedro.library.counting.score.reference_masks import _instances
-from blood_kedro.library.counting.segment.filters import FilterOptions, filter_as_published, filter_pieces
+from blood_kedro.library.counting.segment.filters import filter_as_published, filter_pieces
 from blood_kedro.library.counting.segment.journal import KeptTiles, write_tile
+from blood_kedro.library.counting.segment.options import FilterOptions
 
 
 def disc(x: int, y: int, radius: int, side: int = 200, score: float = float("nan")) -> Piece:

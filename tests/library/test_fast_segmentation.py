@@ -9,7 +9,8 @@ from skimage.measure import regionprops
 from skimage.morphology import h_maxima
 
 from blood_kedro.library.counting.pieces import paint
-from blood_kedro.library.counting.segment.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.counting.segment.options import WatershedOptions
+from blood_kedro.library.counting.segment.watershed import watershed_pieces
 from blood_kedro.library.imaging.hulls import hull_image
 from blood_kedro.library.imaging.regions import components, holes, opened
 from blood_kedro.library.imaging.segmentation import flat_field_green, foreground, instances, split_instances

@@ -16,9 +16,10 @@ from blood_kedro.library.counting.options import SegmentationOptions
 from blood_kedro.library.counting.pieces import Piece, overlaps, piece
 from blood_kedro.library.counting.score.agreement import agree
 from blood_kedro.library.counting.segment.fields import FieldUnet, field_windows, insides, tile_groups
+from blood_kedro.library.counting.segment.options import WatershedOptions
 from blood_kedro.library.counting.segment.precomputed import read_masks
 from blood_kedro.library.counting.segment.unet import UnetSegmenter
-from blood_kedro.library.counting.segment.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.counting.segment.watershed import watershed_pieces
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
 from blood_kedro.library.smears.field import simulate_field
@@ -260,8 +261,8 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
     from PIL import Image
     from transformers import pipeline
 
+    from blood_kedro.library.counting.segment.options import SamOptions
     from blood_kedro.library.counting.segment.sam import SamSegmenter
-    from blood_kedro.library.counting.segment.sam_options import SamOptions
 
     rgb, _ = field(((60, 60), 1.0), ((150, 90), 0.7), ((100, 200), 1.0))
     rgb = rgb[:200, :240]
@@ -294,8 +295,8 @@ def test_sam_gives_the_masks_of_the_librarys_pipeline(tiny_sam: Path) -> None:
 
 
 def test_sam_without_a_checkpoint_names_it_and_the_alternatives(tmp_path: Path) -> None:
+    from blood_kedro.library.counting.segment.options import SamOptions
     from blood_kedro.library.counting.segment.sam import SamSegmenter
-    from blood_kedro.library.counting.segment.sam_options import SamOptions
 
     with pytest.raises(WeightsNotFoundError, match="watershed"):
         SamSegmenter(SamOptions(checkpoint=str(tmp_path / "none")))

@@ -10,7 +10,7 @@ from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 from blood_kedro.library.counting.pieces import BoolMask, Labels, solidity
-from blood_kedro.library.counting.segment.watershed import WatershedOptions
+from blood_kedro.library.counting.segment.options import WatershedOptions
 
 
 def ground_light(green: np.ndarray) -> np.ndarray:

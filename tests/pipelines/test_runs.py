@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -42,6 +43,20 @@ def test_bad_parameter_stops_before_any_node(tmp_path: Path) -> None:
     assert not (folder / "data/02_intermediate").exists()
 
 
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose sources are merged; copies of it find that done."""
+    folder = copy_project(tmp_path_factory.mktemp("merged") / "project")
+    kedro_run(folder, "--pipelines=ingestion,standardization,merging", "--params", ONE_REGIMEN)
+    return folder
+
+
+def copied(merged: Path, folder: Path) -> Path:
+    """A project of its own with the same data, and no MLflow run."""
+    shutil.copytree(merged, folder, ignore=shutil.ignore_patterns("mlruns*"))
+    return folder
+
+
 def start_training(folder: Path) -> subprocess.Popen[str]:
     """A run that is in mid-training when this returns."""
     process = subprocess.Popen(
@@ -63,8 +78,8 @@ def start_training(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_stopped_run_is_left_killed(tmp_path: Path, sent: signal.Signals) -> None:
-    folder = copy_project(tmp_path / "project")
+def test_stopped_run_is_left_killed(merged: Path, tmp_path: Path, sent: signal.Signals) -> None:
+    folder = copied(merged, tmp_path / "project")
     process = start_training(folder)
     process.send_signal(sent)
     output = process.communicate(timeout=120)[0]
@@ -75,8 +90,8 @@ def test_stopped_run_is_left_killed(tmp_path: Path, sent: signal.Signals) -> Non
     assert parent.info.status == "KILLED"
 
 
-def test_kill_9_in_mid_epoch_continues_and_ends_with_the_same_result(tmp_path: Path) -> None:
-    cut, whole = copy_project(tmp_path / "cut"), copy_project(tmp_path / "whole")
+def test_kill_9_in_mid_epoch_continues_and_ends_with_the_same_result(merged: Path, tmp_path: Path) -> None:
+    cut, whole = copied(merged, tmp_path / "cut"), copied(merged, tmp_path / "whole")
     process = start_training(cut)
     process.kill()
     process.communicate()

@@ -20,9 +20,10 @@ from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
 from blood_kedro.library.counting.score.agreement import agree
-from blood_kedro.library.counting.segment.filters import FilterOptions, filter_pieces
+from blood_kedro.library.counting.segment.filters import filter_pieces
+from blood_kedro.library.counting.segment.options import FilterOptions, WatershedOptions
 from blood_kedro.library.counting.segment.precomputed import Precomputed, read_masks
-from blood_kedro.library.counting.segment.watershed import WatershedOptions, watershed_pieces
+from blood_kedro.library.counting.segment.watershed import watershed_pieces
 from blood_kedro.library.imaging.read import read_rgb
 from blood_kedro.library.imaging.segmentation import flat_field_green
 from blood_kedro.library.merging.thumbnails import make_thumbnails

@@ -32,7 +32,13 @@ def test_short_training_on_every_real_source(shared_data: Path, tmp_path: Path) 
             # A cosine over one epoch ends before it has begun.
             "morphology.segmenters.unet_sam.training.lr=0.0004,morphology.segmenters.unet_sam.training.schedule=plateau",
             "overlap.classifiers.overlap_improved_all.training.epochs=1",
-            *(f"overlap.classifiers.overlap_counting_{name}.training.epochs=1" for name in ("bccd", "chula")),
+            *(
+                f"overlap.classifiers.overlap_counting_{name}.training.{few}"
+                for name in ("bccd", "chula")
+                for few in ("epochs=1", "cells_per_epoch=400")
+            ),
+            *(f"sam_counting.cutouts.cutouts_{name}.red_cells=300" for name in ("bccd", "pbc")),
+            "sam_counting.classifiers.cell_kinds.search.epochs=[1]",
         ]
     )
     kedro_run(folder, "--env=laptop", "--params", cut, raw=shared_data)

@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from blood_kedro.library.core.limits import MOST_OVERLAPPING
-from blood_kedro.library.counting.segment.filters import FilterOptions
-from blood_kedro.library.counting.segment.sam_options import SamOptions
-from blood_kedro.library.counting.segment.watershed import WatershedOptions
+from blood_kedro.library.counting.segment.options import FilterOptions, SamOptions, WatershedOptions
 from blood_kedro.library.training.first_weights import FirstWeights, possible_for
 from blood_kedro.library.training.options import Configured, Training, recipe_in
 

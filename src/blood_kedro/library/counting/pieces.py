@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 BoolMask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int32]
@@ -87,6 +86,8 @@ def piece(
 
 def pieces_of_labels(labels: Labels) -> list[Piece]:
     """One piece for each label above 0 that has pixels, `labels (H, W) int32`."""
+    from scipy import ndimage
+
     pieces = []
     for number, window in enumerate(ndimage.find_objects(labels), start=1):
         if window is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 Floats = npt.NDArray[np.float64]
 # Of an interval of 95%.
@@ -16,6 +15,8 @@ _MOST_BIAS = 0.25
 
 def bca_levels(point: float, draws: Floats, jackknife: Floats) -> Floats | None:
     """The levels whose quantiles are BCa limits (Efron 1987, equation 2.3 on); None where they are undefined."""
+    from scipy.special import ndtr, ndtri
+
     same = np.abs(draws - point) <= 1e-12 * max(1.0, abs(point))  # sums in another order differ in the last digit
     share = (np.mean(~same & (draws < point)) + same.mean() / 2).item()
     away = jackknife.mean() - jackknife if len(jackknife) else jackknife

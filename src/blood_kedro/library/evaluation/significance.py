@@ -31,8 +31,11 @@ def two_sample_test(first: Mapping[str, float], second: Mapping[str, float], why
         second: likewise.
         why_not: a reason that the two may not be compared at all.
     """
-    reason = why_not or _too_few(min(len(first), len(second)))
-    p = None if reason else float(stats.ttest_ind(list(first.values()), list(second.values())).pvalue)
+    samples = list(first.values()), list(second.values())
+    reason = why_not or _too_few(min(map(len, samples)))
+    if not reason and not any(np.ptp(each) > 0 for each in samples):
+        reason = _CONSTANT
+    p = None if reason else float(stats.ttest_ind(*samples).pvalue)
     return _result(p, (len(first), len(second)), reason)
 
 

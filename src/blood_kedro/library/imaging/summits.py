@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.morphology import reconstruction
 
 # So many steps fill the summits of cells; a map of another kind is left to the algorithm that is fast for any.
 _STEPS, _MOST_STEPS = 8, 512
@@ -35,4 +34,6 @@ def _grown_under(seed: npt.NDArray[np.float32], ceiling: npt.NDArray[np.float32]
             grown = np.minimum(cv2.dilate(grown, square), ceiling)
         if np.array_equal(before, grown):
             return grown
+    from skimage.morphology import reconstruction
+
     return np.asarray(reconstruction(grown, ceiling), np.float64)

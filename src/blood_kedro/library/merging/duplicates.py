@@ -15,8 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from blood_kedro.library.core.schemas import DuplicatePairs, conform
 from blood_kedro.library.merging.options import DuplicateOptions
@@ -61,6 +59,9 @@ def find_duplicates(
 
 def duplicate_groups(image_ids: list[str], pairs: pd.DataFrame, known_groups: list[str | None]) -> list[str]:
     """One group name per image: images connected by pairs, or sharing a slide, have the same."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     position = {name: k for k, name in enumerate(image_ids)}
     edges = [(position[a], position[b]) for a, b in zip(pairs["image_a"], pairs["image_b"], strict=True)]
     first_of: dict[str, int] = {}

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import dct
 
 from blood_kedro.library.merging.thumbnails import Thumbnail
 
@@ -69,6 +68,8 @@ def _similar(
 
 def _coarse(square: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Coarse waves of pictures `(N, 32, 32)` and, last, the length of what they leave: `(N, 65) float32`."""
+    from scipy.fft import dct
+
     waves = dct(np.eye(_SIDE_PX, dtype=np.float32), axis=0, norm="ortho")[:_WAVES]
     amplitudes = (waves @ square @ waves.T).reshape(len(square), -1)
     rest = (square**2).sum(axis=(1, 2)) - (amplitudes**2).sum(axis=1)

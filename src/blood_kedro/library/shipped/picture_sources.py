@@ -20,7 +20,6 @@ from blood_kedro.library.sources.bccd import Bccd
 from blood_kedro.library.sources.chula import Chula
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.yolo import YoloFolder
-from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes
 from blood_kedro.library.standardization.options import SourceBoxes
 
 _ALL = (True, True, True)
@@ -93,6 +92,8 @@ def bccd_pictures(folder: Path, _options: PictureOptions, rejects: RejectLog) ->
 
 def chula_pictures(folder: Path, options: PictureOptions, rejects: RejectLog) -> Iterator[FoundPicture]:
     """Chula: fields with many labels; boxes are measured around points, cells without a label count for nothing."""
+    from blood_kedro.library.standardization.measured import LabelBox, fitted_boxes
+
     settings = SourceBoxes(cell_px=options.chula_cell_px, class_size_px=options.chula_class_size_px)
     for image in Chula().scan(folder, rejects):
         if len(image.labels) < options.chula_min_points:

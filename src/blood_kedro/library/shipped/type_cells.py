@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
 from blood_kedro.library.core.boxes import area
 from blood_kedro.library.core.errors import BadInputError, SourceNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
@@ -63,6 +62,8 @@ def chula_cells(folder: Path, view: View, rejects: RejectLog) -> TypedCrops:
     Raises:
         SourceNotFoundError: `folder` holds no image.
     """
+    from blood_kedro.library.cells.points import LabelledPoint, cells_at_points
+
     images = list(Chula().scan(folder, rejects))
     groups = field_groups(folder, images)
     cell_px = CELL_PX["chula"]

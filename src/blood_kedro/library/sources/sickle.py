@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,11 +17,13 @@ import numpy as np
 from blood_kedro.library.core.errors import SourceNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.taxonomy import SOURCE_LABELS
-from blood_kedro.library.imaging.marks import Marks, drawn_boxes
 from blood_kedro.library.imaging.read import SUFFIXES, read_rgb
 from blood_kedro.library.sources.base import NO_LOSSES, RawImage, RawLabel
 from blood_kedro.library.sources.label_files import reason_of
 from blood_kedro.library.sources.listing import files_by_stem, second_of_name
+
+if TYPE_CHECKING:
+    from blood_kedro.library.imaging.marks import Marks
 
 MARK = "sickle_cell"
 
@@ -72,6 +75,8 @@ def marks_of(marked: Path, plain: Path) -> Marks:
     Raises:
         BadInputError: a file cannot be read, or the two do not show the same picture.
     """
+    from blood_kedro.library.imaging.marks import drawn_boxes
+
     image, copy = read_rgb(plain), read_rgb(marked)
     if image.shape != copy.shape and abs(image.shape[1] / image.shape[0] - copy.shape[1] / copy.shape[0]) < 0.01:
         copy = np.asarray(cv2.resize(copy, image.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from blood_kedro.library.download.options import DownloadOptions
 from blood_kedro.library.smears.options import SmearOptions
-from blood_kedro.library.smears.write import write_smears
 from blood_kedro.library.sources.ingest import ingest
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import adapter
@@ -21,6 +20,8 @@ _LOG = logging.getLogger(__name__)
 
 def generate_smears(raw_folder: Path, smears: dict[str, Any], seed: int) -> Path:
     """Write the generated smears, unless the folder already holds them."""
+    from blood_kedro.library.smears.write import write_smears
+
     write_smears(raw_folder, SmearOptions(**smears), seed, workers=0)
     return raw_folder
 

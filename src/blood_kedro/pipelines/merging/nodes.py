@@ -9,11 +9,9 @@ import pandas as pd
 
 from blood_kedro.library.core.hashing import table_fingerprint
 from blood_kedro.library.merging.describe import class_table, composition, to_coco
-from blood_kedro.library.merging.merge import merge_sources
 from blood_kedro.library.merging.options import MergingOptions
 from blood_kedro.library.sources.options import SourceOptions
 from blood_kedro.library.sources.registry import FORMATS
-from blood_kedro.library.standardization.standardize import from_csv
 
 
 def merge(
@@ -23,6 +21,9 @@ def merge(
     **standardized: Any,  # noqa: ANN401 - see pipeline.py
 ) -> tuple[Path, pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str], pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Algorithm 2. `standardized` holds `<source>__annotations`, `<source>__metadata` and `<source>__images`."""
+    from blood_kedro.library.merging.merge import merge_sources
+    from blood_kedro.library.standardization.standardize import from_csv
+
     sources = [name.removesuffix("__images") for name in standardized if name.endswith("__images")]
     merged = merge_sources(
         {name: from_csv(standardized[f"{name}__annotations"]) for name in sources},

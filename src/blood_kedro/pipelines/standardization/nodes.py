@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from blood_kedro.library.standardization.options import StandardizationOptions
-from blood_kedro.library.standardization.standardize import standardize_source
 
 
 def standardize(
@@ -21,6 +20,8 @@ def standardize(
     on_bad_input: str,
 ) -> tuple[Path, pd.DataFrame, dict[str, Any], dict[str, int], pd.DataFrame, dict[str, Any]]:
     """Algorithm 1 for one source: images are written into the folder, the tables are handed on."""
+    from blood_kedro.library.standardization.standardize import standardize_source
+
     outputs = standardize_source(
         image_index,
         raw_annotations,

@@ -6,35 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from blood_kedro.library.counting.pieces import EIGHT, Piece, overlaps, piece
+from blood_kedro.library.counting.segment.options import FilterOptions
 
 # Why a mask is dropped, as the log of tiles has it.
 REASONS = ("too_small", "too_large", "unstained", "repeated", "clump", "part")
-
-
-class FilterOptions(BaseModel):
-    """Areas in single red cells.
-
-    A mask that the border of its tile cuts may be as small as `min_border`: it will be joined.
-
-    `same_iou`: two masks that share more are one cell. `inside_share`: a mask lies in another with so much of itself.
-    A mask that holds two or more others, which cover `explained_share` of it, is a clump of them and is dropped; one
-    that lies in a single cell is a part of it and is dropped. `min_stain`: green absorbance below which a mask is
-    enclosed background.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_area: float = Field(0.245, ge=0)
-    max_area: float = Field(8.85, gt=0)
-    min_border: float = Field(0.039, ge=0)
-    same_iou: float = Field(0.7, gt=0, le=1)
-    inside_share: float = Field(0.8, gt=0, le=1)
-    explained_share: float = Field(0.6, gt=0, le=1)
-    min_stain: float = Field(0.04, ge=0)
 
 
 def single_area(cell_px: float) -> float:

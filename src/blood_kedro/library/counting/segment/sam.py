@@ -20,7 +20,7 @@ from blood_kedro.library.core.errors import WeightsNotFoundError
 from blood_kedro.library.core.reject_log import RejectLog
 from blood_kedro.library.core.weights import check_finite
 from blood_kedro.library.counting.pieces import Piece, piece
-from blood_kedro.library.counting.segment.sam_options import SamOptions
+from blood_kedro.library.counting.segment.options import SamOptions
 
 
 class SamSegmenter:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from blood_kedro.library.counting.pieces import BoolMask, Labels, Piece, pieces_of_labels, solidity
+from blood_kedro.library.counting.segment.options import WatershedOptions
 from blood_kedro.library.imaging.hulls import hull_image
 from blood_kedro.library.imaging.regions import components, holes, windows_of
 from blood_kedro.library.imaging.segmentation import darker_than_ground, split_instances
@@ -16,29 +16,6 @@ from blood_kedro.library.imaging.segmentation import darker_than_ground, split_i
 _WHOLE, _OTHERS = 0.93, 0.15
 # Smaller holes are filled whatever their outline: it has too few pixels to have a shape.
 _SPECK_PX2 = 12
-
-
-class WatershedOptions(BaseModel):
-    """What decides between cell and ground; chosen on eight tiles of smear HS2.
-
-    `cell_px`: usual diameter of a red cell. `level`: where between the light of the ground (0) and Otsu's threshold (1)
-    a pixel becomes cell. `unsharp`: how much detail is added before, which keeps thin gaps between cells open.
-    `hole_share`: holes of up to this share of a cell, as compact as `hole_solidity`, are pallor and filled; others are
-    gaps between cells. `completed_share`: a pale cell whose rim is open is left as a crescent; it is completed to its
-    convex hull where that is no larger than so many cells and hardly anybody else's.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cell_px: float = Field(36.0, gt=4)
-    level: float = Field(0.85, gt=0, le=1.5)
-    unsharp: float = Field(1.5, ge=0)
-    hole_share: float = Field(0.4, ge=0, le=1)
-    hole_solidity: float = Field(0.95, ge=0, le=1)
-    completed_share: float = Field(1.3, ge=0)
-    mended_solidity: float = Field(0.95, ge=0, le=1)
-    mended_share: float = Field(1.5, ge=0)
-    opening: float = Field(3.0, ge=0, description="radius of the opening, in 36ths of a cell")
 
 
 def watershed_pieces(rgb: npt.NDArray[np.uint8], options: WatershedOptions) -> list[Piece]:
