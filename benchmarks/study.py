@@ -259,14 +259,13 @@ def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
     """docs/study.md from the trainings that are finished, by arm and seed."""
     one = next(iter(next(iter(arms.values())).values()))
     network = one["regimen"]["network"]
-    machines = sorted({run["machine"] for arm in arms.values() for run in arm.values()})
     short = [
         f"{name} ({len(arms.get(name, {}))} of {len(SEEDS)})" for name in ARMS if len(arms.get(name, {})) < len(SEEDS)
     ]
     lines = [
         "# Study: what each choice brings",
         "",
-        f"Written by `make study RAW=../shared/data`; trained on {', '.join(machines)}. "
+        "Written by `make study RAW=../shared/data`. "
         f"Every training: {network['backbone']} at {network['input_px']} px (generated_smears: ResNet-18, after "
         f"{PRETRAINING['epochs']} epochs on generated smears), {BUDGET['epochs']} x {BUDGET['images_per_epoch']} "
         "images of BCCD, Chula and PBC in batches of 8, float32; transfer means ImageNet weights of the backbone. "
@@ -282,14 +281,15 @@ def page(arms: dict[str, dict[int, dict[str, Any]]]) -> str:
         "",
         f"Not finished: {', '.join(short) or 'none'}.",
         "",
-        "| regimen | seeds | AP | AP50 | AP75 | coarse AP50 | minutes each |",
-        "|---|---|---|---|---|---|---|",
+        "| regimen | seeds | AP | AP50 | AP75 | coarse AP50 | minutes each | trained on |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, arm in arms.items():
         runs = list(arm.values())
         values = [shown(runs, None, key, ()) for key in OF_FINE] + [shown(runs, None, "map_50", ("coarse",))]
         minutes = np.mean([run["minutes"] for run in runs])
-        lines.append(f"| {name} | {len(runs)} | {' | '.join(values)} | {minutes:.0f} |")
+        machines = ", ".join(sorted({run["machine"] for run in runs}))
+        lines.append(f"| {name} | {len(runs)} | {' | '.join(values)} | {minutes:.0f} | {machines} |")
     sources = list(one["by_source"])
     columns: list[tuple[str, ...]] = [(), ("coarse",), *(("by_source", source) for source in sources)]
     for question, pairs in QUESTIONS:
