@@ -1,4 +1,4 @@
-"""What comes after SAM, alone in its process: `python after_sam.py <masks> <work>` prints cells, seconds, peak MB.
+"""What comes after SAM, alone in its process: `python after_sam.py <masks> <work>` prints what that took.
 
 `<work>/tiles` holds the images of the tiles. Nothing here imports torch, so that the memory is that of counting.
 """
@@ -19,6 +19,7 @@ from blood_kedro.library.counting.draw.masks import masks_written, write_smears
 from blood_kedro.library.counting.open.smear import open_smears
 from blood_kedro.library.counting.options import SmearInput
 from blood_kedro.library.counting.pieces import Piece
+from blood_kedro.library.counting.segment.journal import pieces_of, read_tile
 from blood_kedro.library.counting.segment.precomputed import Precomputed
 
 
@@ -53,7 +54,13 @@ def count(masks: Path, work: Path) -> int:
     with masks_written(work / "ours/masks", wanted=True) as folder:
         if folder is not None:
             write_smears(folder, run.counts, run.cells, run.masks)
-    return int(run.counts.loc[0, "rbc"])
+    return int(run.counts["rbc"].iloc[0])
+
+
+def read_all(folder: Path) -> None:
+    """Read the masks of all finished tiles, once."""
+    for file in folder.glob("*/*.parquet"):
+        pieces_of(read_tile(file.parent, file.stem))
 
 
 if __name__ == "__main__":
@@ -62,4 +69,6 @@ if __name__ == "__main__":
     took = time.perf_counter() - start
     # Of this program alone: getrusage would count what the process was before it became this one.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    print(cells, took, int(status["VmHWM"].split()[0]) / 1024)
+    start = time.perf_counter()
+    read_all(Path(sys.argv[2]) / "ours")
+    print(cells, took, int(status["VmHWM"].split()[0]) / 1024, time.perf_counter() - start)

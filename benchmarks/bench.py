@@ -25,7 +25,7 @@ import shipped
 import smears
 import standardization
 import torch
-from common import ROOT
+from common import ROOT, glances
 
 from blood_kedro.library.core.git import commit_of
 
@@ -44,7 +44,8 @@ PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
 }
 HEAD = (
     "# Benchmarks\n\nWritten by `make bench RAW=<folder>`; every section says when and where it was measured, in one "
-    "run with what it is compared to.\n\n"
+    "run with what it is compared to. First each step beside its limit, which is what must be done at least; then each "
+    "part on its own.\n\n"
 )
 
 
@@ -73,7 +74,7 @@ def main() -> None:
         known[name] = "\n".join([where, "", *lines]).strip()
         print(known[name], flush=True)
         parts = (f"<!-- part: {part} -->\n\n{known[part]}\n" for part in PARTS if part in known)
-        PAGE.write_text(HEAD + "\n".join(parts))
+        PAGE.write_text(HEAD + "\n".join([*glances(known.values()), *parts]))
 
 
 if __name__ == "__main__":

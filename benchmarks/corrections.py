@@ -91,9 +91,10 @@ def corrected(
         head = fit_head(features[chosen], meant[chosen], start, calibration, arm.hold)
         after[test] = log_probabilities_by(head, features[test], calibration)
         mixes.append(table["type"].iloc[chosen].value_counts())
-    mix = pd.concat(mixes, axis=1).fillna(0).mean(axis=1).round(1).to_dict()
-    types, groups = table["type"].tolist(), table["group_id"].tolist()
-    return compare(types, groups, before, after, classifier, RetrainOptions()), mix
+    mean = pd.concat(mixes, axis=1).fillna(0).mean(axis=1).round(1)
+    mix = {str(name): float(share) for name, share in mean.items()}
+    types, named_groups = table["type"].tolist(), table["group_id"].tolist()
+    return compare(types, named_groups, before, after, classifier, RetrainOptions()), mix
 
 
 if __name__ == "__main__":

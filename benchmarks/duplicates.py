@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import peak_memory_mb, table
+from common import Step, glance, peak_memory_mb, table
 
 from blood_kedro.library.merging.duplicates import find_duplicates, near_hashes
 from blood_kedro.library.merging.options import DuplicateOptions
@@ -23,13 +23,15 @@ MOST_SHIFTED = 1_000
 
 def report(_raw: Path, work: Path) -> list[str]:
     """Lines of docs/benchmarks.md."""
-    rows, per_pair = [], 0.0
+    rows, steps, per_pair = [], list[Step](), 0.0
     for count in SIZES:
         memory = peak_memory_mb(search, count, work)
         said = json.loads((work / f"search{count}/said.json").read_text())
         pairs = count * (count - 1) / 2
         if said["shifts"] is not None:
             per_pair = said["shifts"] / pairs
+        limit = ("one product", said["product"])
+        steps = [Step(f"turned copies among {count:,} pictures, s", limit, said["turned"], peak_mb=memory)]
         shifts = f"{said['shifts']:.0f}" if said["shifts"] is not None else f"{per_pair * pairs:,.0f} (estimated)"
         rows.append(
             f"{count:,} | {said['hashes']:.2f} | {said['turned']:.1f} | {said['product']:.1f} | "
@@ -46,6 +48,7 @@ def report(_raw: Path, work: Path) -> list[str]:
         "square at one Fourier transform a pair. `estimated`: from the time per pair in the first row.",
         "",
         *table(head, rows),
+        *glance(steps),
     ]
 
 
@@ -84,6 +87,7 @@ def _thumbnails(count: int) -> Iterator[Thumbnail]:
         if number % 100 == 99:
             detail, phash = np.ascontiguousarray(detail[::-1, ::-1]), phash ^ 5
         else:
-            detail = cv2.GaussianBlur(rng.normal(0, 60, (96, 128)).astype(np.float32), (0, 0), 4)
+            noise = rng.normal(0, 60, (96, 128)).astype(np.float32)
+            detail = np.asarray(cv2.GaussianBlur(noise, (0, 0), 4), np.float32)
             phash = int(rng.integers(0, 2**63))
         yield Thumbnail(detail, light, str(number), phash)

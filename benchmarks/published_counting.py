@@ -47,7 +47,7 @@ def count_tiles(folder: Path, places: dict[str, tuple[int, int]], tile_px: int =
     whole = np.zeros((height, width), np.uint8)
     for name, (column, row) in places.items():
         paths = sorted((folder / name).glob("*.png"), key=lambda path: int(path.stem))
-        frames = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127 for path in paths]
+        frames = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127 for path in paths]
         painted = np.zeros((tile_px, tile_px, 3), np.uint8)
         for mask in filtered(frames):
             painted[mask] = (255, 0, 0)

@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
-from common import anonymous_mb, table
+from common import Step, anonymous_mb, glance, seconds, table
 from tests.fixtures.slides import UM_PER_PX, write_svs
 
 from blood_kedro.library.imaging.read import read_rgb
+from blood_kedro.library.imaging.slide import window_of
 from blood_kedro.library.smears.field import simulate_field
 from blood_kedro.library.smears.options import SmearOptions
 
@@ -22,6 +23,8 @@ PHOTO_PX, SLIDES_PX = (4000, 3000), (20_000,)
 # A monolayer: some 30% of it is covered, as a slide's fields that are fit for counting are.
 MONOLAYER = {"normal_rbc": 440, "segmented_neutrophil": 1, "lymphocyte": 1, "platelet": 20}
 _POLL_S = 0.2
+# Of a slide so many are read (`most_fields` of the options of an input).
+_FIELDS = 60
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def report(raw: Path, work: Path) -> list[str]:
     """Lines of docs/benchmarks.md."""
     lines = ["## Read-outs, from the start of the command to its page", ""]
     inputs = [*_pictures(raw, work), *(_slide(side, work) for side in SLIDES_PX)]
-    rows = []
+    rows, steps = [], []
     for name, path in inputs:
         megapixels, mb = _size(path)
         cost = _read_out(path, work / "out" / path.stem)
@@ -46,9 +49,28 @@ def report(raw: Path, work: Path) -> list[str]:
             f"{name} | {megapixels:,.1f} | {mb:,.1f} | {cost.wall_s:.1f} | {cost.cpu_s:.1f} | {cost.peak_mb:.0f} | "
             f"{cost.read_mb:,.0f}"
         )
-    return lines + table(
-        "input | megapixels | MB | seconds | CPU seconds | peak MB | MB read, libraries included", rows
-    )
+        if "second" in name:
+            limit = ("starting Python with its libraries", _started())
+            steps.append(Step("read out a field, cold, s", limit, cost.wall_s, None, cost.peak_mb))
+        else:
+            limit = ("decode", _decoded(path))
+            steps.append(Step(f"read out {name}, s", limit, cost.wall_s, None, cost.peak_mb))
+    head = "input | megapixels | MB | seconds | CPU seconds | peak MB | MB read, libraries included"
+    return [*lines, *table(head, rows), *glance(steps)]
+
+
+def _started() -> float:
+    """Seconds that Python takes to import what a read-out cannot do without."""
+    code = "import click, cv2, numpy, onnxruntime, pandas, pydantic, scipy.ndimage"
+    return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+
+def _decoded(path: Path) -> float:
+    """Seconds to decode a picture once; of a slide, as many fields as are read of it."""
+    if path.suffix != ".svs":
+        return seconds(lambda: read_rgb(path))
+    boxes = [(1024 * k, 1024 * k, 1024 * (k + 1), 1024 * (k + 1)) for k in range(_FIELDS // 4)]
+    return 4 * seconds(lambda: [window_of(path, 0, box) for box in boxes])
 
 
 def _pictures(raw: Path, work: Path) -> list[tuple[str, Path]]:
@@ -115,6 +137,6 @@ def _read_out(path: Path, out: Path) -> Cost:
 
 def _children(process: psutil.Popen) -> list[psutil.Process]:
     try:
-        return process.children(recursive=True)
+        return list(process.children(recursive=True))
     except psutil.Error:
         return []

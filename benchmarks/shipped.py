@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from common import parameters, peak_memory_mb, seconds, table
+from common import Step, glance, parameters, peak_memory_mb, seconds, table
 from shipped_engines import report as engines
 
 import blood_kedro
@@ -29,10 +29,14 @@ def report(raw: Path, work: Path) -> list[str]:
         f"{what}, {FIELD_PX[0]}x{FIELD_PX[1]} px; best of three, warm.",
         "",
     ]
-    lines += table("step | seconds", (f"{name} | {best:.2f}" for name, best in _steps(rgb)))
+    steps = _steps(rgb)
+    lines += table("step | seconds", (f"{name} | {best:.2f}" for name, best in steps))
     memory = [peak_memory_mb(_read_out, count, work) for count in (1, 4)]
     lines += ["Peak memory of a process that does all of it:", ""]
     lines += table("fields | peak MB", (f"{n} | {mb:.0f}" for n, mb in zip((1, 4), memory, strict=True)))
+    limit = ("one pass of the detector's network", _bare_pass(rgb))
+    took = sum(best for _, best in steps)
+    lines += glance([Step("a field of 640x480 px to cells, types and shapes, warm, s", limit, took, None, memory[-1])])
     lines += engines(rgb, work)
     lines += [
         f"A slide of simulated fields, mapped from disk, red cells {SLIDE_CELL_PX:.0f} px wide, model `cells`:",
@@ -49,11 +53,21 @@ def report(raw: Path, work: Path) -> list[str]:
     )
 
 
+def _bare_pass(rgb: RgbImage) -> float:
+    """Seconds for one pass over a picture of the size that the detector sees of a field."""
+    cells = blood_kedro.load("cells")
+    zoom = float(cells.config["cell_px"]) / cells.scale(rgb).cell_px
+    sides = [32 * -(-round(side * zoom) // 32) for side in rgb.shape[:2]]
+    picture = np.zeros((1, 3, *sides), np.float32)
+    cells.maps(picture)
+    return min(seconds(lambda: cells.maps(picture)) for _ in range(5))
+
+
 def _field(raw: Path, work: Path) -> tuple[RgbImage, str]:
     real = sorted((raw / "bccd/BCCD/JPEGImages").glob("*.jpg"))
     if real:
         return read_rgb(real[0]), "A field of BCCD"
-    return cv2.resize(_simulated(work), FIELD_PX), "A simulated field"
+    return np.asarray(cv2.resize(_simulated(work), FIELD_PX), np.uint8), "A simulated field"
 
 
 def _simulated(work: Path) -> RgbImage:

@@ -140,7 +140,7 @@ def field_sheets() -> None:
     styled = SmearOptions.model_validate({**base, "marks": {"scale_bar": 1.0}})
     fields = [simulate_field(styled, 3, slide, 0) for slide in (1, 2, 14, 10)]
     write_sheet(SHEETS / "scanners.jpg", grid([titled(f.rgb, f"{f.style.name}, {f.slide}") for f in fields], 2))
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "sparse": {"cells_per_field": {k: v / 4 for k, v in cells.items()}},
         "crowded": {"cells_per_field": {k: v * 3 for k, v in cells.items()}, "overlap_share": 0.3},
         "rouleaux": {"rouleaux_share": 0.8},

@@ -6,7 +6,9 @@ import json
 import os
 from pathlib import Path
 
-from common import peak_memory_mb, seconds, table
+import cv2
+import numpy as np
+from common import Step, glance, peak_memory_mb, seconds, table
 
 from blood_kedro.library.smears.options import SmearOptions
 from blood_kedro.library.smears.write import write_smears
@@ -15,10 +17,18 @@ from blood_kedro.library.smears.write import write_smears
 def report(_raw: Path, work: Path) -> list[str]:
     """Lines of docs/benchmarks.md."""
     lines = ["## Simulator", "", "200 fields of 512x512 px with masks and truth, as PNG and COCO.", ""]
-    rows = (f"{name} | {rate:.1f} | {cells:.0f}" for name, rate, cells in simulator_table(work))
-    lines += table("way | fields/s | cells per field", rows)
-    rows = (f"{n} | {peak_memory_mb(_simulate_small_fields, n, work):.0f}" for n in (500, 10000))
-    return lines + table("fields of 128x128 px | peak MB, all processes", rows)
+    ways = simulator_table(work)
+    lines += table("way | fields/s | cells per field", (f"{n} | {rate:.1f} | {cells:.0f}" for n, rate, cells in ways))
+    peaks = {count: peak_memory_mb(_simulate_small_fields, count, work) for count in (500, 10000)}
+    lines += table("fields of 128x128 px | peak MB, all processes", (f"{n} | {mb:.0f}" for n, mb in peaks.items()))
+    limit = ("their PNG alone", _encoded(work / "fields1/images"))
+    return lines + glance([Step("draw and write fields, one process, fields/s", limit, ways[0][1], None, peaks[10000])])
+
+
+def _encoded(folder: Path) -> float:
+    """Fields per second, written again as they are."""
+    pictures = [np.asarray(cv2.imread(str(path))) for path in sorted(folder.iterdir())]
+    return len(pictures) / seconds(lambda: [cv2.imencode(".png", picture) for picture in pictures])
 
 
 def _simulate_small_fields(count: int, work: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from common import parameters, peak_memory_mb, seconds, table
+from common import Step, glance, parameters, peak_memory_mb, seconds, table
 from PIL import Image
 
 from blood_kedro.library.sources.ingest import ingest
@@ -18,6 +18,9 @@ from blood_kedro.library.standardization.options import StandardizationOptions
 from blood_kedro.library.standardization.standardize import standardize_source
 
 TARGET_PX = 512
+_PILLOW = "Pillow loop of Algorithm 1, PNG (one process)"
+_BARE = "bare decode + encode, OpenCV, PNG (one process)"
+_OURS = "this project, boxes: {}, {} worker{}"
 
 
 def report(raw: Path, work: Path) -> list[str]:
@@ -25,8 +28,14 @@ def report(raw: Path, work: Path) -> list[str]:
     lines = ["## Standardization", ""]
     if (raw / "bccd").is_dir():
         lines += ["The same 600 real images (200 each of BCCD, Chula, PBC).", ""]
-        rows = (f"{name} | {rate:.1f} | {ratio:.2f}x" for name, rate, ratio in standardization_table(raw, work))
-        lines += table("way | images/s | against the Pillow loop", rows)
+        ways = standardization_table(raw, work)
+        lines += table("way | images/s | against the Pillow loop", (f"{n} | {r:.1f} | {x:.2f}x" for n, r, x in ways))
+        rates = {name: rate for name, rate, _ in ways}
+        limit, peer = ("decode and encode", rates[_BARE]), ("Pillow", rates[_PILLOW])
+        lines += glance(
+            Step(f"standardize, {boxes} boxes, one process, images/s", limit, rates[_OURS.format(boxes, 1, "")], peer)
+            for boxes in ("paper", "fitted")
+        )
     else:
         lines += ["Not measured: no real images under raw_root (make bench RAW=<folder>).", ""]
     rows = (f"{n} | {peak_memory_mb(_standardize_copies, n, work):.0f}" for n in (500, 5000))
@@ -48,7 +57,7 @@ def pil_loop(paths: list[Path], out: Path, suffix: str) -> None:
 def decode_and_encode(paths: list[Path]) -> None:
     """The least that must be done: decode the input, encode a canvas losslessly."""
     for path in paths:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        pixels = np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR))
         canvas = np.ascontiguousarray(cv2.resize(pixels, (TARGET_PX, TARGET_PX)))
         cv2.imencode(".png", canvas, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
@@ -70,13 +79,13 @@ def standardization_table(raw: Path, work: Path) -> list[tuple[str, float, float
 
     cores = os.cpu_count()
     ways: list[tuple[str, Callable[[], object]]] = [
-        ("Pillow loop of Algorithm 1, PNG (one process)", lambda: pil_loop(paths, work / "png", ".png")),
+        (_PILLOW, lambda: pil_loop(paths, work / "png", ".png")),
         ("Pillow loop, JPEG quality 75, lossy (one process)", lambda: pil_loop(paths, work / "jpg", ".jpg")),
-        ("bare decode + encode, OpenCV, PNG (one process)", lambda: decode_and_encode(paths)),
-        ("this project, boxes: paper, 1 worker", ours("paper", 1)),
-        (f"this project, boxes: paper, {cores} workers", ours("paper", 0)),
-        ("this project, boxes: fitted, 1 worker", ours("fitted", 1)),
-        (f"this project, boxes: fitted, {cores} workers", ours("fitted", 0)),
+        (_BARE, lambda: decode_and_encode(paths)),
+        (_OURS.format("paper", 1, ""), ours("paper", 1)),
+        (_OURS.format("paper", cores, "s"), ours("paper", 0)),
+        (_OURS.format("fitted", 1, ""), ours("fitted", 1)),
+        (_OURS.format("fitted", cores, "s"), ours("fitted", 0)),
     ]
     rates = [(name, len(paths) / seconds(action)) for name, action in ways]
     return [(name, rate, rate / rates[0][1]) for name, rate in rates]

@@ -77,7 +77,7 @@ SMEARS = {
 
 def nearly_complete(coco: dict[str, Any]) -> dict[str, Any]:
     """The images of which at most a fifth of the visible cells is unlabelled, without their ignore regions' sizes."""
-    cells, unlabelled = Counter(), Counter()
+    cells, unlabelled = Counter[int](), Counter[int]()
     for annotation in coco["annotations"]:
         cells[annotation["image_id"]] += 1
         unlabelled[annotation["image_id"]] += annotation["iscrowd"]

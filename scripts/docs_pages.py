@@ -199,14 +199,15 @@ def registries_page() -> str:
     return "\n".join(lines)
 
 
-def _own_options(choice: object) -> str:
+def _own_options(choice: Any) -> str:  # noqa: ANN401 - a class, or an instance of any
     """Options that no other choice has, or that others may leave out: those that its options class itself names."""
     options = getattr(choice, "Options", None)
     if options is None:  # a network: what it is made with
         values = vars(choice) if not isinstance(choice, type) else {}
         shown = {name: value for name, value in values.items() if name != "__doc__" and not callable(value)}
         return ", ".join(f"{name}: `{value}`" for name, value in shown.items()) or "–"
-    shared = type(choice).Options if not isinstance(choice, type) else choice.__mro__[1].Options
+    base: Any = choice.__mro__[1] if isinstance(choice, type) else type(choice)
+    shared = base.Options
     if options is shared:
         return "–"
     return f"`{'`, `'.join(options.__annotations__)}`: {inspect.getdoc(options)}"

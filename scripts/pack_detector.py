@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -48,9 +49,9 @@ def main() -> None:
     chosen = parser.parse_args()
     bootstrap_project(chosen.project)
     with KedroSession.create(project_path=chosen.project, env=chosen.env) as session:
-        context = session.load_context()
+        context = cast("KedroSession", session).load_context()
         regimens = context.config_loader["parameters"]["regimens"]
-        pack(context.catalog, regimens, chosen.regimens, chosen.out)
+        pack(cast("DataCatalog", context.catalog), regimens, chosen.regimens, chosen.out)
 
 
 if __name__ == "__main__":
