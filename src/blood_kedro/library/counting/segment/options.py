@@ -51,7 +51,7 @@ class FilterOptions(BaseModel):
 
 
 class SamOptions(BaseModel):
-    """Which model, and what is asked of a mask. Defaults are those that the masks of paper 004 were made with.
+    """Which model, and what is asked of a mask. Defaults are those that the masks of Rao et al. 2024 were made with.
 
     `checkpoint`: a folder of `save_pretrained`, or the name of a model on the hub or in its cache; `download` allows
     reaching the hub. `points_per_side` squared points are asked, `points_per_batch` at once. A mask is kept if the
