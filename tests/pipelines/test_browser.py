@@ -91,7 +91,7 @@ def test_lineage_shows_every_dataset_with_a_preview(demo: Path, tmp_path: Path) 
         seen.page.wait_for_selector(".pipeline-metadata img")
         seen.page.goto(f"{url}/?pid=__default__")
         # Nothing lies over the page: no tour, at the first visit.
-        seen.page.locator(".pipeline-node", has_text="unified_index").first.click(force=True)
+        seen.page.locator(".pipeline-node", has_text="unified_index").first.click()  # once it stands still
         seen.page.wait_for_selector(".pipeline-metadata table")
         seen.page.get_by_text("Expand preview").click()
         seen.page.wait_for_selector(".pipeline-metadata-modal table")
