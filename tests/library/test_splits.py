@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from blood_kedro.library.morphology.options import Segmenter
 from blood_kedro.library.morphology.splits import segmentation_split
-from blood_kedro.library.training.splits import missing_from_parts
+from blood_kedro.library.training.splits import fold_groups, missing_from_parts
 
 
 def test_a_class_that_a_part_lacks_is_warned_of_by_name(caplog: pytest.LogCaptureFixture) -> None:
@@ -47,3 +48,12 @@ def test_every_part_of_a_segmenter_has_every_scanner(seed: int) -> None:
     run = segmentation_split(table, Segmenter(source="x", seed=seed))
     assert run.missing == ()
     assert all(table["scanner"].iloc[rows].nunique() == 4 for rows in (run.train, run.val, run.test))
+
+
+def test_a_class_of_one_cell_is_dealt_without_a_warning() -> None:
+    labels = np.array(["common"] * 29 + ["rare"], object)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        parts = fold_groups(np.arange(30), labels, np.arange(30), 5, 0)
+    assert sorted(np.concatenate([held_out for _, held_out in parts])) == list(range(30))
+    assert heard == []
