@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_kedro import page_folder, page_limits, ports
-from blood_kedro.app import READ_OUT, Answer, corrected, detectors, look, models
+from blood_kedro.answers import Answer, corrected
+from blood_kedro.app import READ_OUT, detectors, look, models
 from blood_kedro.library.core.errors import BloodKedroError
 from blood_kedro.page_example import EXAMPLE, example_field
 from blood_kedro.page_lanes import Lane, PageError, Tell

@@ -92,7 +92,7 @@ def test_a_read_out_with_corrections_counts_the_corrected_cells() -> None:
         ["a", 31, "rbc", NOT_NAMED],
     ]
     assert (rows["sureness"] == 1).all() and len(tables.cells) == len(again.cells) - 1
-    assert "4 cells were looked at and named by a person." in after.notes
+    assert "4 cells were looked at by a person." in after.notes
     assert again.read_out()[0] == before  # nothing of it is kept
     with pytest.raises(BadInputError, match="cell 99 of b"):
         again.read_out({("b", 99): "rbc"})

@@ -153,7 +153,7 @@ def test_from_pictures_of_five_laboratories_to_a_model_that_learnt(
         assert counted(page) == {**before, "rbc": before["rbc"] - 2, "wbc": before["wbc"] + 1}
         save(page, 2)
         # So does all that is told of them, in files of their own beside what the models said.
-        page.locator("#first").get_by_text("2 cells were looked at and named by a person.").wait_for()
+        page.locator("#first").get_by_text("2 cells were looked at by a person.").wait_for()
         assert f"{before['rbc'] - 2:,}" in page.locator("#first").inner_text()
         names_of_files = page.locator("#files .filename").all_inner_texts()
         assert {"cells_corrected.csv", "cells.csv"} <= {name.replace("\n", "") for name in names_of_files}

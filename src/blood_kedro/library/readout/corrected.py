@@ -49,7 +49,7 @@ class CountedAgain:
         read_out = summarise(counts, cells, fields, self.facts)
         if not changes:
             return read_out, tables
-        said = f"{len(changes)} {'cell was' if len(changes) == 1 else 'cells were'} looked at and named by a person."
+        said = f"{len(changes)} {'cell was' if len(changes) == 1 else 'cells were'} looked at by a person."
         return read_out.model_copy(update={"notes": (*read_out.notes, said)}), tables
 
 

@@ -117,10 +117,10 @@ def _with_types(smear: Smear, counted: CountedSmear, options: SmearInput, name_t
 def _types_of(smear: Smear, cells: pd.DataFrame, cell_px: float, name_types: NameTypes) -> pd.DataFrame:
     """`type` and `sureness` of some cells of a smear, looked at tile by tile."""
     boxes, by_tile = list(BOX_COLUMNS), dict(tuple(cells.groupby("tile")))
-    parts = [pd.DataFrame({"type": [], "sureness": []})]
+    parts = []
     for place in smear.grid.places:
         if place.name in by_tile:
             mine = by_tile[place.name]
             moved = mine.assign(**{name: mine[name] - (place.left, place.top)[k % 2] for k, name in enumerate(boxes)})
             parts.append(name_types(smear.read(place), moved, cell_px).set_index(mine.index))
-    return pd.concat(parts[1:] or parts)
+    return pd.concat(parts) if parts else pd.DataFrame({"type": [], "sureness": []})
