@@ -1,6 +1,7 @@
 """What comes after SAM, alone in its process: `python after_sam.py <masks> <work>` prints what that took.
 
-`<work>/tiles` holds the images of the tiles. Nothing here imports torch, so that the memory is that of counting.
+`<work>/tiles` holds the images of the tiles. Where `<work>` has finished tiles, they are counted twice, and the second
+time is told: the first one imports libraries. Nothing here imports torch, so that the memory is that of counting.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def read_all(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if (Path(sys.argv[2]) / "ours").is_dir():
+        count(Path(sys.argv[1]), Path(sys.argv[2]))
     start = time.perf_counter()
     cells = count(Path(sys.argv[1]), Path(sys.argv[2]))
     took = time.perf_counter() - start

@@ -9,16 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 import pytest
 import tifffile
 
 from blood_kedro.library.counting.draw import rings
 from blood_kedro.library.counting.draw.masks import write_masks
-from blood_kedro.library.counting.draw.rings import geometries, geometry
 from blood_kedro.library.counting.pieces import Piece
 
 Ring = list[list[int]]
+
+
+def plain(outline: dict[str, Any]) -> dict[str, Any]:
+    """As a file has it: lists in place of arrays."""
+    made: dict[str, Any] = json.loads(orjson.dumps(outline, option=orjson.OPT_SERIALIZE_NUMPY))
+    return made
+
+
+def geometry(cell: np.ndarray, left: int = 0, top: int = 0) -> dict[str, Any]:
+    return plain(rings.geometry(cell, left, top))
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -150,9 +160,11 @@ def test_many_masks_are_outlined_as_each_alone(monkeypatch: pytest.MonkeyPatch) 
     masks = [rng.random((rng.integers(2, 12), rng.integers(2, 12))) < 0.6 for _ in range(40)]
     pieces = [Piece(7 * k, 3 * k, cell) for k, cell in enumerate(masks) if cell.any()]
     monkeypatch.setattr(rings, "_STRIP_PX2", 300)  # a few at a time
-    assert list(geometries(pieces)) == [geometry(each.mask, each.left, each.top) for each in pieces]
+    assert [plain(each) for each in rings.geometries(pieces)] == [
+        geometry(each.mask, each.left, each.top) for each in pieces
+    ]
 
 
 def test_an_empty_mask_among_others_is_refused() -> None:
     with pytest.raises(ValueError, match="no outline"):
-        list(geometries([Piece(0, 0, np.ones((2, 2), np.bool_)), Piece(0, 0, np.zeros((2, 2), np.bool_))]))
+        list(rings.geometries([Piece(0, 0, np.ones((2, 2), np.bool_)), Piece(0, 0, np.zeros((2, 2), np.bool_))]))

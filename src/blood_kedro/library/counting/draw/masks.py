@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pandas as pd
 import tifffile
 
@@ -78,18 +78,19 @@ def write_masks(
     labels, kinds, contours = (folder / f"{name}{suffix}" for suffix in _SUFFIXES)
     said = cells[[column for column in _SAID if column in cells]]
     rows = (dict(zip(said.columns, row, strict=True)) for row in said.itertuples(index=False, name=None))
-    with contours.open("w", encoding="utf-8") as stream, ExitStack() as opened:
+    with contours.open("wb") as stream, ExitStack() as opened:
         images: list[npt.NDArray[Any]] = []
         if math.prod(size_hw_px) <= _MOST_PIXELS:
             for path, shape, dtype in ((labels, size_hw_px, np.int32), (kinds, (*size_hw_px, 3), np.uint8)):
                 images.append(opened.enter_context(_on_disk(path, shape, dtype)))
-        stream.write('{"type": "FeatureCollection", "features": [')
+        stream.write(b'{"type": "FeatureCollection", "features": [')
         drawn, outlined = tee(masks)
         for place, (mask, outline, row) in enumerate(zip(drawn, geometries(outlined), rows, strict=True)):
             for image, value in zip(images, (row["cell"], MASKS[row["label"]]), strict=False):
                 image[mask.window][mask.mask] = value
-            stream.write((", " if place else "") + json.dumps(_feature(outline, row)))
-        stream.write("]}")
+            stream.write(b",\n" if place else b"\n")
+            stream.write(orjson.dumps(_feature(outline, row), option=orjson.OPT_SERIALIZE_NUMPY))
+        stream.write(b"]}")
 
 
 @contextmanager
