@@ -226,6 +226,13 @@ def test_log_shares_are_those_of_the_draw() -> None:
     assert log_shares(meant, options) is None
 
 
+def test_a_class_without_training_cells_has_a_log_share() -> None:
+    options = TypeModel(name="x", sources=("pbc",), classes=("basophil", "monocyte"), common="as_found")
+    shares = log_shares(meant_classes(["monocyte"] * 50, options.classes), options)
+    assert shares is not None
+    assert shares.tolist() == pytest.approx([options.recipe.balance * np.log(0.01), 0])
+
+
 def test_a_coarser_view_adds_up_its_classes_and_leaves_out_what_it_lacks() -> None:
     logs = np.log([[0.1, 0.3, 0.4, 0.2]])
     parents = {"band_neutrophil": "neutrophil", "segmented_neutrophil": "neutrophil"}

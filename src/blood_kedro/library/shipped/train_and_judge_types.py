@@ -128,12 +128,14 @@ def train_and_judge(
 def log_shares(meant: npt.NDArray[np.bool_], options: TypeModel) -> Floats | None:
     """Of each class, log of how much commoner it is among training cells `meant (N, C)` than it was drawn.
 
-    None where classes are to be as common as drawn. A cell counts evenly for all classes that its label allows.
+    None where classes are to be as common as drawn. A cell counts evenly for all classes that its label allows; a class
+    without cells counts as half a cell, so that it is rare and its log a number.
     """
     if options.common == "as_drawn":
         return None
     counts = (meant / meant.sum(axis=1, keepdims=True)).sum(axis=0)
-    return np.asarray(options.recipe.balance * np.log(counts / counts.sum()), np.float64)
+    shares = np.maximum(counts, 0.5) / counts.sum()
+    return np.asarray(options.recipe.balance * np.log(shares), np.float64)
 
 
 def judge_left_out(
