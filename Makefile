@@ -86,7 +86,7 @@ detect: $(STAMP) ## find cells in pictures of your own: make detect IMAGES=<pict
 	@$(if $(filter-out shipped,$(REGIMEN)),$(BIN)/kedro run --env=$(ENV) --pipelines=detection_training --params="detection.regimen=$$REGIMEN",$(BIN)/blood-kedro detect $(if $(CELL_PX),--cell-px="$$CELL_PX") --out=data/08_reporting/own_detection -- "$$BLOOD_KEDRO_IMAGES")
 
 app: $(STAMP) ## a page to drop a smear in (http://127.0.0.1:7860; PORT=<another>); uses the models of earlier runs in ENV
-	$(if $(PORT),BLOOD_KEDRO_APP_PORT=$(PORT)) KEDRO_ENV=$(ENV) $(BIN)/python -m blood_kedro.app
+	$(if $(PORT),BLOOD_KEDRO_APP_PORT=$(PORT)) KEDRO_ENV=$(ENV) $(BIN)/python -m blood_kedro.page
 
 data: $(STAMP) ## fetch the public sets of environment ENV into RAW (all of them: ACCEPT_LARGE=true)
 	$(BIN)/kedro run --env=$(if $(filter base,$(ENV)),laptop,$(ENV)) --pipelines=ingestion \

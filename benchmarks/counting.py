@@ -152,7 +152,7 @@ def _on_dask(workers: int, work: Path) -> tuple[float, float]:
     """Seconds for a count of the smallest slide by so many workers, and until the last tile was segmented."""
     file = work / f"{SLIDES[0]}.tif"
     times: list[float] = []
-    with LocalCluster(
+    with LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=None
     ) as cluster:
         options = _options(file, cluster=cluster.scheduler_address)

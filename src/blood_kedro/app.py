@@ -211,14 +211,3 @@ def _model(root: Path, name: str) -> ModelBundle:
             remedy=f"run `kedro run --env={environment}` first, or start the page with another ENV",
         )
     return load_bundle(folder)
-
-
-def main() -> None:
-    """Serve the page on this machine until it is stopped."""
-    from blood_kedro.page import serve  # not before: it imports this module, which may be running as a program
-
-    serve(Path.cwd())
-
-
-if __name__ == "__main__":
-    main()

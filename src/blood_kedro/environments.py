@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.config import OmegaConfigLoader
 
 from blood_kedro.library.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from blood_kedro.plan import Plan
 
 BASE = "base"
 # Kedro's default overlay holds settings of a machine; it is no environment of ours.
@@ -92,6 +95,24 @@ def config_loader(project: Path, environment: str | None = None) -> EnvironmentC
     environment = environment or os.environ.get("KEDRO_ENV") or None
     source = str(project / settings.CONF_SOURCE)
     return EnvironmentConfigLoader(conf_source=source, env=environment, **settings.CONFIG_LOADER_ARGS)
+
+
+def plan_of_files(project: Path | None = None, environment: str | None = None) -> Plan:
+    """The plan of files alone, for what runs outside a session: `kedro registry`, `kedro viz`, documentation.
+
+    Args:
+        project: its root; None finds it from the working directory.
+        environment: as of `config_loader`.
+
+    Raises:
+        ConfigurationError: the files hold something that cannot be meant.
+    """
+    from kedro.utils import find_kedro_project
+
+    from blood_kedro.plan import build_completed
+
+    root = project or find_kedro_project(Path.cwd()) or Path.cwd()
+    return build_completed(config_loader(Path(root), environment)["parameters"])
 
 
 def parameters_of_files(source: str, environment: str | None) -> dict[str, Any]:

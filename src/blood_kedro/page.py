@@ -233,3 +233,7 @@ def _shown(message: str, files: list[str] | None) -> str:
 
 def _markdown(lines: list[str]) -> str:
     return "\n\n".join(html.escape(line) for line in lines)
+
+
+if __name__ == "__main__":
+    serve(Path.cwd())

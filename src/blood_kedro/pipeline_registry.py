@@ -9,7 +9,8 @@ from kedro.framework import project
 from kedro.pipeline import Pipeline
 
 from blood_kedro import pipelines as folder
-from blood_kedro.plan import Plan, plan_at_hand
+from blood_kedro.environments import plan_of_files
+from blood_kedro.plan import Plan, lent_plan
 
 # What these train comes with the project: they run by name alone (`make train-shipped`).
 _BY_NAME = {"shipped_models"}
@@ -24,7 +25,7 @@ def register_pipelines(plan: Plan | None = None) -> dict[str, Pipeline]:
     Raises:
         ConfigurationError: the plan cannot be built, or a pipeline of it.
     """
-    plan = plan or plan_at_hand()
+    plan = plan or lent_plan() or plan_of_files()
     # What `--pipelines` names; Kedro's own `find_pipelines` reads it, too, but has no place for an argument.
     wanted = project.pipelines._requested_pipelines
     names = [each.name for each in pkgutil.iter_modules(folder.__path__) if each.ispkg]

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,50 @@ def test_direction(path: Path) -> None:
             assert parts[0] in {"hooks.py", "tracking.py", "experiments.py", "mlflow_page.py", "serving"}, (
                 f"{path} imports mlflow"
             )
+
+
+def _edges() -> dict[str, set[str]]:
+    """Of each module those of the package that it imports, anywhere in it; not what only types are read for.
+
+    The package's face, which hands names on and says the version, is left out.
+    """
+    names = {".".join(("blood_kedro", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    del names["blood_kedro"]
+    edges: dict[str, set[str]] = {}
+    for name, path in names.items():
+        tree = ast.parse(path.read_text())
+        unread = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        targets: set[str] = set()
+        for node in ast.walk(tree):
+            if id(node) in unread:
+                continue
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner_names = {f"{node.module}.{alias.name}" for alias in node.names}
+                modules = inner_names & names.keys()
+                targets |= modules | ({node.module} if len(modules) < len(inner_names) else set())
+        edges[name] = (targets & names.keys()) - {name}
+    return edges
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not in functions either: a stranger who reads one of them must not have to know the other first."""
+    TopologicalSorter(_edges()).prepare()  # CycleError names the circle
+
+
+def test_circles_are_seen() -> None:
+    edges = _edges()
+    assert "blood_kedro.library.core.errors" in edges["blood_kedro.environments"]
+    edges["blood_kedro.library.core.errors"] = {"blood_kedro.environments"}
+    with pytest.raises(CycleError):
+        TopologicalSorter(edges).prepare()
 
 
 def python(code: str) -> str:

@@ -16,8 +16,9 @@ import pytest
 from kedro.pipeline import Pipeline
 
 from blood_kedro import pipelines
+from blood_kedro.environments import plan_of_files
 from blood_kedro.pipeline_registry import register_pipelines
-from blood_kedro.plan import Plan, build_from_files
+from blood_kedro.plan import Plan
 from tests.conftest import PROJECT, copy_project
 from tests.pipelines.runs import environment
 
@@ -45,7 +46,7 @@ def test_nodes_are_written_without_namespaces(folder: Path) -> None:
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_kedro_has_nothing_to_warn_of(name: str) -> None:
     """Nor of a namespace that is left and entered again. One warning is Kedro's own (settings.py)."""
-    plan = build_from_files(PROJECT, name)
+    plan = plan_of_files(PROJECT, name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=r".*dataset names contain '\.' characters")

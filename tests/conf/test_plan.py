@@ -14,10 +14,10 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from pydantic import ValidationError
 
-from blood_kedro.environments import config_loader
+from blood_kedro.environments import config_loader, plan_of_files
 from blood_kedro.library.core.errors import ConfigurationError
 from blood_kedro.pipeline_registry import register_pipelines
-from blood_kedro.plan import build, build_from_files, handed_over, plan_at_hand, written_out
+from blood_kedro.plan import build, handed_over, lent_plan, written_out
 from blood_kedro.plan.tree import named_groups
 from tests.conftest import PROJECT
 
@@ -157,7 +157,7 @@ def test_a_search_of_the_command_line_comes_nested() -> None:
 
 
 def test_a_plan_cannot_be_changed() -> None:
-    plan = build_from_files(PROJECT, "base")
+    plan = plan_of_files(PROJECT, "base")
     with pytest.raises(ValidationError, match="frozen"):
         plan.seed = 3  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
@@ -169,9 +169,10 @@ def test_a_plan_is_lent_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KEDRO_ENV", raising=False)
     plan = build({"seed": 1, "sources": {"bccd": {"adapter": "bccd"}}})
     with pytest.raises(RuntimeError, match="in between"), handed_over(plan):
-        assert plan_at_hand() is plan
+        assert lent_plan() is plan
         raise RuntimeError("in between")
-    assert plan_at_hand().seed == of_files()["seed"] != 1
+    assert lent_plan() is None
+    assert plan_of_files().seed == of_files()["seed"] != 1
     assert "bccd.ingest" not in {node.name for node in register_pipelines()["ingestion"].nodes}
 
 

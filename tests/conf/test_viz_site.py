@@ -10,9 +10,8 @@ from kedro.io import DataCatalog
 from kedro_viz.data_access.managers import DataAccessManager
 from kedro_viz.server import populate_data
 
-from blood_kedro.environments import config_loader
+from blood_kedro.environments import config_loader, plan_of_files
 from blood_kedro.pipeline_registry import register_pipelines
-from blood_kedro.plan import build_from_files
 from tests.conftest import PROJECT, load_script
 
 
@@ -38,7 +37,7 @@ def test_a_static_lineage_has_no_tour_and_no_paths_of_ours(site: Path) -> None:
 @pytest.mark.parametrize("environment", ["base", "laptop", "paper", "bccd"])
 def test_layers_stand_in_order_in_every_pipeline(environment: str) -> None:
     """As kedro-viz sorts them: by what leads to what in one pipeline, by name where nothing does."""
-    pipelines = register_pipelines(build_from_files(PROJECT, environment))
+    pipelines = register_pipelines(plan_of_files(PROJECT, environment))
     lineage = DataAccessManager()
     catalog = DataCatalog.from_config(config_loader(PROJECT, environment)["catalog"])
     populate_data(lineage, catalog, pipelines, {})

@@ -155,7 +155,7 @@ def test_a_smear_is_dropped_into_the_app(demo: Path, app_folder: Path) -> None:
     port = str(free_port())
     settings = {**environment(), "BLOOD_KEDRO_APP_PORT": port, "OMP_NUM_THREADS": "1"}
     url = f"http://127.0.0.1:{port}"
-    with serving([sys.executable, "-m", "blood_kedro.app"], url, app_folder, settings), browser_page() as seen:
+    with serving([sys.executable, "-m", "blood_kedro.page"], url, app_folder, settings), browser_page() as seen:
         seen.page.goto(url)
         seen.page.wait_for_selector("#look")
         seen.page.get_by_text("Model regimen_2, trained in environment base").first.wait_for()

@@ -154,7 +154,7 @@ def page(tmp_path: Path) -> Any:
     settings = {**environment(), "BLOOD_KEDRO_APP_PORT": str(port), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     log = tmp_path / "page.log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "blood_kedro.app"]
+        command = [sys.executable, "-m", "blood_kedro.page"]
         process = subprocess.Popen(command, cwd=folder, env=settings, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_for(f"http://127.0.0.1:{port}", process, log, 240)
@@ -204,7 +204,7 @@ def test_a_page_whose_port_is_taken_says_which_variable_moves_it(page: Any, tmp_
     port = url.rpartition(":")[2]
     settings = {**environment(), "BLOOD_KEDRO_APP_PORT": port}
     done = subprocess.run(
-        [sys.executable, "-m", "blood_kedro.app"],
+        [sys.executable, "-m", "blood_kedro.page"],
         cwd=tmp_path / "project",
         env=settings,
         capture_output=True,

@@ -1,7 +1,7 @@
 """What a session does, typed and checked before anything runs (docs/decisions/0015-plan.md)."""
 
-from blood_kedro.plan.build import build, build_completed, build_from_files, written_out
-from blood_kedro.plan.handover import handed_over, plan_at_hand
+from blood_kedro.plan.build import build, build_completed, written_out
+from blood_kedro.plan.handover import handed_over, lent_plan
 from blood_kedro.plan.plan import Plan
 
-__all__ = ["Plan", "build", "build_completed", "build_from_files", "handed_over", "plan_at_hand", "written_out"]
+__all__ = ["Plan", "build", "build_completed", "handed_over", "lent_plan", "written_out"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -68,24 +66,6 @@ def build_completed(parameters: Mapping[str, Any]) -> Plan:
             remedy=_REMEDY,
         )
     return plan
-
-
-def build_from_files(project: Path | None = None, environment: str | None = None) -> Plan:
-    """The plan of files alone, for what runs outside a session: `kedro registry`, `kedro viz`, documentation.
-
-    Args:
-        project: its root; None finds it from the working directory.
-        environment: None is what `KEDRO_ENV` names, else `base`.
-
-    Raises:
-        ConfigurationError: as `build`.
-    """
-    from kedro.utils import find_kedro_project
-
-    from blood_kedro.environments import config_loader
-
-    root = project or find_kedro_project(Path.cwd()) or Path.cwd()
-    return build_completed(config_loader(Path(root), environment or os.environ.get("KEDRO_ENV"))["parameters"])
 
 
 def _deeper(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:

@@ -1,6 +1,6 @@
 """From a session to its pipelines: Kedro's registry takes no argument, so a plan is lent to it while it is filled.
 
-Nothing stays: whoever asks outside a `with` block gets the plan of the project's files.
+Nothing stays: outside a `with` block there is none, and whoever needs one builds it of the project's files.
 """
 
 from __future__ import annotations
@@ -24,12 +24,6 @@ def handed_over(plan: Plan) -> Iterator[None]:
         _lent.reset(token)
 
 
-def plan_at_hand() -> Plan:
-    """The plan that is being handed over, else that of the files of the project in the working directory.
-
-    Raises:
-        ConfigurationError: the files hold something that cannot be meant.
-    """
-    from blood_kedro.plan.build import build_from_files
-
-    return _lent.get() or build_from_files()
+def lent_plan() -> Plan | None:
+    """The plan that is being handed over; None outside a `with` block."""
+    return _lent.get()

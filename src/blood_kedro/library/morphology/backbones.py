@@ -56,7 +56,7 @@ class CutMobileNet(TimmClassifier):
 
     def build(self, classes: int) -> nn.Module:
         """With random weights."""
-        from blood_kedro.library.morphology.networks import cut_mobilenet
+        from blood_kedro.library.morphology.timm_changed import cut_mobilenet
 
         return cut_mobilenet(self.timm_name, classes)
 
@@ -66,7 +66,7 @@ class PackagedLite0(TimmClassifier):
 
     def build(self, classes: int) -> nn.Module:
         """With random weights."""
-        from blood_kedro.library.morphology.networks import normalised
+        from blood_kedro.library.morphology.timm_changed import normalised
 
         network = super().build(classes)
         network.register_forward_pre_hook(normalised)

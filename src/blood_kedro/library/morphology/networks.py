@@ -12,6 +12,7 @@ from blood_kedro.library.core.errors import ConfigurationError, WeightsNotFoundE
 from blood_kedro.library.core.model_bundle import ModelBundle, load_bundle, rebuilt
 from blood_kedro.library.core.weights import read_weights
 from blood_kedro.library.morphology.backbones import CLASSIFIER_BACKBONES, timm_backbone
+from blood_kedro.library.morphology.timm_changed import normalised
 from blood_kedro.library.morphology.unet import ClassicUnet
 from blood_kedro.library.training import packaged_weights
 from blood_kedro.library.training.first_weights import FirstWeights
@@ -23,30 +24,6 @@ CLASSIC = "classic"
 LITE0_ENCODER = f"tu-{packaged_weights.TIMM_NAME}"
 
 
-class _CutMobileNet(nn.Module):
-    """MobileNetV3 up to its last block, then one linear layer."""
-
-    def __init__(self, body: nn.Module, channels: int, classes: int) -> None:
-        super().__init__()
-        self.body, self.classifier = body, nn.Linear(channels, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits `(N, classes)`."""
-        features: Tensor = self.body.forward_features(images)  # type: ignore[operator]
-        logits: Tensor = self.classifier(features.mean((2, 3)))
-        return logits
-
-
-def cut_mobilenet(timm_name: str, classes: int) -> nn.Module:
-    """A MobileNetV3 of timm without what its published size leaves out, with random weights."""
-    import timm
-
-    body: Any = timm.create_model(timm_name, num_classes=0)
-    channels = int(body.conv_head.in_channels)
-    body.conv_head, body.norm_head, body.act2 = nn.Identity(), nn.Identity(), nn.Identity()
-    return _CutMobileNet(body, channels, classes)
-
-
 def build_classifier(model: str, classes: int) -> nn.Module:
     """A classifier of `(N, 3, S, S)` images in 0..1 with random weights, by its name in `backbones.py`.
 
@@ -55,12 +32,6 @@ def build_classifier(model: str, classes: int) -> nn.Module:
         TypeError: it is a foundation model, which is not trained.
     """
     return timm_backbone(model).build(classes)
-
-
-def normalised(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # noqa: ARG001 - a hook
-    """Images in 0..1 as EfficientNet-Lite0 was trained on them."""
-    (mean, *_), (deviation, *_) = packaged_weights.NORMALIZATION  # the same in all channels
-    return ((inputs[0] - mean) / deviation,)
 
 
 def first_weights(network: nn.Module, model: str, weights: FirstWeights) -> str:
