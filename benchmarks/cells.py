@@ -104,10 +104,14 @@ def _plain_prediction(cells: CropSet) -> float:
 
 
 def _bare(*, training: bool) -> float:
-    """Cells per second of the network on one ready batch, with the step of an optimizer where it trains."""
-    network = timm.create_model(MODEL, num_classes=CLASSES).train(training)
+    """Cells per second of the network on one ready batch, with the step of an optimizer where it trains.
+
+    Channels stand last, as in ours: so much faster is the network itself.
+    """
+    layout = torch.channels_last
+    network = timm.create_model(MODEL, num_classes=CLASSES).train(training).to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), 4e-4)
-    images, labels = torch.rand(32, 3, 80, 80), torch.arange(32) % CLASSES
+    images, labels = torch.rand(32, 3, 80, 80).to(memory_format=layout), torch.arange(32) % CLASSES
 
     def step() -> None:
         with torch.inference_mode(not training):
