@@ -47,6 +47,8 @@ HEAD = (
     "run with what it is compared to. First each step beside its limit, which is what must be done at least; then each "
     "part on its own.\n\n"
 )
+# What was aimed at and is not reached, and why: figures of one run, which its first line names.
+MISSED = Path(__file__).with_name("missed.md")
 
 
 def sections(text: str) -> dict[str, str]:
@@ -74,7 +76,7 @@ def main() -> None:
         known[name] = "\n".join([where, "", *lines]).strip()
         print(known[name], flush=True)
         parts = (f"<!-- part: {part} -->\n\n{known[part]}\n" for part in PARTS if part in known)
-        PAGE.write_text(HEAD + "\n".join([*glances(known.values()), *parts]))
+        PAGE.write_text(HEAD + "\n".join([*glances(known.values()), MISSED.read_text(), *parts]))
 
 
 if __name__ == "__main__":
