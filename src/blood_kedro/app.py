@@ -11,6 +11,7 @@ import base64
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -211,3 +212,7 @@ def _model(root: Path, name: str) -> ModelBundle:
             remedy=f"run `kedro run --env={environment}` first, or start the page with another ENV",
         )
     return load_bundle(folder)
+
+
+if __name__ == "__main__":
+    sys.exit("the app starts by: make app, or python -m blood_kedro.page")

